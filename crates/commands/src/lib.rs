@@ -1,0 +1,1 @@
+//! The table of commands, their handlers, and how per-shard parts merge

@@ -1,0 +1,1 @@
+//! The allocator, its accounts, and the report of where memory is

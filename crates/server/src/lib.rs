@@ -1,0 +1,1 @@
+//! Executors, connections, the mesh between shards, background work

@@ -1,0 +1,1 @@
+//! What tests share: a server process, a client, an oracle, generators

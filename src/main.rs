@@ -1,0 +1,2 @@
+//! The `pinyon` binary: arguments and start.
+fn main() {}
