@@ -1,1 +1,63 @@
-//! The table of commands, their handlers, and how per-shard parts merge
+//! The table of commands, their handlers by family, and how per-shard parts merge.
+//! Nothing here waits, locks, reads a clock, or knows about threads: a handler is a plain function of a core and its arguments.
+//! Commands, key positions and the words for fan-out (request and response policies) follow Redis' command table.
+#![forbid(unsafe_code)]
+
+pub mod call;
+pub mod clients;
+pub mod config;
+pub mod core;
+pub mod error;
+pub mod execute;
+pub mod gather;
+pub mod glob;
+pub mod locks;
+pub mod part;
+pub mod row;
+pub mod stats;
+pub mod table;
+
+mod client;
+mod connection;
+mod counters;
+mod debug;
+mod expiry;
+mod extended;
+mod introspection;
+mod keys;
+mod keyspace;
+mod lcs;
+mod lookup;
+mod memory_family;
+mod object;
+mod server;
+mod settings;
+mod strings;
+
+pub use call::Call;
+pub use clients::{Client, ClientId, Clients};
+pub use core::{Core, Facts, ShardId};
+pub use error::{Error, Reply};
+pub use introspection::printed_reference;
+pub use part::{Part, Progress};
+pub use row::{Command, Flags, Run};
+pub use table::Table;
+
+/// Every family's rows, in the order COMMAND lists them.
+fn families() -> &'static [&'static [Command]] {
+    &[
+        connection::ROWS,
+        client::ROWS,
+        keys::ROWS,
+        expiry::ROWS,
+        keyspace::ROWS,
+        object::ROWS,
+        strings::ROWS,
+        counters::ROWS,
+        server::ROWS,
+        settings::ROWS,
+        introspection::ROWS,
+        debug::ROWS,
+        memory_family::ROWS,
+    ]
+}

@@ -1,1 +1,45 @@
-//! One shard's data: entries, index, expiry, scanning, purging
+//! One shard's data: entries, index, expiry, scanning, purging.
+//!
+//! Everything here is a plain function of a [`Shard`] and its arguments: no clock, no lock, no wait,
+//! no knowledge of cores. `now` is an argument. A test of a cluster is a `Vec<Shard>` and a loop.
+//!
+//! A key is one [`Entry`] in one block of the shard's slab, found through the index of its database.
+//! Blocks beyond 8 KiB lie on the allocator's heap and belong to the entry that refers to them.
+
+mod access;
+mod account;
+mod books;
+mod classes;
+mod covered;
+mod detach;
+mod entry;
+mod expire;
+mod hasher;
+mod heap;
+mod index;
+mod keys;
+mod purge;
+mod random;
+mod sample;
+mod shard;
+mod slab;
+mod strings;
+mod value;
+
+pub use access::{AGE_TICKS_MAX, Access, HITS_MAX};
+pub use account::{Account, KindAccount};
+pub use books::StoreAccounts;
+pub use classes::{BLOCK_BYTES_MAX, CLASSES, block_bytes};
+pub use covered::Covered;
+pub use detach::Detached;
+pub use entry::{Bill, EXPIRY_BYTES, Entry, SLOT_BYTES};
+pub use expire::Expired;
+pub use hasher::{Hasher, Key};
+pub use keys::CURSOR_BITS;
+pub use random::Rng;
+pub use sample::Candidate;
+pub use shard::{Options, Shard};
+pub use slab::SizeClass;
+pub use value::{
+    EMBSTR_BYTES_MAX, Encoding, Expiry, KINDS, Kind, Millis, Value, canonical_int,
+};

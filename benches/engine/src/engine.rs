@@ -1,0 +1,213 @@
+//! Owns the count of instructions per command and part: decode, lookup, place, handler, encode.
+//! Never here: a socket, a thread, or a clock; the path is the server's own, from bytes to reply.
+//! Source: callgrind's --toggle-collect and --dump-after around one function; parts by differences.
+
+mod callgrind;
+mod commands_asked;
+#[path = "../../src/table.rs"]
+#[allow(dead_code, reason = "the generator uses more of it")]
+mod table;
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use commands::gather::{self, Place};
+use commands::{Call, Core, Facts, Run, ShardId, Table as Rows, execute};
+use commands_asked::{Asked, KEYS, fill, kinds};
+use resp::{Args, Decoded, Decoder, Limits, Proto, Span, Writer};
+use store::Millis;
+
+#[global_allocator]
+static ALLOCATOR: memory::alloc::CountingAlloc = memory::alloc::CountingAlloc;
+
+/// How far a command is taken; each level does what the ones before it do.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Level {
+    /// Walks over the commands.
+    Nothing,
+    /// Finds the arguments.
+    Decode,
+    /// Finds the row, checks the arity.
+    Lookup,
+    /// Hashes the key, chooses the shard.
+    Place,
+    /// Runs the handler, which writes the reply.
+    Run,
+    /// Only writes the replies, as `Run` has written them.
+    Encode,
+}
+
+/// All levels, in the order in which they are measured.
+pub const LEVELS: [Level; 6] = [
+    Level::Nothing,
+    Level::Decode,
+    Level::Lookup,
+    Level::Place,
+    Level::Run,
+    Level::Encode,
+];
+
+/// One core and the buffers of a connection.
+struct Engine {
+    core: Core,
+    rows: &'static Rows,
+    decoder: Decoder,
+    limits: Limits,
+    spans: Vec<Span>,
+    out: Vec<u8>,
+    /// Keeps the work of the lower levels from being optimised away.
+    seen: u64,
+}
+
+impl Engine {
+    fn new() -> std::io::Result<Engine> {
+        // Any moment will do; it never changes, so nothing expires.
+        let now = Millis(1_700_000_000_000);
+        let facts = Arc::new(Facts::of_this_process(1, 0, String::new(), now));
+        Ok(Engine {
+            core: Core::new(ShardId(0), commands::config::Config::default(), facts)?,
+            rows: Rows::instance(),
+            decoder: Decoder::new(),
+            limits: Limits::default(),
+            spans: Vec::with_capacity(64),
+            out: Vec::with_capacity(64 << 20),
+            seen: 0,
+        })
+    }
+
+    /// Takes one command as far as `level` says; answers its length.
+    #[inline(always)]
+    fn take(&mut self, bytes: &[u8], at: usize, level: Level) -> usize {
+        self.spans.clear();
+        let decoded = self
+            .decoder
+            .decode(bytes, at, &self.limits, &mut self.spans);
+        let Ok(Decoded::Command { consumed }) = decoded else {
+            panic!("not a command: {decoded:?}")
+        };
+        let args = Args::new(bytes, &self.spans);
+        self.seen += args.len() as u64;
+        if level < Level::Lookup {
+            return consumed;
+        }
+        let id = self
+            .rows
+            .resolve(&args)
+            .unwrap_or_else(|error| panic!("{error:?}"));
+        self.seen += u64::from(id.0);
+        if level < Level::Place {
+            return consumed;
+        }
+        let row = self.rows.row(id);
+        let hash = match row.run {
+            Run::Owner(_) => self.core.locate(args.at(row.keys.first as usize)).0,
+            _ => match gather::place(&self.core, row, &args) {
+                Ok(Place::Owner(_, hash)) => hash,
+                _ => panic!("{} does not run whole on one shard", row.name),
+            },
+        };
+        self.seen ^= hash;
+        if level < Level::Run {
+            return consumed;
+        }
+        assert!(
+            !gather::must_wait(&self.core, row, &args, hash),
+            "nothing is locked"
+        );
+        let mut call = Call {
+            core: &mut self.core,
+            args,
+            db: 0,
+            proto: Proto::Resp2,
+            hash,
+            client: None,
+            no_touch: false,
+        };
+        execute::run(&mut call, id, &mut Writer::new(&mut self.out, Proto::Resp2));
+        consumed
+    }
+
+    /// The function after which callgrind writes a dump. One function can have
+    /// only one of its options, so what is counted is a function inside.
+    #[inline(never)]
+    fn dumped_section(&mut self, asked: &Asked, level: Level) {
+        self.counted_section(asked, level);
+        self.out.reserve(1);
+    }
+
+    /// The function whose instructions callgrind counts.
+    #[inline(never)]
+    fn counted_section(&mut self, asked: &Asked, level: Level) {
+        match level {
+            Level::Nothing => {
+                for &at in &asked.starts {
+                    self.seen += u64::from(asked.bytes[at]);
+                }
+            }
+            Level::Encode => {
+                for reply in &asked.replies {
+                    reply.write(&mut Writer::new(&mut self.out, Proto::Resp2));
+                }
+            }
+            Level::Decode => self.all(asked, Level::Decode),
+            Level::Lookup => self.all(asked, Level::Lookup),
+            Level::Place => self.all(asked, Level::Place),
+            Level::Run => self.all(asked, Level::Run),
+        }
+    }
+
+    #[inline(always)]
+    fn all(&mut self, asked: &Asked, level: Level) {
+        for &at in &asked.starts {
+            self.take(&asked.bytes, at, level);
+        }
+    }
+}
+
+/// Measures every kind of command at every level and says what the dumps are, in order.
+fn measure() -> std::io::Result<()> {
+    let mut engine = Engine::new()?;
+    let mut bytes = Vec::new();
+    fill(&mut bytes);
+    let mut at = 0;
+    while at < bytes.len() {
+        at += engine.take(&bytes, at, Level::Run);
+    }
+    assert_eq!(engine.core.shard.len(0) as u64, KEYS, "every key was set");
+    for kind in kinds() {
+        for level in LEVELS {
+            engine.out.clear();
+            engine.dumped_section(&kind, level);
+            if matches!(level, Level::Run | Level::Encode) {
+                let expected = kind.expected();
+                assert!(
+                    engine.out == expected,
+                    "{} at {level:?}: wrong replies",
+                    kind.name
+                );
+            }
+        }
+    }
+    assert!(engine.seen != 0);
+    Ok(())
+}
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let outcome = match words.first().map(String::as_str) {
+        Some("measured") => measure(),
+        Some(out_dir) => callgrind::run(Path::new(out_dir)),
+        None => {
+            eprintln!("usage: pinyon-engine <directory for results>");
+            return ExitCode::from(2);
+        }
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("instructions failed: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! Owns the price of a second shard: server CPU per operation of all threads.
+//! Never here: redis-server.
+//! Source: none.
+
+use std::io;
+
+use super::{Cores, Kind, fill, medians, pinyon, ratios};
+use crate::load::Sample;
+use crate::options::Options;
+use crate::peer::{Peer, Recipe};
+use crate::sys;
+use crate::table::{Table, median, quantile};
+use crate::workload::ValueBytes;
+
+const KEYS: u64 = 1_000_000;
+
+/// A server, and where the generator runs while it is loaded.
+struct Seat {
+    peer: Peer,
+    generator_cores: Vec<usize>,
+}
+
+/// One shard with a core of its own; one that shares its core with the
+/// generator; several shards that share theirs.
+pub fn run(options: &Options) -> io::Result<()> {
+    let cores = Cores::of_machine()?;
+    let (first, second) = (cores.server, cores.generator);
+    let shards = options.shards.unwrap_or(2);
+    let alone = pinyon(options, &cores);
+    let spread = Recipe {
+        cores: vec![first, second],
+        shards,
+        ..alone.clone()
+    };
+    let seats = [
+        Seat {
+            peer: Peer::start(&alone)?,
+            generator_cores: vec![second],
+        },
+        Seat {
+            peer: Peer::start(&alone)?,
+            generator_cores: vec![first],
+        },
+        Seat {
+            peer: Peer::start(&spread)?,
+            generator_cores: vec![first, second],
+        },
+    ];
+    let values = ValueBytes::Fixed(options.value_bytes());
+    for seat in &seats {
+        fill(&seat.peer, 0, options.key_count(KEYS), values, false)?;
+    }
+    let mut table = Table::new(
+        format!("Server CPU per operation, {shards} shards against one"),
+        &[
+            "command",
+            "pipeline",
+            "1 shard µs/op",
+            "1 shard, core shared µs/op",
+            "spread µs/op",
+            "ratio",
+            "(range)",
+            "ratio to shared",
+            "1 shard ops/s",
+            "spread ops/s",
+            "spread busy cores",
+            "spread p99 µs",
+        ],
+    );
+    for operation in options.operations() {
+        for pipeline in options.pipelines(&[1, 16, 64]) {
+            let kind = Kind::of(options, operation, pipeline, KEYS);
+            table.row(row(&kind, &seats, options.rounds.unwrap_or(7))?);
+        }
+    }
+    table.note(
+        "Ratio: spread against one shard whose generator has the other core. With spread shards \
+         the generator takes its share of the same two cores; `core shared` shows what such \
+         company costs one shard.",
+    );
+    table.publish(&options.out, "hop")
+}
+
+fn row(kind: &Kind, seats: &[Seat; 3], rounds: usize) -> io::Result<Vec<String>> {
+    let mut samples: [Vec<Sample>; 3] = Default::default();
+    for round in 0..rounds {
+        for (seat, list) in seats.iter().zip(&mut samples) {
+            sys::pin_thread(&seat.generator_cores)?;
+            list.push(kind.window(&seat.peer, round)?);
+        }
+    }
+    let [alone, shared, spread] = samples.each_ref().map(|list| medians(list));
+    let to_alone = ratios(&samples[0], &samples[2], Sample::cpu_us);
+    let to_shared = ratios(&samples[1], &samples[2], Sample::cpu_us);
+    Ok(vec![
+        format!("{:?}", kind.operation).to_uppercase(),
+        kind.pipeline.to_string(),
+        format!("{:.3}", alone.cpu_us),
+        format!("{:.3}", shared.cpu_us),
+        format!("{:.3}", spread.cpu_us),
+        format!("{:.2}", median(&to_alone)),
+        format!(
+            "{:.2}–{:.2}",
+            quantile(&to_alone, 0.0),
+            quantile(&to_alone, 1.0)
+        ),
+        format!("{:.2}", median(&to_shared)),
+        format!("{:.0}k", alone.rate / 1e3),
+        format!("{:.0}k", spread.rate / 1e3),
+        format!("{:.2}", spread.busy),
+        format!("{:.0}", spread.latency_us[1]),
+    ])
+}

@@ -1,0 +1,317 @@
+//! Owns what is asked and what must come back: keys, values, requests, replies.
+//! Never here: a socket or a clock.
+//! Source: Marsaglia's xorshift64* and the finaliser of splitmix64; RESP2.
+
+/// What every command of a load is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Operation {
+    /// SET key value, or SET key value EX seconds.
+    Set,
+    /// GET key; the key must exist with the value that Set gave it.
+    Get,
+    /// DEL key; the key must exist.
+    Del,
+}
+
+/// How long values are.
+#[derive(Clone, Copy)]
+pub enum ValueBytes {
+    /// All the same.
+    Fixed(usize),
+    /// 8 to 2,063 bytes, fixed for each key; every power of two equally often.
+    Mixed,
+}
+
+/// Which keys a load visits.
+pub enum Keys {
+    /// Uniformly random below `count`, without end.
+    Uniform {
+        /// Keys that exist.
+        count: u64,
+        /// State of the generator; not 0.
+        random: u64,
+    },
+    /// Each number once, in order.
+    Each {
+        /// The next.
+        next: u64,
+        /// One past the last.
+        end: u64,
+    },
+    /// As `Each`, but only a random four fifths, or only the other fifth.
+    Picked {
+        /// The next that is looked at.
+        next: u64,
+        /// One past the last.
+        end: u64,
+        /// Whether the four fifths, the same ones every time, are visited.
+        four_fifths: bool,
+    },
+}
+
+/// Bytes of every key.
+pub const KEY_BYTES: usize = 16;
+
+/// Scrambles a key's number; the same result for the same number.
+pub fn scramble(number: u64) -> u64 {
+    let mut mixed = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ (mixed >> 31)
+}
+
+/// Whether this number is among the four fifths of `Keys::Picked`.
+fn is_in_four_fifths(number: u64) -> bool {
+    !scramble(number).is_multiple_of(5)
+}
+
+impl Keys {
+    /// Random keys below `count`.
+    pub fn uniform(count: u64, seed: u64) -> Keys {
+        Keys::Uniform {
+            count,
+            random: scramble(seed) | 1,
+        }
+    }
+
+    /// The next key's number; None when all were visited.
+    pub fn next(&mut self) -> Option<u64> {
+        match self {
+            Keys::Uniform { count, random } => {
+                *random ^= *random >> 12;
+                *random ^= *random << 25;
+                *random ^= *random >> 27;
+                let bits = random.wrapping_mul(0x2545_f491_4f6c_dd1d);
+                Some(((u128::from(bits) * u128::from(*count)) >> 64) as u64)
+            }
+            Keys::Each { next, end } => {
+                let number = *next;
+                *next += 1;
+                (number < *end).then_some(number)
+            }
+            Keys::Picked {
+                next,
+                end,
+                four_fifths,
+            } => {
+                while *next < *end && is_in_four_fifths(*next) != *four_fifths {
+                    *next += 1;
+                }
+                let number = *next;
+                *next += 1;
+                (number < *end).then_some(number)
+            }
+        }
+    }
+}
+
+impl ValueBytes {
+    /// Length of the value of this key.
+    pub fn of(self, number: u64) -> usize {
+        match self {
+            ValueBytes::Fixed(bytes) => bytes,
+            ValueBytes::Mixed => {
+                let mixed = scramble(number ^ 0x5eed);
+                let power = 3 + mixed % 8;
+                let low = 1 << power;
+                (low + (mixed >> 8) % low) as usize
+            }
+        }
+    }
+}
+
+/// A load's commands, written and checked.
+pub struct Workload {
+    /// What every command is.
+    pub operation: Operation,
+    /// Which keys.
+    pub keys: Keys,
+    /// How long the values are (Set, Get).
+    pub values: ValueBytes,
+    /// Whether Set gives every key a time to live.
+    pub expires: bool,
+}
+
+const FILLER: &[u8; 64] = b"-the-value-of-a-benchmark-is-the-same-every-time-it-is-asked-for";
+
+/// Appends the key of this number: `key:` and twelve digits.
+pub fn push_key(out: &mut Vec<u8>, number: u64) {
+    let mut text = *b"key:000000000000";
+    let mut rest = number;
+    for digit in text[4..].iter_mut().rev() {
+        if rest == 0 {
+            break;
+        }
+        *digit = b'0' + (rest % 10) as u8;
+        rest /= 10;
+    }
+    out.extend_from_slice(&text);
+}
+
+/// Appends the value of this key: never an integer, never compressible to one.
+pub fn push_value(out: &mut Vec<u8>, number: u64, bytes: usize) {
+    let mut head = *b"v0000000";
+    for (place, digit) in head[1..].iter_mut().rev().enumerate() {
+        *digit = b"0123456789abcdef"[(number >> (4 * place) & 15) as usize];
+    }
+    let mut left = bytes;
+    let first = left.min(head.len());
+    out.extend_from_slice(&head[..first]);
+    left -= first;
+    while left > 0 {
+        let part = left.min(FILLER.len());
+        out.extend_from_slice(&FILLER[..part]);
+        left -= part;
+    }
+}
+
+fn push_decimal(out: &mut Vec<u8>, number: usize) {
+    let mut text = [0_u8; 20];
+    let mut at = text.len();
+    let mut rest = number;
+    loop {
+        at -= 1;
+        text[at] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(&text[at..]);
+}
+
+impl Workload {
+    /// Sets each key from `start` to `end` once.
+    pub fn fill(start: u64, end: u64, values: ValueBytes) -> Workload {
+        let keys = Keys::Each { next: start, end };
+        Workload {
+            operation: Operation::Set,
+            keys,
+            values,
+            expires: false,
+        }
+    }
+
+    /// Appends the command for one key.
+    pub fn push_request(&self, out: &mut Vec<u8>, number: u64) {
+        match self.operation {
+            Operation::Get => out.extend_from_slice(b"*2\r\n$3\r\nGET\r\n$16\r\n"),
+            Operation::Del => out.extend_from_slice(b"*2\r\n$3\r\nDEL\r\n$16\r\n"),
+            Operation::Set if self.expires => {
+                out.extend_from_slice(b"*5\r\n$3\r\nSET\r\n$16\r\n");
+            }
+            Operation::Set => out.extend_from_slice(b"*3\r\n$3\r\nSET\r\n$16\r\n"),
+        }
+        push_key(out, number);
+        out.extend_from_slice(b"\r\n");
+        if self.operation == Operation::Set {
+            let bytes = self.values.of(number);
+            out.push(b'$');
+            push_decimal(out, bytes);
+            out.extend_from_slice(b"\r\n");
+            push_value(out, number, bytes);
+            out.extend_from_slice(b"\r\n");
+            if self.expires {
+                // 100,000 seconds: longer than any run.
+                out.extend_from_slice(b"$2\r\nEX\r\n$6\r\n100000\r\n");
+            }
+        }
+    }
+
+    /// Appends the reply that the command for this key must get.
+    pub fn push_reply(&self, out: &mut Vec<u8>, number: u64) {
+        match self.operation {
+            Operation::Set => out.extend_from_slice(b"+OK\r\n"),
+            Operation::Del => out.extend_from_slice(b":1\r\n"),
+            Operation::Get => {
+                let bytes = self.values.of(number);
+                out.push(b'$');
+                push_decimal(out, bytes);
+                out.extend_from_slice(b"\r\n");
+                push_value(out, number, bytes);
+                out.extend_from_slice(b"\r\n");
+            }
+        }
+    }
+
+    /// Length of that reply.
+    pub fn reply_bytes(&self, number: u64) -> usize {
+        match self.operation {
+            Operation::Set => 5,
+            Operation::Del => 4,
+            Operation::Get => {
+                let bytes = self.values.of(number);
+                1 + bytes.max(1).ilog10() as usize + 1 + 2 + bytes + 2
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_is_what_redis_expects() {
+        let work = Workload::fill(0, 1, ValueBytes::Fixed(8));
+        let mut out = Vec::new();
+        work.push_request(&mut out, 0x1234);
+        let wanted = b"*3\r\n$3\r\nSET\r\n$16\r\nkey:000000004660\r\n$8\r\nv0001234\r\n";
+        assert_eq!(out, wanted);
+    }
+
+    #[test]
+    fn a_reply_is_as_long_as_announced() {
+        for operation in [Operation::Set, Operation::Get, Operation::Del] {
+            for bytes in [1, 8, 9, 10, 32, 99, 100, 256, 1000] {
+                let values = ValueBytes::Fixed(bytes);
+                let work = Workload {
+                    operation,
+                    ..Workload::fill(0, 10, values)
+                };
+                let mut out = Vec::new();
+                work.push_reply(&mut out, 7);
+                assert_eq!(out.len(), work.reply_bytes(7));
+            }
+        }
+    }
+
+    #[test]
+    fn random_keys_cover_the_keyspace_evenly() {
+        let mut keys = Keys::uniform(10, 42);
+        let mut seen = [0_u32; 10];
+        for _ in 0..100_000 {
+            seen[keys.next().unwrap() as usize] += 1;
+        }
+        assert!(
+            seen.iter().all(|&count| (9_000..11_000).contains(&count)),
+            "{seen:?}"
+        );
+    }
+
+    #[test]
+    fn four_fifths_are_about_four_fifths() {
+        let mut keys = Keys::Picked {
+            next: 0,
+            end: 100_000,
+            four_fifths: true,
+        };
+        let count = std::iter::from_fn(|| keys.next()).count();
+        assert!((79_000..81_000).contains(&count), "{count}");
+        let mut keys = Keys::Picked {
+            next: 0,
+            end: 100_000,
+            four_fifths: false,
+        };
+        assert_eq!(std::iter::from_fn(|| keys.next()).count(), 100_000 - count);
+    }
+
+    #[test]
+    fn mixed_values_keep_their_length() {
+        for number in 0..10_000 {
+            let bytes = ValueBytes::Mixed.of(number);
+            assert!((8..2064).contains(&bytes));
+            assert_eq!(bytes, ValueBytes::Mixed.of(number));
+        }
+    }
+}

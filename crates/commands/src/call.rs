@@ -1,0 +1,72 @@
+//! One call of one command on one core: what a handler may see.
+//! A call never outlives its arguments' buffer and never crosses a thread.
+//! Placement and table use different bits of one hash, unless the key has a hash tag.
+
+use crate::{ClientId, Core, Error, ShardId, error};
+use resp::{Args, Proto};
+use store::{Key, Millis};
+
+/// A command's call as its handler sees it.
+pub struct Call<'a> {
+    /// The core it runs on.
+    pub core: &'a mut Core,
+    /// The whole command, its name first.
+    pub args: Args<'a>,
+    /// The client's database, 0 to 15.
+    pub db: usize,
+    /// Protocol of the client.
+    pub proto: Proto,
+    /// Hash of the first key, where the command has keys and runs at their owner.
+    pub hash: u64,
+    /// The client, on the core that holds its connection; `None` elsewhere.
+    pub client: Option<ClientId>,
+    /// Whether reads leave the access metadata alone (CLIENT NO-TOUCH).
+    pub no_touch: bool,
+}
+
+impl<'a> Call<'a> {
+    /// The time of this call, in Unix milliseconds; the same for everything a core does in one round.
+    pub fn now(&self) -> Millis {
+        self.core.now
+    }
+
+    /// The first key with the hash that came with the call.
+    pub fn key(&self, index: usize) -> Key<'a> {
+        Key { bytes: self.args.at(index), hash: self.hash }
+    }
+
+    /// Any other key; hashes it.
+    pub fn other_key(&self, index: usize) -> Key<'a> {
+        let bytes = self.args.at(index);
+        Key { bytes, hash: self.core.shard.hash(bytes) }
+    }
+
+    /// Whether the key at `index` lies on this core's shard.
+    pub fn owns(&self, index: usize) -> bool {
+        self.core.owner(self.args.at(index)) == self.core.id
+    }
+
+    /// Argument `index` as a 64-bit signed integer.
+    pub fn int(&self, index: usize) -> Result<i64, Error> {
+        resp::number::parse_i64(self.args.at(index)).ok_or_else(|| error::NOT_AN_INTEGER.into())
+    }
+
+    /// Whether argument `index` is this word, in any case.
+    pub fn is(&self, index: usize, word: &str) -> bool {
+        self.args.get(index).is_some_and(|argument| argument.eq_ignore_ascii_case(word.as_bytes()))
+    }
+}
+
+/// The shard that owns a key: by the hash of its hash tag where it has one, of the whole key otherwise.
+pub fn place(hash: u64, shards: u16) -> ShardId {
+    // Bits 16 to 47 choose the shard: the table uses the highest bits for its directory and the lowest 16 for its tags.
+    ShardId(((((hash >> 16) & 0xffff_ffff) * u64::from(shards)) >> 32) as u16)
+}
+
+/// The part of a key that places it: what stands between the first `{` and the next `}`, unless that is empty.
+pub fn hash_tag(key: &[u8]) -> Option<&[u8]> {
+    let open = key.iter().position(|&byte| byte == b'{')?;
+    let rest = &key[open + 1..];
+    let close = rest.iter().position(|&byte| byte == b'}')?;
+    (close > 0).then(|| &rest[..close])
+}

@@ -1,0 +1,195 @@
+//! Everything one core owns: its shard, its clients, its copy of the configuration, its counters.
+//! Nothing here is shared with another core but the facts of the process and the memory budget.
+//! A cluster in a test is a list of cores and a loop.
+
+use crate::{
+    Clients, call,
+    config::Config,
+    locks::Locks,
+    stats::{CommandStats, CoreStats},
+};
+use memory::budget::{Budget, Lease};
+use std::sync::{
+    Arc,
+    atomic::{AtomicI64, AtomicU64, Ordering},
+};
+use store::{Hasher, Millis, Shard};
+
+/// A shard's number, from 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct ShardId(pub u16);
+
+/// One core's state.
+pub struct Core {
+    /// This core's shard number.
+    pub id: ShardId,
+    /// How many shards there are.
+    pub shards: u16,
+    /// The data.
+    pub shard: Shard,
+    /// Connections held by this core.
+    pub clients: Clients,
+    /// This core's copy of the configuration; CONFIG SET changes all copies.
+    pub config: Config,
+    /// Traffic counters of this core.
+    pub stats: CoreStats,
+    /// Keys locked by commands over several shards.
+    pub locks: Locks,
+    /// This shard's share of the memory limit.
+    pub lease: Lease,
+    /// Facts of the process.
+    pub facts: Arc<Facts>,
+    /// Unix time in milliseconds; set once a round by the server, or by a test.
+    pub now: Millis,
+    /// Time that never goes back, in microseconds, from an arbitrary start.
+    pub mono_us: u64,
+    /// Set when SHUTDOWN was accepted; the server ends.
+    pub shutdown: bool,
+    /// Bytes of buffers that travel between this core and others.
+    pub mesh_bytes: u64,
+    /// State of the pseudo-random generator for RANDOMKEY and sampling; not for secrets.
+    pub random_state: u64,
+    /// Whether due keys are removed in the background (DEBUG SET-ACTIVE-EXPIRE).
+    pub active_expire: bool,
+}
+
+/// Facts of the process that do not change after the start, but for the counters that hand out numbers.
+#[derive(Debug)]
+pub struct Facts {
+    /// 40 hexadecimal digits, new at each start.
+    pub run_id: String,
+    /// Path of the configuration file; empty without one.
+    pub config_file: String,
+    /// Path of the binary.
+    pub executable: String,
+    /// Process number.
+    pub process_id: u32,
+    /// Unix time of the start.
+    pub started: Millis,
+    /// Seeds of the hash of keys; a secret of the process.
+    pub hash_seeds: [u64; 4],
+    /// Last client number handed out.
+    pub last_client: AtomicU64,
+    /// Connections of all cores, for `maxclients`.
+    pub connections: AtomicU64,
+    /// Bytes that `maxmemory auto` stands for.
+    pub memory_limit_auto_bytes: u64,
+    /// Memory the process may use at most: the machine's or its container's.
+    pub available_memory_bytes: u64,
+    /// The memory budget all shards draw from.
+    pub budget: Arc<Budget>,
+    /// Bytes each shard held at its last tick; for the peak between reports, not for reports.
+    pub shard_bytes_seen: Box<[AtomicI64]>,
+}
+
+impl Facts {
+    /// The facts of this process, for `shards` shards under a limit of `maxmemory_bytes` (0 is none).
+    pub fn of_this_process(shards: u16, maxmemory_bytes: u64, config_file: String, started: Millis) -> Facts {
+        let hash_seeds = Hasher::random_seeds();
+        let run_hasher = Hasher::with_seeds(Hasher::random_seeds());
+        let run_id: String = (0..3u8).map(|part| format!("{:016x}", run_hasher.hash(&[part]))).collect();
+        Facts {
+            run_id: run_id[..40].to_owned(),
+            config_file,
+            executable: std::env::current_exe().map_or_else(|_| String::new(), |path| path.display().to_string()),
+            process_id: std::process::id(),
+            started,
+            hash_seeds,
+            last_client: AtomicU64::new(0),
+            connections: AtomicU64::new(0),
+            memory_limit_auto_bytes: memory::process::memory_limit_auto().0,
+            available_memory_bytes: available_memory_bytes(),
+            budget: Budget::new(maxmemory_bytes),
+            shard_bytes_seen: (0..shards).map(|_| AtomicI64::new(0)).collect(),
+        }
+    }
+
+    /// Lifts the peak of the process by what the shards held at their last ticks.
+    pub fn lift_peak(&self) {
+        let shards: i64 = self.shard_bytes_seen.iter().map(|bytes| bytes.load(Ordering::Relaxed)).sum();
+        let used_bytes = (shards + memory::alloc::unsharded_allocated_bytes()).max(0) as u64;
+        memory::process::lift_peak(used_bytes);
+    }
+}
+
+/// The machine's memory, or its container's where that is less; 0 when neither is known.
+fn available_memory_bytes() -> u64 {
+    let container = memory::process::container_limit().map(|limit| limit.bytes);
+    let machine = memory::process::machine_memory_bytes();
+    container.into_iter().chain(machine).min().unwrap_or(0)
+}
+
+impl Core {
+    /// The core of shard `id` with nothing in it. Its lease counts what its thread allocates, so it is made on that thread.
+    ///
+    /// # Errors
+    /// The system's, when the shard's address space is not to be had.
+    pub fn new(id: ShardId, config: Config, facts: Arc<Facts>) -> std::io::Result<Core> {
+        let shards = facts.shard_bytes_seen.len() as u16;
+        let options = store::Options { seeds: facts.hash_seeds, base: facts.started, ..store::Options::default() };
+        let stats = CoreStats {
+            calls: vec![CommandStats::default(); crate::Table::instance().len()],
+            ..CoreStats::default()
+        };
+        Ok(Core {
+            id,
+            shards,
+            shard: Shard::new(options)?,
+            clients: Clients::default(),
+            config,
+            stats,
+            locks: Locks::default(),
+            lease: facts.budget.lease(),
+            now: facts.started,
+            mono_us: 0,
+            shutdown: false,
+            mesh_bytes: 0,
+            random_state: facts.hash_seeds[0] ^ (u64::from(id.0) + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1,
+            active_expire: true,
+            facts,
+        })
+    }
+
+    /// The shard that owns a key.
+    pub fn owner(&self, key: &[u8]) -> ShardId {
+        let placed_by = call::hash_tag(key).unwrap_or(key);
+        call::place(self.shard.hash(placed_by), self.shards)
+    }
+
+    /// The hash of a key and the shard that owns it.
+    pub fn locate(&self, key: &[u8]) -> (u64, ShardId) {
+        let hash = self.shard.hash(key);
+        if self.shards == 1 {
+            return (hash, ShardId(0));
+        }
+        let placement = call::hash_tag(key).map_or(hash, |tag| self.shard.hash(tag));
+        (hash, call::place(placement, self.shards))
+    }
+
+    /// Bytes this core's thread and shard hold that count against `maxmemory`: everything but client buffers.
+    pub fn limited_bytes(&self) -> i64 {
+        memory::alloc::thread_allocated_bytes() + self.shard.slab_used_bytes() as i64 - self.clients.bytes() as i64
+    }
+
+    /// Tells the process what this shard holds, for the peak between reports.
+    pub fn publish_bytes(&self) {
+        let bytes = memory::alloc::thread_allocated_bytes() + self.shard.slab_used_bytes() as i64;
+        self.facts.shard_bytes_seen[self.id.0 as usize].store(bytes, Ordering::Relaxed);
+    }
+
+    /// Whether a command that needs memory must be refused now.
+    pub fn out_of_memory(&mut self) -> bool {
+        let used = self.limited_bytes();
+        !self.lease.covers(used) || !self.shard.has_room()
+    }
+
+    /// The next pseudo-random number (xorshift64*, Vigna 2016).
+    pub fn random(&mut self) -> u64 {
+        let mut x = self.random_state;
+        x ^= x >> 12;
+        x ^= x << 25;
+        x ^= x >> 27;
+        self.random_state = x;
+        x.wrapping_mul(0x2545_f491_4f6c_dd1d)
+    }
+}

@@ -1,0 +1,93 @@
+//! Running a row on a core: the refusals that hold for every command, the counters, and the containment of panics.
+//! A handler that fails leaves nothing of its reply behind; a handler that panics answers an error and the core lives on.
+//! Commands over several keys whose keys all lie here run whole, without locks.
+
+use crate::{
+    Call, Error, Flags, Part, Progress, Reply, Run, error,
+    row::{Decision, Fan},
+    table::{RowId, Table},
+};
+use resp::Writer;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// Runs a command whose data lie on this core, start to end, and writes its reply.
+pub fn run(call: &mut Call<'_>, id: RowId, out: &mut Writer<'_>) {
+    let row = Table::instance().row(id);
+    let start = out.len();
+    if row.flags.has(Flags::DENYOOM) && call.core.out_of_memory() {
+        call.core.stats.calls[id.0 as usize].rejected += 1;
+        return refuse(call, error::OUT_OF_MEMORY.into(), out);
+    }
+    call.core.stats.commands_processed += 1;
+    call.core.stats.calls[id.0 as usize].calls += 1;
+    let outcome = catch_unwind(AssertUnwindSafe(|| match row.run {
+        Run::Here(handler) | Run::Owner(handler) => handler(call, out),
+        _ => several_here(call, row, out),
+    }));
+    match outcome {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => {
+            out.truncate(start);
+            call.core.stats.calls[id.0 as usize].failed += 1;
+            refuse(call, error, out);
+        }
+        Err(_) => {
+            out.truncate(start);
+            call.core.stats.calls[id.0 as usize].failed += 1;
+            eprintln!("pinyon: command '{}' panicked; its client got an error", row.name);
+            refuse(call, error::INTERNAL.into(), out);
+        }
+    }
+}
+
+/// Writes an error reply and counts it.
+pub fn refuse(call: &mut Call<'_>, error: Error, out: &mut Writer<'_>) {
+    call.core.stats.count_error(&error.0);
+    out.error(&error.0);
+}
+
+/// A command over several keys or shards, where this core alone is concerned.
+fn several_here(call: &mut Call<'_>, row: &crate::Command, out: &mut Writer<'_>) -> Reply {
+    match row.run {
+        Run::Sum(count) => {
+            let mut sum = 0;
+            for index in row.keys.indexes(call.args.len()) {
+                let key = call.other_key(index);
+                sum += count(call, key);
+            }
+            out.int(sum);
+            Ok(())
+        }
+        Run::Each(element) => {
+            let indexes = row.keys.indexes(call.args.len());
+            out.array(indexes.clone().count());
+            for index in indexes {
+                let key = call.other_key(index);
+                element(call, key, out);
+            }
+            Ok(())
+        }
+        Run::Atomic(atomic) => {
+            let mut parts = [Part::Empty];
+            (atomic.prepare)(call, &mut parts[0])?;
+            if (atomic.decide)(call, &mut parts, out)? == Decision::Commit {
+                (atomic.commit)(call, &mut parts[0]);
+            }
+            Ok(())
+        }
+        Run::Fan(fan) => fan_here(call, &fan, out),
+        Run::Here(_) | Run::Owner(_) | Run::Container => unreachable!("runs by its own handler"),
+    }
+}
+
+/// A fan-out on the only shard, to its end. The server runs long parts in steps instead.
+fn fan_here(call: &mut Call<'_>, fan: &Fan, out: &mut Writer<'_>) -> Reply {
+    (fan.check)(call)?;
+    let mut parts = [Part::Empty];
+    while (fan.part)(call, &mut parts[0])? == Progress::Again {}
+    (fan.merge)(call, &mut parts, out)?;
+    if let Some(after) = fan.after {
+        while after(call, &mut parts[0])? == Progress::Again {}
+    }
+    Ok(())
+}

@@ -1,0 +1,255 @@
+//! Commands over several shards, as data and plain functions: who takes part, each stage on a shard, one reply of all parts.
+//! Nothing here moves anything between cores: the server does, and a test does it with a loop.
+//! Decision 0001: keys are locked shard by shard in rising order, so that such a command is one moment over all shards.
+
+use crate::{
+    Call, Command, Core, Error, Flags, Part, Progress, Reply, Run, ShardId, error, execute,
+    locks::Scope,
+    row::{Decision, To},
+    table::RowId,
+};
+use resp::{Args, Writer};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// Where a command runs.
+#[derive(Debug)]
+pub enum Place {
+    /// Whole on this core, through `execute::run`.
+    Here,
+    /// Whole on the one shard that owns all its keys; with the table hash of the first key.
+    Owner(ShardId, u64),
+    /// In parts on several shards, or in steps on one.
+    Parts(Plan),
+}
+
+/// Which shards a command concerns and what it locks there.
+#[derive(Debug)]
+pub struct Plan {
+    /// The shards in rising order, each with what must be locked before its part runs, if anything.
+    pub shards: Vec<(ShardId, Option<Scope>)>,
+    /// Whether the shards run their parts one after the other under locks, and are told to finish afterwards.
+    pub locked: bool,
+}
+
+/// What a shard is asked to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Its part; after its locks are taken, where the plan has some.
+    Part,
+    /// What follows a decision to commit; then its locks are given back.
+    Commit,
+    /// Its locks are given back first, then what takes long and needs none (FLUSHALL's freeing).
+    After,
+    /// Nothing but giving back its locks.
+    Release,
+}
+
+/// What a finished round of parts leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// The reply is written. Locks are given back.
+    Release,
+    /// The reply is written. Every shard commits, then gives back its locks.
+    Commit,
+    /// The reply is written. Every shard gives back its locks, then does the long rest; the reply waits for it.
+    After,
+}
+
+/// Where a command with this row and arguments runs. The server decides single-key commands itself; this serves all.
+///
+/// # Errors
+/// What the row says of arguments that name no shard.
+pub fn place(core: &Core, row: &Command, args: &Args<'_>) -> Result<Place, Error> {
+    match row.run {
+        Run::Here(_) | Run::Container => Ok(Place::Here),
+        Run::Owner(_) => {
+            let (hash, owner) = core.locate(args.at(row.keys.first as usize));
+            Ok(Place::Owner(owner, hash))
+        }
+        Run::Fan(fan) => match fan.to {
+            To::All => Ok(Place::Parts(everywhere(core.shards, fan.exclusive && core.shards > 1))),
+            To::One(choose) => {
+                let shard = choose(args, core.shards)?;
+                Ok(Place::Parts(Plan { shards: vec![(shard, None)], locked: false }))
+            }
+        },
+        Run::Sum(_) | Run::Each(_) | Run::Atomic(_) => Ok(by_keys(core, row, args)),
+    }
+}
+
+fn by_keys(core: &Core, row: &Command, args: &Args<'_>) -> Place {
+    let mut by_shard: Vec<Vec<u64>> = vec![Vec::new(); core.shards as usize];
+    for index in row.keys.indexes(args.len()) {
+        let (hash, owner) = core.locate(args.at(index));
+        by_shard[owner.0 as usize].push(hash);
+    }
+    let concerned = |(shard, hashes): (usize, Vec<u64>)| {
+        (!hashes.is_empty()).then_some((ShardId(shard as u16), Some(Scope::Keys(hashes))))
+    };
+    let shards: Vec<_> = by_shard.into_iter().enumerate().filter_map(concerned).collect();
+    match &shards[..] {
+        [(only, Some(Scope::Keys(hashes)))] => Place::Owner(*only, hashes[0]),
+        _ => Place::Parts(Plan { shards, locked: true }),
+    }
+}
+
+/// Whether a command that runs whole on this core must wait for a lock; `hash` is that of its first key.
+#[inline]
+pub fn must_wait(core: &Core, row: &Command, args: &Args<'_>, hash: u64) -> bool {
+    if core.locks.is_free() {
+        return false;
+    }
+    match row.run {
+        Run::Owner(_) => core.locks.blocks(hash),
+        _ => row.keys.indexes(args.len()).any(|index| core.locks.blocks(core.shard.hash(args.at(index)))),
+    }
+}
+
+fn everywhere(shards: u16, locked: bool) -> Plan {
+    let scope = locked.then_some(Scope::Everything);
+    Plan { shards: (0..shards).map(|shard| (ShardId(shard), scope.clone())).collect(), locked }
+}
+
+/// Runs one stage of a command on this core. A part that answers `Again` is called again after other work.
+///
+/// # Errors
+/// The part's own, the refusal under memory pressure, or the internal error where a handler panicked.
+pub fn run_stage(call: &mut Call<'_>, id: RowId, stage: Stage, part: &mut Part) -> Result<Progress, Error> {
+    let row = crate::Table::instance().row(id);
+    let refused = stage == Stage::Part && row.flags.has(Flags::DENYOOM) && call.core.out_of_memory();
+    if refused {
+        return Err(error::OUT_OF_MEMORY.into());
+    }
+    catch_unwind(AssertUnwindSafe(|| stage_of(call, row, stage, part))).unwrap_or_else(|_| {
+        eprintln!("pinyon: command '{}' panicked; its client got an error", row.name);
+        Err(error::INTERNAL.into())
+    })
+}
+
+fn stage_of(call: &mut Call<'_>, row: &Command, stage: Stage, part: &mut Part) -> Result<Progress, Error> {
+    match (stage, row.run) {
+        (Stage::Release, _) => {}
+        (Stage::Commit, Run::Atomic(atomic)) => (atomic.commit)(call, part),
+        (Stage::Commit, _) => unreachable!("only atomic commands commit"),
+        (Stage::Part, Run::Fan(fan)) => return (fan.part)(call, part),
+        (Stage::After, Run::Fan(fan)) => return fan.after.map_or(Ok(Progress::Done), |after| after(call, part)),
+        (Stage::After, _) => unreachable!("only fan-outs have a long rest"),
+        (Stage::Part, Run::Atomic(atomic)) => (atomic.prepare)(call, part)?,
+        (Stage::Part, Run::Sum(count)) => *part = Part::Count(sum_of_own(call, row, count)),
+        (Stage::Part, Run::Each(element)) => *part = own_elements(call, row, element),
+        (Stage::Part, Run::Here(_) | Run::Owner(_) | Run::Container) => unreachable!("has no parts"),
+    }
+    Ok(Progress::Done)
+}
+
+fn sum_of_own(call: &mut Call<'_>, row: &Command, count: fn(&mut Call<'_>, store::Key<'_>) -> i64) -> i64 {
+    let mut sum = 0;
+    for index in row.keys.indexes(call.args.len()) {
+        if call.owns(index) {
+            let key = call.other_key(index);
+            sum += count(call, key);
+        }
+    }
+    sum
+}
+
+fn own_elements(
+    call: &mut Call<'_>,
+    row: &Command,
+    element: fn(&mut Call<'_>, store::Key<'_>, &mut Writer<'_>),
+) -> Part {
+    let (mut bytes, mut ends) = (Vec::new(), Vec::new());
+    for index in row.keys.indexes(call.args.len()) {
+        if call.owns(index) {
+            let key = call.other_key(index);
+            element(call, key, &mut Writer::new(&mut bytes, call.proto));
+            ends.push(bytes.len());
+        }
+    }
+    Part::Elements { bytes, ends }
+}
+
+/// Makes the reply of all parts, on the coordinator, and says how the command ends.
+pub fn conclude(
+    call: &mut Call<'_>,
+    id: RowId,
+    plan: &Plan,
+    parts: &mut [Part],
+    failed: Option<Error>,
+    out: &mut Writer<'_>,
+) -> Next {
+    let row = crate::Table::instance().row(id);
+    let start = out.len();
+    call.core.stats.commands_processed += 1;
+    call.core.stats.calls[id.0 as usize].calls += 1;
+    let merged = match failed {
+        Some(error) => Err(error),
+        None => catch_unwind(AssertUnwindSafe(|| merge(call, row, plan, parts, out)))
+            .unwrap_or_else(|_| Err(error::INTERNAL.into())),
+    };
+    merged.unwrap_or_else(|error| {
+        out.truncate(start);
+        call.core.stats.calls[id.0 as usize].failed += 1;
+        execute::refuse(call, error, out);
+        Next::Release
+    })
+}
+
+fn merge(
+    call: &mut Call<'_>,
+    row: &Command,
+    plan: &Plan,
+    parts: &mut [Part],
+    out: &mut Writer<'_>,
+) -> Result<Next, Error> {
+    match row.run {
+        Run::Sum(_) => out.int(parts.iter().map(count_of).sum()),
+        Run::Each(_) => in_key_order(call, row, plan, parts, out),
+        Run::Fan(fan) => {
+            (fan.merge)(call, parts, out)?;
+            return Ok(if fan.after.is_some() { Next::After } else { Next::Release });
+        }
+        Run::Atomic(atomic) => {
+            return Ok(match (atomic.decide)(call, parts, out)? {
+                Decision::Commit => Next::Commit,
+                Decision::Abort => Next::Release,
+            });
+        }
+        Run::Here(_) | Run::Owner(_) | Run::Container => unreachable!("has no parts"),
+    }
+    Ok(Next::Release)
+}
+
+fn count_of(part: &Part) -> i64 {
+    match part {
+        Part::Count(count) => *count,
+        other => unreachable!("a sum has counts as parts, not {other:?}"),
+    }
+}
+
+/// Puts the shards' elements back into the order of the keys in the command.
+fn in_key_order(call: &mut Call<'_>, row: &Command, plan: &Plan, parts: &[Part], out: &mut Writer<'_>) {
+    let mut taken = vec![0usize; plan.shards.len()];
+    let indexes = row.keys.indexes(call.args.len());
+    out.array(indexes.clone().count());
+    for index in indexes {
+        let (_, owner) = call.core.locate(call.args.at(index));
+        let place = plan.shards.iter().position(|(shard, _)| *shard == owner).expect("every owner takes part");
+        let Part::Elements { bytes, ends } = &parts[place] else { unreachable!("elements were asked for") };
+        let nth = taken[place];
+        let start = if nth == 0 { 0 } else { ends[nth - 1] };
+        out.raw(&bytes[start..ends[nth]]);
+        taken[place] += 1;
+    }
+}
+
+/// The check that a fan-out makes on the coordinator before anything is sent.
+///
+/// # Errors
+/// The command's own.
+pub fn check(call: &mut Call<'_>, row: &Command) -> Reply {
+    match row.run {
+        Run::Fan(fan) => (fan.check)(call),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,126 @@
+//! The lock table of one shard: keys held by commands over several shards, and who waits for them.
+//! Ordinary commands pay one predictable branch (`is_free`); nothing is locked when one shard owns all keys.
+//! Locks are taken shard by shard in rising order and all keys of a shard at once, so no circle of waiting can arise.
+
+use crate::ShardId;
+use hashbrown::HashMap;
+
+/// A command over several shards, unique while it runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Transaction {
+    /// The core that coordinates it.
+    pub coordinator: ShardId,
+    /// Its number there.
+    pub number: u32,
+}
+
+/// What a transaction wants to hold on one shard.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// These keys, by table hash. Two keys with one hash share a lock, which is harmless.
+    Keys(Vec<u64>),
+    /// The whole shard.
+    Everything,
+}
+
+/// The lock table.
+#[derive(Debug, Default)]
+pub struct Locks {
+    keys: HashMap<u64, Transaction>,
+    everything: Option<Transaction>,
+}
+
+impl Locks {
+    /// Whether nothing is locked on this shard.
+    #[inline]
+    pub fn is_free(&self) -> bool {
+        self.keys.is_empty() && self.everything.is_none()
+    }
+
+    /// Whether a command on the key with this hash must wait.
+    pub fn blocks(&self, hash: u64) -> bool {
+        self.everything.is_some() || self.keys.contains_key(&hash)
+    }
+
+    /// Takes all of `scope` for `transaction`, or nothing.
+    pub fn try_lock(&mut self, transaction: Transaction, scope: &Scope) -> bool {
+        if self.everything.is_some() {
+            return false;
+        }
+        match scope {
+            Scope::Everything if self.keys.is_empty() => self.everything = Some(transaction),
+            Scope::Everything => return false,
+            Scope::Keys(hashes) => {
+                if hashes.iter().any(|hash| self.keys.contains_key(hash)) {
+                    return false;
+                }
+                self.keys.extend(hashes.iter().map(|&hash| (hash, transaction)));
+            }
+        }
+        true
+    }
+
+    /// Gives back what `transaction` holds of `scope`.
+    pub fn release(&mut self, transaction: Transaction, scope: &Scope) {
+        match scope {
+            Scope::Everything => {
+                assert_eq!(self.everything, Some(transaction), "only the holder releases a shard");
+                self.everything = None;
+            }
+            Scope::Keys(hashes) => {
+                for hash in hashes {
+                    // A hash that stands twice in the scope was taken once.
+                    let holder = self.keys.remove(hash);
+                    assert!(holder.is_none_or(|holder| holder == transaction), "only the holder releases a key");
+                }
+                if self.keys.is_empty() {
+                    self.keys.shrink_to_fit();
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FIRST: Transaction = Transaction { coordinator: ShardId(0), number: 1 };
+    const SECOND: Transaction = Transaction { coordinator: ShardId(1), number: 1 };
+
+    #[test]
+    fn a_locked_key_blocks_commands_on_it_and_no_other() {
+        let mut locks = Locks::default();
+        assert!(locks.try_lock(FIRST, &Scope::Keys(vec![7])));
+        assert!(locks.blocks(7) && !locks.blocks(8));
+    }
+
+    #[test]
+    fn a_transaction_gets_all_its_keys_or_none() {
+        let mut locks = Locks::default();
+        assert!(locks.try_lock(FIRST, &Scope::Keys(vec![7])));
+        assert!(!locks.try_lock(SECOND, &Scope::Keys(vec![8, 7])));
+        assert!(!locks.blocks(8));
+    }
+
+    #[test]
+    fn the_whole_shard_is_locked_only_when_no_key_is() {
+        let mut locks = Locks::default();
+        assert!(locks.try_lock(FIRST, &Scope::Keys(vec![7])));
+        assert!(!locks.try_lock(SECOND, &Scope::Everything));
+        locks.release(FIRST, &Scope::Keys(vec![7]));
+        assert!(locks.try_lock(SECOND, &Scope::Everything));
+        assert!(locks.blocks(1));
+        assert!(!locks.try_lock(FIRST, &Scope::Keys(vec![7])));
+        locks.release(SECOND, &Scope::Everything);
+        assert!(locks.is_free());
+    }
+
+    #[test]
+    fn a_key_named_twice_is_locked_once_and_released_whole() {
+        let mut locks = Locks::default();
+        assert!(locks.try_lock(FIRST, &Scope::Keys(vec![7, 7])));
+        locks.release(FIRST, &Scope::Keys(vec![7, 7]));
+        assert!(locks.is_free());
+    }
+}

@@ -1,0 +1,77 @@
+//! What one shard contributes to a command of several shards.
+//! A part holds plain data that can move between threads; it never borrows from a shard.
+//! Which merge a command uses is said by its row.
+
+use crate::memory_family::BySize;
+use crate::stats::CoreStats;
+use memory::shard::ShardMemory;
+use store::Detached;
+
+/// One shard's contribution. Each command knows which form its own parts have.
+#[derive(Debug, Default)]
+pub enum Part {
+    /// Nothing yet, or nothing to say.
+    #[default]
+    Empty,
+    /// A number.
+    Count(i64),
+    /// Encoded reply elements, and where each ends.
+    Elements {
+        /// The elements, one after the other.
+        bytes: Vec<u8>,
+        /// End of each element in `bytes`.
+        ends: Vec<usize>,
+    },
+    /// A walk over the keyspace in steps: where it stands and what it has found.
+    Walk(Walk),
+    /// Values that move from one key to another, in key order; nothing where a key is missing.
+    Values(Vec<Option<Detached>>),
+    /// A key and how many keys it was drawn from.
+    Drawn {
+        /// The key, where the shard has one.
+        key: Option<Vec<u8>>,
+        /// Live keys of the database on that shard.
+        keys: u64,
+    },
+    /// A shard's memory figures.
+    Memory(Box<ShardMemory>),
+    /// A shard's memory and traffic figures.
+    Figures(Box<ShardMemory>, Box<CoreStats>),
+    /// A shard's memory figures, and the blocks of its slab and of its heap pages by size.
+    Allocator {
+        /// The figures.
+        memory: Box<ShardMemory>,
+        /// Blocks of the slab.
+        slab: BySize,
+        /// Blocks of the pages its thread has in hand.
+        heap: BySize,
+    },
+    /// Lines of text, sorted or joined by the merge.
+    Lines(Vec<(u64, String)>),
+}
+
+/// The state of a walk over one shard's keyspace.
+#[derive(Debug, Default)]
+pub struct Walk {
+    /// Index part of the cursor; 0 before the first step and after the last.
+    pub cursor: u64,
+    /// Whether the first step has been taken.
+    pub begun: bool,
+    /// Table slots visited so far.
+    pub visited: u64,
+    /// Live keys seen so far.
+    pub seen: u64,
+    /// Found elements, encoded.
+    pub bytes: Vec<u8>,
+    /// How many elements `bytes` holds.
+    pub count: u64,
+}
+
+/// Whether a part is finished.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// The part is complete.
+    Done,
+    /// Call again when other work of the core had its turn.
+    Again,
+}

@@ -1,0 +1,253 @@
+//! A core's traffic counters: what INFO sums over the shards.
+//! Every counter only grows until CONFIG RESETSTAT, unless its description says otherwise.
+//! A forgotten field does not compile: the merge destructures.
+
+/// Counters of one core.
+#[derive(Clone, Debug, Default)]
+pub struct CoreStats {
+    /// Connections accepted.
+    pub connections_received: u64,
+    /// Connections refused by `maxclients`.
+    pub connections_rejected: u64,
+    /// Commands run, by row number.
+    pub calls: Vec<CommandStats>,
+    /// Commands run, all rows.
+    pub commands_processed: u64,
+    /// Bytes read from clients.
+    pub net_input_bytes: u64,
+    /// Bytes written to clients.
+    pub net_output_bytes: u64,
+    /// Lookups that found a live key.
+    pub keyspace_hits: u64,
+    /// Lookups that found none.
+    pub keyspace_misses: u64,
+    /// Keys that expired; the shard counts them, and a report takes them over.
+    pub expired_keys: u64,
+    /// How many keys had expired at the last reset; not summed.
+    pub expired_keys_at_reset: u64,
+    /// Error replies sent.
+    pub error_replies: u64,
+    /// Error replies sent, by code.
+    pub errors: ErrorCodes,
+    /// Clients closed because their output buffer passed its limit.
+    pub output_limit_disconnections: u64,
+    /// Clients closed because their query buffer passed its limit.
+    pub query_limit_disconnections: u64,
+    /// Reads from and writes to sockets.
+    pub reads_processed: u64,
+    /// Writes to sockets.
+    pub writes_processed: u64,
+    /// Commands that came from another core.
+    pub hops_served: u64,
+    /// Microseconds this core spent on commands and sockets (now, not resettable).
+    pub busy_us: u64,
+    /// What went through in the last moments (now, not resettable).
+    pub rates: Rates,
+}
+
+/// Counters of one command on one core.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct CommandStats {
+    /// Calls that ran.
+    pub calls: u64,
+    /// Calls refused before they ran (arity, memory limit, password).
+    pub rejected: u64,
+    /// Calls that ran and answered an error.
+    pub failed: u64,
+}
+
+/// Error replies by code, the first word of their text.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ErrorCodes {
+    counts: Vec<(Box<str>, u64)>,
+}
+
+/// Codes are ours but for those that scripts make up; more than these are counted without their names.
+const ERROR_CODES_MAX: usize = 128;
+
+impl ErrorCodes {
+    fn add(&mut self, code: &str, count: u64) {
+        if let Some((_, counted)) = self.counts.iter_mut().find(|(known, _)| **known == *code) {
+            *counted += count;
+        } else if self.counts.len() < ERROR_CODES_MAX {
+            self.counts.push((code.into(), count));
+        }
+    }
+
+    /// Codes and how often each was sent, by code.
+    pub fn by_code(&self) -> Vec<(&str, u64)> {
+        let mut codes: Vec<(&str, u64)> = self.counts.iter().map(|(code, count)| (&**code, *count)).collect();
+        codes.sort_unstable();
+        codes
+    }
+}
+
+/// Samples that the rates are the mean of, as in Redis.
+const SAMPLES: usize = 16;
+/// Time between samples in microseconds, as in Redis.
+const SAMPLE_US: u64 = 100_000;
+
+/// Commands, bytes in and bytes out a second, as a mean of the last samples.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rates {
+    sampled_us: u64,
+    counters: [u64; 3],
+    samples: [[u64; 3]; SAMPLES],
+    place: usize,
+}
+
+impl Rates {
+    /// Commands, bytes in, bytes out: each a second.
+    pub fn per_second(&self) -> [u64; 3] {
+        std::array::from_fn(|kind| self.samples.iter().map(|sample| sample[kind]).sum::<u64>() / SAMPLES as u64)
+    }
+
+    fn sample(&mut self, mono_us: u64, counters: [u64; 3]) {
+        let elapsed_us = mono_us.saturating_sub(self.sampled_us);
+        if elapsed_us < SAMPLE_US {
+            return;
+        }
+        let rate = |kind: usize| {
+            let counted = u128::from(counters[kind].saturating_sub(self.counters[kind]));
+            (counted * 1_000_000 / u128::from(elapsed_us)) as u64
+        };
+        let sample = std::array::from_fn(rate);
+        // After a pause one sample stands for all that were not taken.
+        for _ in 0..(elapsed_us / SAMPLE_US).min(SAMPLES as u64) {
+            self.samples[self.place] = sample;
+            self.place = (self.place + 1) % SAMPLES;
+        }
+        (self.sampled_us, self.counters) = (mono_us, counters);
+    }
+
+    fn merge(&mut self, other: &Rates) {
+        for (mine, theirs) in self.samples.iter_mut().flatten().zip(other.samples.iter().flatten()) {
+            *mine += theirs;
+        }
+    }
+}
+
+impl CoreStats {
+    /// Takes a sample of the rates if it is time; called on every tick and before a report.
+    pub fn sample(&mut self, mono_us: u64) {
+        let counters = [self.commands_processed, self.net_input_bytes, self.net_output_bytes];
+        self.rates.sample(mono_us, counters);
+    }
+
+    /// Counts an error reply by the first word of its text.
+    pub fn count_error(&mut self, text: &str) {
+        self.error_replies += 1;
+        self.errors.add(text.split(' ').next().unwrap_or_default(), 1);
+    }
+
+    /// Takes over how many keys of the shard expired since it was made.
+    pub fn take_expired_keys(&mut self, since_start: u64) {
+        self.expired_keys = since_start - self.expired_keys_at_reset;
+    }
+
+    /// Starts every counter from zero (CONFIG RESETSTAT); what is a measure of now stays.
+    pub fn reset(&mut self) {
+        let expired_keys_at_reset = self.expired_keys_at_reset + self.expired_keys;
+        let rates = Rates { counters: [0; 3], ..self.rates };
+        let calls = vec![CommandStats::default(); self.calls.len()];
+        *self = CoreStats { calls, rates, busy_us: self.busy_us, expired_keys_at_reset, ..CoreStats::default() };
+    }
+
+    /// Adds another core's counters.
+    pub fn merge(&mut self, other: &CoreStats) {
+        let CoreStats {
+            connections_received,
+            connections_rejected,
+            calls,
+            commands_processed,
+            net_input_bytes,
+            net_output_bytes,
+            keyspace_hits,
+            keyspace_misses,
+            expired_keys,
+            expired_keys_at_reset: _,
+            error_replies,
+            errors,
+            output_limit_disconnections,
+            query_limit_disconnections,
+            reads_processed,
+            writes_processed,
+            hops_served,
+            busy_us,
+            rates,
+        } = other;
+        self.connections_received += connections_received;
+        self.connections_rejected += connections_rejected;
+        self.calls.resize(self.calls.len().max(calls.len()), CommandStats::default());
+        for (mine, theirs) in self.calls.iter_mut().zip(calls) {
+            let CommandStats { calls, rejected, failed } = theirs;
+            mine.calls += calls;
+            mine.rejected += rejected;
+            mine.failed += failed;
+        }
+        self.commands_processed += commands_processed;
+        self.net_input_bytes += net_input_bytes;
+        self.net_output_bytes += net_output_bytes;
+        self.keyspace_hits += keyspace_hits;
+        self.keyspace_misses += keyspace_misses;
+        self.expired_keys += expired_keys;
+        self.error_replies += error_replies;
+        for (code, count) in &errors.counts {
+            self.errors.add(code, *count);
+        }
+        self.output_limit_disconnections += output_limit_disconnections;
+        self.query_limit_disconnections += query_limit_disconnections;
+        self.reads_processed += reads_processed;
+        self.writes_processed += writes_processed;
+        self.hops_served += hops_served;
+        self.busy_us += busy_us;
+        self.rates.merge(rates);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rates_are_a_mean_of_the_last_samples_and_fall_to_zero_in_silence() {
+        let mut stats = CoreStats::default();
+        for tick in 1..=SAMPLES as u64 {
+            stats.commands_processed += 50;
+            stats.net_input_bytes += 100;
+            stats.sample(tick * SAMPLE_US);
+            stats.sample(tick * SAMPLE_US + 1);
+        }
+        assert_eq!(stats.rates.per_second(), [500, 1000, 0]);
+        stats.sample(1_000_000_000);
+        assert_eq!(stats.rates.per_second(), [0, 0, 0]);
+    }
+
+    #[test]
+    fn a_reset_makes_no_rate_negative_and_leaves_the_list_of_commands() {
+        let mut stats = CoreStats { calls: vec![CommandStats { calls: 1, rejected: 1, failed: 1 }], ..Default::default() };
+        stats.commands_processed = 1000;
+        stats.sample(SAMPLE_US);
+        stats.count_error("ERR no");
+        stats.reset();
+        assert_eq!((stats.commands_processed, stats.error_replies, stats.calls.len()), (0, 0, 1));
+        assert_eq!((stats.calls[0].calls, stats.errors.by_code().len()), (0, 0));
+        stats.commands_processed = 100;
+        stats.sample(2 * SAMPLE_US);
+        assert_eq!(stats.rates.per_second()[0], (10_000 + 1000) / 16);
+    }
+
+    #[test]
+    fn errors_are_counted_by_code_over_all_cores() {
+        let (mut one, mut other) = (CoreStats::default(), CoreStats::default());
+        one.count_error("ERR no such key");
+        other.count_error("ERR syntax error");
+        other.count_error("WRONGTYPE Operation");
+        one.merge(&other);
+        assert_eq!(one.errors.by_code(), [("ERR", 2), ("WRONGTYPE", 1)]);
+        for number in 0..1000 {
+            one.count_error(&format!("CODE{number} made up"));
+        }
+        assert_eq!(one.errors.by_code().len(), ERROR_CODES_MAX);
+    }
+}

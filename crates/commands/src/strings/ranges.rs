@@ -1,0 +1,123 @@
+//! Parts of strings: APPEND, STRLEN, GETRANGE, SETRANGE.
+//! Never makes a string longer than `proto-max-bulk-len`, nor longer than the memory limit has room for.
+//! Source: redis-server 7, asked for its limits and for how it counts from the end.
+
+use crate::{Call, Error, Reply, error, lookup};
+use resp::Writer;
+use store::{Expiry, Value};
+
+const TOO_LONG: &str = "ERR string exceeds maximum allowed size (proto-max-bulk-len)";
+const OFFSET_OUT_OF_RANGE: &str = "ERR offset is out of range";
+
+/// Growth beyond this asks the memory limit first: the general check before a command sees only what is used already.
+const GROWTH_UNASKED_BYTES: u64 = 64 * 1024;
+
+/// Whether a string of `len` bytes may become one of `wanted`.
+fn check_growth(call: &mut Call<'_>, len: u64, wanted: Option<u64>) -> Result<(), Error> {
+    let longest = call.core.config.proto_max_bulk_len;
+    let wanted = wanted.filter(|&wanted| wanted <= longest).ok_or(TOO_LONG)?;
+    let growth = wanted.saturating_sub(len);
+    if growth > GROWTH_UNASKED_BYTES {
+        let used = call.core.limited_bytes().saturating_add_unsigned(growth);
+        if !call.core.lease.covers(used) {
+            return Err(error::OUT_OF_MEMORY.into());
+        }
+    }
+    Ok(())
+}
+
+/// APPEND: answers the new length.
+pub fn append(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
+    let (key, added) = (call.key(1), call.args.at(2));
+    let len = lookup::before_write(call, key).map(|entry| entry.value().len() as u64);
+    let (db, now) = (call.db, call.now());
+    let new_len = match len {
+        None => {
+            call.core.shard.set(db, key, Value::from_bytes(added), Expiry::Clear, now);
+            added.len() as u64
+        }
+        Some(len) => {
+            check_growth(call, len, len.checked_add(added.len() as u64))?;
+            call.core.shard.append(db, key, added, now) as u64
+        }
+    };
+    out.int(new_len as i64);
+    Ok(())
+}
+
+/// STRLEN: 0 without a key.
+pub fn strlen(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
+    let key = call.key(1);
+    let len = lookup::read(call, key).map_or(0, |entry| entry.value().len());
+    out.int(len as i64);
+    Ok(())
+}
+
+/// GETRANGE and SUBSTR: negative positions count from the end; out of range is an empty string.
+pub fn getrange(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
+    let (start, end) = (call.int(2)?, call.int(3)?);
+    let key = call.key(1);
+    match lookup::read(call, key) {
+        None => out.bulk(b""),
+        Some(entry) => lookup::with_text(entry.value(), |text| out.bulk(&text[range(start, end, text.len())])),
+    }
+    Ok(())
+}
+
+/// The bytes from `start` to `end`, both inclusive, of a string of `len` bytes.
+fn range(start: i64, end: i64, len: usize) -> std::ops::Range<usize> {
+    let len = len as i64;
+    // Both before the string's start still name its first byte, unless they stand in the wrong order.
+    if len == 0 || start < 0 && end < 0 && start > end {
+        return 0..0;
+    }
+    let from_start = |position: i64| if position < 0 { (position + len).max(0) } else { position };
+    let (start, end) = (from_start(start), from_start(end).min(len - 1));
+    if start > end { 0..0 } else { start as usize..end as usize + 1 }
+}
+
+/// SETRANGE: answers the new length.
+pub fn setrange(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
+    let (offset, patch) = (call.int(2)?, call.args.at(3));
+    let offset = u64::try_from(offset).map_err(|_| OFFSET_OUT_OF_RANGE)?;
+    let key = call.key(1);
+    let len = lookup::before_write(call, key).map_or(0, |entry| entry.value().len() as u64);
+    if patch.is_empty() {
+        out.int(len as i64);
+        return Ok(());
+    }
+    check_growth(call, len, offset.checked_add(patch.len() as u64))?;
+    let (db, now) = (call.db, call.now());
+    let new_len = call.core.shard.set_range(db, key, offset as usize, patch, now);
+    out.int(new_len as i64);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn positions_count_from_either_end() {
+        assert_eq!(range(0, -1, 5), 0..5);
+        assert_eq!(range(1, 2, 5), 1..3);
+        assert_eq!(range(-3, -2, 5), 2..4);
+        assert_eq!(range(3, 100, 5), 3..5);
+    }
+
+    #[test]
+    fn what_lies_outside_is_empty() {
+        assert_eq!(range(5, 10, 5), 0..0);
+        assert_eq!(range(3, 1, 5), 0..0);
+        assert_eq!(range(-1, -3, 5), 0..0);
+        assert_eq!(range(0, -1, 0), 0..0);
+        assert_eq!(range(i64::MAX, i64::MAX, 5), 0..0);
+    }
+
+    #[test]
+    fn positions_before_the_start_name_the_first_byte() {
+        assert_eq!(range(-100, -90, 5), 0..1);
+        assert_eq!(range(0, -100, 5), 0..1);
+        assert_eq!(range(i64::MIN, i64::MIN, 5), 0..1);
+    }
+}

@@ -1,0 +1,173 @@
+//! One connection: its socket, what it has sent and not been answered, and what stops it.
+//! A connection never waits by blocking: it is a record that the driver picks up when something happened to it.
+//! Its session (name, database, protocol) is the client record in `commands`.
+
+use crate::replies::{Pool, Replies};
+use resp::Decoder;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd, AsRawFd};
+
+/// One connection.
+pub struct Connection {
+    /// The socket.
+    socket: OwnedFd,
+    /// Which of the connections that had this place.
+    pub generation: u32,
+    /// Bytes received and not yet executed; starts with the first byte of a command.
+    pub input: Vec<u8>,
+    /// How far the unfinished command at the end is decoded.
+    pub decoder: Decoder,
+    /// What goes back.
+    pub replies: Replies,
+    /// Why no further command of it is looked at now.
+    pub pause: Pause,
+    /// A multishot receive is under way.
+    pub receiving: bool,
+    /// That receive is to end, because the client sends faster than it reads.
+    pub receive_stopped: bool,
+    /// The driver will be told when the socket takes bytes again.
+    pub awaiting_writable: bool,
+    /// The peer sends no more.
+    pub input_ended: bool,
+    /// To be closed when its replies are sent.
+    pub closing: bool,
+    /// Shut down; its place is freed after the last completion.
+    pub dead: bool,
+    /// Some of its commands are decoded and not yet run.
+    pub in_group: bool,
+    /// It is in the list of those to be flushed this turn.
+    pub dirty: bool,
+    /// When its output first exceeded the soft limit, in microseconds; 0 when it does not.
+    pub soft_limit_since_us: u64,
+}
+
+/// Why a connection's next command has to wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pause {
+    /// It need not.
+    No,
+    /// A key it wants is locked by a command over several shards.
+    Locked,
+    /// Its next command waits until all earlier ones are answered.
+    Barrier,
+    /// A command over several shards of its own is under way.
+    Task,
+    /// It does not read its replies.
+    Output,
+}
+
+impl Connection {
+    /// A connection that was just accepted.
+    pub fn new(socket: OwnedFd, generation: u32) -> Connection {
+        Connection {
+            socket,
+            generation,
+            input: Vec::new(),
+            decoder: Decoder::new(),
+            replies: Replies::default(),
+            pause: Pause::No,
+            receiving: false,
+            receive_stopped: false,
+            awaiting_writable: false,
+            input_ended: false,
+            closing: false,
+            dead: false,
+            in_group: false,
+            dirty: false,
+            soft_limit_since_us: 0,
+        }
+    }
+
+    /// The socket's descriptor.
+    pub fn descriptor(&self) -> RawFd {
+        self.socket.as_raw_fd()
+    }
+
+    /// The socket.
+    pub fn socket(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+
+    /// Whether commands may be looked at.
+    pub fn runs(&self) -> bool {
+        self.pause == Pause::No && !self.closing && !self.dead
+    }
+
+    /// Drops the first `count` bytes of the input; gives its buffer back when nothing is left.
+    pub fn consume(&mut self, count: usize, pool: &mut Pool) {
+        if count == self.input.len() {
+            self.input.clear();
+            pool.give(std::mem::take(&mut self.input));
+        } else if count > 0 {
+            self.input.drain(..count);
+        }
+    }
+
+    /// Keeps bytes until they make a whole command.
+    pub fn keep(&mut self, bytes: &[u8], pool: &mut Pool) {
+        if self.input.capacity() == 0 {
+            self.input = pool.take();
+        }
+        self.input.extend_from_slice(bytes);
+    }
+
+    /// Every byte it holds on the heap, its own record included.
+    pub fn total_bytes(&self) -> usize {
+        size_of::<Connection>() + self.input.capacity() + self.decoder.heap_bytes() + self.replies.heap_bytes()
+    }
+}
+
+/// The connections of a core, by place.
+#[derive(Default)]
+pub struct Connections {
+    places: Vec<Option<Box<Connection>>>,
+    free: Vec<u32>,
+    generation: u32,
+}
+
+impl Connections {
+    /// Adds a connection and answers its place.
+    pub fn insert(&mut self, socket: OwnedFd) -> u32 {
+        self.generation = self.generation.wrapping_add(1);
+        let connection = Box::new(Connection::new(socket, self.generation));
+        if let Some(place) = self.free.pop() {
+            self.places[place as usize] = Some(connection);
+            return place;
+        }
+        self.places.push(Some(connection));
+        (self.places.len() - 1) as u32
+    }
+
+    /// Frees a place and closes its socket.
+    pub fn remove(&mut self, place: u32) {
+        let removed = self.places[place as usize].take();
+        assert!(removed.is_some(), "a place is freed once");
+        self.free.push(place);
+    }
+
+    /// The connection at a place that is in use.
+    #[inline]
+    pub fn at(&mut self, place: u32) -> &mut Connection {
+        self.places[place as usize].as_mut().expect("the place is in use")
+    }
+
+    /// The connection at a place, if it is still the one meant.
+    pub fn still(&mut self, place: u32, generation: u32) -> Option<&mut Connection> {
+        let connection = self.places.get_mut(place as usize)?.as_mut()?;
+        (connection.generation == generation && !connection.dead).then_some(connection)
+    }
+
+    /// The connection at a place, if it is one that has ended.
+    pub fn dead(&mut self, place: u32) -> Option<&mut Connection> {
+        self.places.get_mut(place as usize)?.as_deref_mut().filter(|connection| connection.dead)
+    }
+
+    /// Places in use.
+    pub fn places(&self) -> Vec<u32> {
+        (0..self.places.len() as u32).filter(|&place| self.places[place as usize].is_some()).collect()
+    }
+
+    /// Bytes of the table itself.
+    pub fn heap_bytes(&self) -> usize {
+        self.places.capacity() * size_of::<Option<Box<Connection>>>() + self.free.capacity() * size_of::<u32>()
+    }
+}

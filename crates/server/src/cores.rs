@@ -1,0 +1,157 @@
+//! One thread a shard, pinned, each with a runtime, a ring, a shard of the keys and its own connections.
+//! Cores share no data but the mesh, the memory budget, and the flag that ends the process.
+//! A core that breaks takes the whole process with it: half a server would be worse than none.
+
+use crate::{driver::Driver, mesh::Port, net::ring::Ring, shared::Shared};
+use commands::{Core, Facts, ShardId, config::Config};
+use glommio::{LocalExecutorBuilder, Placement, io::BufferedFile, timer::Timer};
+use std::{
+    cell::RefCell,
+    io::Write,
+    os::fd::{FromRawFd, OwnedFd, RawFd},
+    rc::Rc,
+    sync::{Arc, Barrier},
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
+
+/// How often a core looks at what is due without being asked.
+const TICK: Duration = Duration::from_millis(100);
+/// How long a busy core works before the runtime's other tasks get their turn.
+const PREEMPT: Duration = Duration::from_millis(2);
+/// Entries of each of the runtime's own rings: it only carries timers and one read of an eventfd.
+const RUNTIME_RING_ENTRIES: usize = 16;
+/// Memory the runtime registers for files: none of ours go through it.
+const RUNTIME_IO_BYTES: usize = 64 * 1024;
+
+/// What a core's thread is started with.
+pub struct Start {
+    /// Its shard.
+    pub id: ShardId,
+    /// The processor it is pinned to.
+    pub processor: usize,
+    /// Its copy of the configuration.
+    pub config: Config,
+    /// Facts of the process.
+    pub facts: Arc<Facts>,
+    /// The flag that ends the process.
+    pub shared: Arc<Shared>,
+    /// Its end of the mesh.
+    pub port: Port,
+    /// Its listening sockets.
+    pub listeners: Vec<OwnedFd>,
+    /// Where all cores and the main thread meet: once when all are made, once when the start is complete.
+    pub meeting: Arc<Barrier>,
+}
+
+/// Starts a core's thread.
+///
+/// # Errors
+/// One line, when the runtime cannot be made.
+pub fn spawn(start: Start) -> Result<JoinHandle<()>, String> {
+    let name = format!("shard-{}", start.id.0);
+    std::thread::Builder::new()
+        .name(name.clone())
+        .spawn(move || {
+            let _guard = AbortOnPanic;
+            let executor = LocalExecutorBuilder::new(Placement::Fixed(start.processor))
+                .name(&name)
+                .ring_depth(RUNTIME_RING_ENTRIES)
+                .io_memory(RUNTIME_IO_BYTES)
+                .preempt_timer(PREEMPT)
+                .make();
+            match executor {
+                Ok(executor) => executor.run(core(start)),
+                Err(error) => crate::start::refuse(&crate::start::no_ring(&error.to_string())),
+            }
+        })
+        .map_err(|error| format!("cannot start a thread: {error}"))
+}
+
+/// Ends the process when its thread unwinds.
+struct AbortOnPanic;
+
+impl Drop for AbortOnPanic {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("pinyon: a core has failed; the process ends");
+            std::process::exit(70);
+        }
+    }
+}
+
+async fn core(start: Start) {
+    let spin = Duration::from_micros(u64::from(start.config.spin_before_park_us));
+    let ring = Ring::new().unwrap_or_else(|error| crate::start::refuse(&crate::start::no_ring(&error.to_string())));
+    let core = Core::new(start.id, start.config, start.facts)
+        .unwrap_or_else(|error| crate::start::refuse(&format!("no address space for a shard: {error}")));
+    let driver = Driver::new(core, start.shared, ring, start.port, start.listeners);
+    let eventfd = duplicate(driver.eventfd());
+    let bell = duplicate(driver.eventfd());
+    let driver = Rc::new(RefCell::new(driver));
+    driver.borrow_mut().prepare();
+    start.meeting.wait();
+    start.meeting.wait();
+    driver.borrow_mut().listen();
+    let ticking = glommio::spawn_local(tick(driver.clone(), bell));
+    drive(&driver, eventfd, spin).await;
+    ticking.cancel().await;
+    driver.borrow_mut().say_goodbye();
+}
+
+/// Turn after turn; sleeps when a turn would do nothing.
+async fn drive(driver: &Rc<RefCell<Driver>>, eventfd: OwnedFd, spin: Duration) {
+    // SAFETY: the descriptor is ours alone: a duplicate made for this.
+    let eventfd = unsafe { BufferedFile::from_raw_fd(std::os::fd::IntoRawFd::into_raw_fd(eventfd)) };
+    loop {
+        driver.borrow_mut().turn();
+        if driver.borrow().is_stopping() {
+            break;
+        }
+        if glommio::executor().need_preempt() {
+            glommio::yield_if_needed().await;
+        }
+        if !driver.borrow_mut().is_quiet() || spins(driver, spin) {
+            continue;
+        }
+        driver.borrow_mut().lie_down();
+        if driver.borrow_mut().is_quiet() {
+            // Eight bytes: the count of an eventfd. What it says does not matter, only that it was written.
+            let woken = eventfd.read_at(0, 8).await;
+            debug_assert!(woken.is_ok(), "reading an eventfd fails only when it is closed");
+        }
+        driver.borrow_mut().get_up();
+    }
+    let _ = eventfd.close().await;
+}
+
+/// Looks again and again for a while; answers whether something came.
+fn spins(driver: &Rc<RefCell<Driver>>, spin: Duration) -> bool {
+    if spin.is_zero() {
+        return false;
+    }
+    let start = Instant::now();
+    while start.elapsed() < spin {
+        if !driver.borrow_mut().is_quiet() {
+            return true;
+        }
+        std::hint::spin_loop();
+    }
+    false
+}
+
+async fn tick(driver: Rc<RefCell<Driver>>, bell: OwnedFd) {
+    let mut bell = std::fs::File::from(bell);
+    loop {
+        Timer::new(TICK).await;
+        driver.borrow_mut().tick();
+        // The driver may be asleep and have something due now. A full counter has woken it already.
+        let _ = bell.write(&1u64.to_ne_bytes());
+    }
+}
+
+fn duplicate(descriptor: RawFd) -> OwnedFd {
+    // SAFETY: the descriptor is open as long as the driver that it was asked from.
+    let borrowed = unsafe { std::os::fd::BorrowedFd::borrow_raw(descriptor) };
+    borrowed.try_clone_to_owned().unwrap_or_else(|error| crate::start::refuse(&format!("no descriptor left: {error}")))
+}

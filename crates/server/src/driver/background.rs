@@ -1,0 +1,99 @@
+//! What a core does besides answering: due keys leave, freed memory goes back, limits in time are held.
+//! Everything here works in bounded steps, one a turn, so that no client feels it; an idle core is woken ten times a second.
+//! Expiry needs no list of its own: each table segment knows its earliest deadline.
+
+use super::Driver;
+use commands::ClientId;
+
+/// Keys looked at in one step of expiry: about a tenth of a millisecond.
+const EXPIRE_STEP_KEYS: usize = 512;
+/// Entries freed in one step after a flush.
+const FREE_STEP_KEYS: usize = 512;
+/// How long a listener that could not accept waits, unless a connection closes before.
+const ACCEPT_RETRY_US: u64 = 1_000_000;
+
+/// What is left to do in the background.
+#[derive(Default)]
+pub(super) struct Background {
+    expiring: bool,
+    freeing: bool,
+    accept_retry_us: Option<u64>,
+    accept_logged_us: u64,
+}
+
+impl Background {
+    pub(super) fn is_due(&self) -> bool {
+        self.expiring || self.freeing
+    }
+
+    /// A listener has stopped because there was no descriptor or memory left.
+    pub(super) fn accept_failed(&mut self, errno: i32, now_us: u64) {
+        self.accept_retry_us = Some(now_us + ACCEPT_RETRY_US);
+        if now_us >= self.accept_logged_us + ACCEPT_RETRY_US || self.accept_logged_us == 0 {
+            self.accept_logged_us = now_us;
+            eprintln!("pinyon: cannot accept connections: {}", std::io::Error::from_raw_os_error(errno));
+        }
+    }
+
+    /// A descriptor is free again.
+    pub(super) fn connection_closed(&mut self) {
+        if self.accept_retry_us.is_some() {
+            self.accept_retry_us = Some(0);
+        }
+    }
+}
+
+impl Driver {
+    /// Called ten times a second.
+    pub fn tick(&mut self) {
+        let used = self.core.limited_bytes();
+        self.core.lease.settle(used);
+        self.core.shard.release_step();
+        self.background.expiring = self.core.active_expire;
+        self.background.freeing = true;
+        if self.background.accept_retry_us.is_some_and(|at| at <= self.core.mono_us) {
+            self.background.accept_retry_us = None;
+            self.listen();
+        }
+        self.core.publish_bytes();
+        if self.core.id.0 == 0 {
+            self.core.facts.lift_peak();
+        }
+        self.hold_time_limits();
+    }
+
+    pub(super) fn background_step(&mut self) {
+        if self.background.expiring {
+            self.background.expiring = self.core.shard.expire_step(self.core.now, EXPIRE_STEP_KEYS).more;
+        }
+        if self.background.freeing {
+            self.background.freeing = self.core.shard.free_step(FREE_STEP_KEYS);
+        }
+    }
+
+    /// Closes clients that were silent, or slow to read, for longer than the configuration allows.
+    fn hold_time_limits(&mut self) {
+        let config = &self.core.config;
+        let (timeout_s, soft) = (config.timeout_s, config.client_output_buffer_limits.normal);
+        if timeout_s == 0 && soft.soft_bytes == 0 {
+            return;
+        }
+        for place in self.connections.places() {
+            let connection = self.connections.at(place);
+            if connection.dead {
+                continue;
+            }
+            let since = connection.soft_limit_since_us;
+            let slow = since > 0 && self.core.mono_us > since + u64::from(soft.soft_seconds) * 1_000_000;
+            let silent_ms = self.core.now.0 - self.core.clients.at(ClientId(place)).last_active.0;
+            let silent = timeout_s > 0 && silent_ms > i64::from(timeout_s) * 1000;
+            if slow {
+                self.core.stats.output_limit_disconnections += 1;
+            }
+            if slow || silent {
+                self.kill(place);
+            }
+        }
+        self.bury();
+    }
+}

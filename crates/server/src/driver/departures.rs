@@ -1,0 +1,159 @@
+//! What goes out: batches to other cores, replies to clients, and the ends of connections.
+//! A connection gets one send a turn; what the socket does not take waits until it is writable.
+//! A place is freed when the kernel has answered everything that names it.
+
+use super::{Driver, group::UNSENT_BYTES_MAX};
+use crate::{
+    connection::Pause,
+    mesh::message::Message,
+    net::socket,
+};
+use commands::{Client, ClientId};
+use std::{io::ErrorKind, sync::atomic::Ordering};
+
+impl Driver {
+    /// Has a connection flushed at the end of the turn.
+    pub(super) fn mark_dirty(&mut self, place: u32) {
+        let connection = self.connections.at(place);
+        if !connection.dirty {
+            connection.dirty = true;
+            self.dirty.push(place);
+        }
+    }
+
+    /// Sends the batches of this turn and rings the bells of cores that sleep.
+    pub(super) fn send_outbox(&mut self) {
+        for to in 0..self.outbox.len() {
+            if let Some(batch) = self.outbox[to].take() {
+                self.port.send(to, Message::Requests(batch));
+            }
+        }
+        let ring = &mut self.ring;
+        self.port.bells(|bell| ring.ring_bell(bell));
+    }
+
+    /// Flushes every connection that something happened to.
+    pub(super) fn depart(&mut self) {
+        let mut dirty = std::mem::take(&mut self.dirty);
+        for place in dirty.drain(..) {
+            self.connections.at(place).dirty = false;
+            self.flush(place);
+            self.settle(place);
+        }
+        // Ends of connections may have marked others; they are few and flushed next turn.
+        dirty.append(&mut self.dirty);
+        self.dirty = dirty;
+    }
+
+    /// Sends what the socket takes; ends the connection when it is due.
+    pub(super) fn flush(&mut self, place: u32) {
+        loop {
+            let connection = self.connections.at(place);
+            if connection.dead || connection.awaiting_writable || connection.replies.unsent().is_empty() {
+                break;
+            }
+            match socket::send(connection.socket(), connection.replies.unsent()) {
+                Ok(count) => {
+                    connection.replies.took(count, &mut self.pool);
+                    self.core.stats.net_output_bytes += count as u64;
+                    self.core.stats.writes_processed += 1;
+                    self.core.clients.at_mut(ClientId(place)).output_total_bytes += count as u64;
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    connection.awaiting_writable = true;
+                    let descriptor = connection.descriptor();
+                    self.ring.await_writable(place, descriptor);
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(_) => return self.kill(place),
+            }
+        }
+        let connection = self.connections.at(place);
+        if connection.dead {
+            return;
+        }
+        let answered = connection.replies.awaited() == 0 && connection.replies.unsent().is_empty();
+        let over = connection.closing || (connection.input_ended && connection.pause == Pause::No);
+        if answered && over {
+            self.kill(place);
+        }
+    }
+
+    pub(super) fn writable(&mut self, place: u32) {
+        let connection = self.connections.at(place);
+        connection.awaiting_writable = false;
+        if connection.dead {
+            self.to_bury.push(place);
+            return;
+        }
+        self.flush(place);
+        let connection = self.connections.at(place);
+        if connection.dead {
+            return;
+        }
+        if connection.pause == Pause::Output && connection.replies.unsent().len() <= UNSENT_BYTES_MAX / 2 {
+            connection.pause = Pause::No;
+            self.resumed.push(place);
+            self.to_receive.push(place);
+        }
+        self.mark_dirty(place);
+    }
+
+    /// Brings a client's figures up to date and holds its output against the limits.
+    fn settle(&mut self, place: u32) {
+        let connection = self.connections.at(place);
+        if connection.dead {
+            return;
+        }
+        connection.replies.settle();
+        let id = ClientId(place);
+        let client = self.core.clients.at_mut(id);
+        client.query_bytes = connection.input.len();
+        client.query_capacity_bytes = connection.input.capacity();
+        client.output_bytes = connection.replies.pending_bytes();
+        client.output_capacity_bytes = connection.replies.heap_bytes();
+        let names = client.name.len() + client.library_name.len() + client.library_version.len();
+        let addresses = client.address.len() + client.local_address.len();
+        let total_bytes = connection.total_bytes() + size_of::<Client>() + names + addresses;
+        let output_bytes = client.output_bytes as u64;
+        if total_bytes != client.total_bytes {
+            self.core.clients.settle(id, total_bytes);
+        }
+        let limits = &self.core.config.client_output_buffer_limits.normal;
+        if limits.hard_bytes > 0 && output_bytes > limits.hard_bytes {
+            self.core.stats.output_limit_disconnections += 1;
+            return self.kill(place);
+        }
+        if limits.soft_bytes == 0 || output_bytes <= limits.soft_bytes {
+            connection.soft_limit_since_us = 0;
+        } else if connection.soft_limit_since_us == 0 {
+            connection.soft_limit_since_us = self.core.mono_us.max(1);
+        }
+    }
+
+    /// Ends a connection now: its replies are dropped, its record is gone, its place follows when the kernel is done with it.
+    pub(super) fn kill(&mut self, place: u32) {
+        let connection = self.connections.at(place);
+        if connection.dead {
+            return;
+        }
+        connection.dead = true;
+        socket::shutdown(connection.socket());
+        self.core.clients.remove(ClientId(place));
+        self.core.facts.connections.fetch_sub(1, Ordering::Relaxed);
+        self.to_bury.push(place);
+        self.background.connection_closed();
+    }
+
+    /// Frees the places of dead connections that nothing names any more.
+    pub(super) fn bury(&mut self) {
+        for place in std::mem::take(&mut self.to_bury) {
+            let Some(connection) = self.connections.dead(place) else { continue };
+            if !connection.receiving && !connection.awaiting_writable && !connection.dirty {
+                self.connections.remove(place);
+            } else if connection.dirty {
+                self.to_bury.push(place);
+            }
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! What one core does: its turn is events in, commands run, messages out, replies sent, then the next turn.
+//! Nothing in a turn waits; long work is done in steps between turns; an idle core sleeps until its eventfd is written.
+//! Decision 0002 says why sockets are driven here and not by the runtime's own streams.
+
+mod arrivals;
+mod background;
+mod batches;
+mod departures;
+mod group;
+mod tasks;
+
+use crate::{
+    connection::Connections,
+    mesh::{
+        Port,
+        message::{Batch, Message, Task},
+    },
+    net::ring::{Event, Ring},
+    replies::Pool,
+    shared::Shared,
+};
+use commands::{Core, Table};
+use group::Group;
+use std::{
+    collections::{HashMap, VecDeque},
+    os::fd::{AsRawFd, OwnedFd},
+    sync::Arc,
+};
+use tasks::Coordinated;
+
+/// One core at work.
+pub struct Driver {
+    core: Core,
+    table: &'static Table,
+    shared: Arc<Shared>,
+    ring: Ring,
+    port: Port,
+    listeners: Vec<Listener>,
+    connections: Connections,
+    pool: Pool,
+    group: Group,
+    /// Commands for other cores, gathered this turn, by core.
+    outbox: Vec<Option<Box<Batch>>>,
+    spare_batches: Vec<Box<Batch>>,
+    /// Batches with a request whose key is locked, and those behind them; with the next request's number.
+    stalled_batches: VecDeque<(Box<Batch>, usize)>,
+    /// Commands over several shards that this core coordinates.
+    coordinated: HashMap<u32, Coordinated>,
+    last_transaction: u32,
+    /// Messages of this core to itself.
+    to_self: VecDeque<Message>,
+    /// Parts that work in steps.
+    jobs: VecDeque<Box<Task>>,
+    /// Tasks that wait for locks, first come first served.
+    lock_queue: VecDeque<Box<Task>>,
+    /// Connections whose next command wants a locked key.
+    stalled: Vec<(u32, u32)>,
+    /// A lock was released since they were last looked at.
+    unlocked: bool,
+    /// Connections that may go on with what they have sent.
+    resumed: Vec<u32>,
+    /// Connections to be flushed at the end of the turn.
+    dirty: Vec<u32>,
+    /// Connections whose receive must be started again.
+    to_receive: Vec<u32>,
+    /// Places to be freed at the end of the turn.
+    to_bury: Vec<u32>,
+    events: Vec<Event>,
+    background: background::Background,
+}
+
+struct Listener {
+    socket: OwnedFd,
+    armed: bool,
+}
+
+impl Driver {
+    /// A driver on the calling thread's own ring.
+    pub fn new(core: Core, shared: Arc<Shared>, ring: Ring, port: Port, listeners: Vec<OwnedFd>) -> Driver {
+        port.announce(ring.descriptor());
+        let cores = core.shards as usize;
+        Driver {
+            core,
+            table: Table::instance(),
+            shared,
+            ring,
+            port,
+            listeners: listeners.into_iter().map(|socket| Listener { socket, armed: false }).collect(),
+            connections: Connections::default(),
+            pool: Pool::default(),
+            group: Group::default(),
+            outbox: (0..cores).map(|_| None).collect(),
+            spare_batches: Vec::new(),
+            stalled_batches: VecDeque::new(),
+            coordinated: HashMap::new(),
+            last_transaction: 0,
+            to_self: VecDeque::new(),
+            jobs: VecDeque::new(),
+            lock_queue: VecDeque::new(),
+            stalled: Vec::new(),
+            unlocked: false,
+            resumed: Vec::new(),
+            dirty: Vec::new(),
+            to_receive: Vec::new(),
+            to_bury: Vec::new(),
+            events: Vec::new(),
+            background: background::Background::default(),
+        }
+    }
+
+    /// Makes what the first turn would make, so that it counts as start-up memory.
+    pub fn prepare(&mut self) {
+        self.set_clock();
+        // From here on what this thread allocates is the shard's, not the process' own.
+        memory::alloc::charge_thread_to(&mut memory::shard::ShardMemory::default());
+        self.core.publish_bytes();
+    }
+
+    /// Sends what is ready, as far as sockets take it, and closes all connections.
+    pub fn say_goodbye(&mut self) {
+        self.depart();
+        for place in self.connections.places() {
+            self.kill(place);
+        }
+    }
+
+    /// Starts accepting on every listener that does not.
+    pub fn listen(&mut self) {
+        for (index, listener) in self.listeners.iter_mut().enumerate() {
+            if !listener.armed {
+                listener.armed = true;
+                self.ring.accept(index as u32, listener.socket.as_raw_fd());
+            }
+        }
+    }
+
+    /// One turn.
+    pub fn turn(&mut self) {
+        self.ring.enter();
+        self.set_clock();
+        self.take_events();
+        self.take_messages();
+        self.resume();
+        self.run_group();
+        self.run_jobs();
+        self.background_step();
+        self.take_to_self();
+        self.send_outbox();
+        self.depart();
+        self.restart_receiving();
+        self.bury();
+        if self.core.shutdown {
+            self.shared.stop();
+        }
+    }
+
+    /// Whether a turn would do nothing; only then may the core sleep.
+    pub fn is_quiet(&mut self) -> bool {
+        self.jobs.is_empty()
+            && self.to_self.is_empty()
+            && self.resumed.is_empty()
+            && !self.unlocked
+            && !self.background.is_due()
+            && self.port.is_quiet()
+            && self.ring.is_quiet()
+    }
+
+    /// Announces that this core is about to sleep; `is_quiet` must be asked once more after it.
+    pub fn lie_down(&mut self) {
+        self.ring.watch(true);
+        self.port.lie_down();
+        // Whatever was pushed since the turn must be with the kernel, or nobody would be woken by it.
+        self.ring.enter();
+    }
+
+    /// Undoes `lie_down`.
+    pub fn get_up(&mut self) {
+        self.port.get_up();
+        self.ring.watch(false);
+    }
+
+    /// The descriptor that becomes readable when a sleeping core has something to do.
+    pub fn eventfd(&self) -> i32 {
+        self.ring.eventfd()
+    }
+
+    /// Whether the process is to end.
+    pub fn is_stopping(&self) -> bool {
+        self.shared.is_stopping()
+    }
+
+    fn set_clock(&mut self) {
+        let (now, mono_us) = crate::clock::read();
+        self.core.now = now;
+        self.core.mono_us = mono_us;
+    }
+
+    fn resume(&mut self) {
+        if self.unlocked {
+            self.unlocked = false;
+            self.retry_locked();
+        }
+        // Connections that are resumed while these run are looked at in the next turn.
+        for place in std::mem::take(&mut self.resumed) {
+            self.go_on(place);
+        }
+    }
+
+    /// Bytes of this core's buffers that belong to no single client.
+    fn mesh_bytes(&self) -> u64 {
+        let batches = self.spare_batches.iter().chain(self.outbox.iter().flatten()).map(|batch| batch.heap_bytes());
+        let queued = self.stalled_batches.iter().map(|(batch, _)| batch.heap_bytes());
+        let tables = self.connections.heap_bytes() + self.group.heap_bytes();
+        (batches.chain(queued).sum::<usize>() + self.pool.bytes() + tables) as u64
+    }
+}

@@ -1,0 +1,279 @@
+//! Commands over several shards: their coordination here, and this shard's share in those of all cores.
+//! A coordinator never waits on anything but tasks, and tasks never wait on batches, so locks are always given back.
+//! Decision 0001 has the argument; what each stage does is `commands::gather`'s.
+
+use super::Driver;
+use crate::{
+    connection::Pause,
+    mesh::message::{Message, Task},
+};
+use commands::{
+    Call, ClientId, Error, Part, Progress, ShardId,
+    gather::{self, Next, Plan, Stage},
+    locks::Transaction,
+    table::RowId,
+};
+use resp::{OwnedArgs, Proto, Writer};
+use std::sync::Arc;
+
+/// A command over several shards under way.
+pub(super) struct Coordinated {
+    place: u32,
+    generation: u32,
+    row: RowId,
+    plan: Plan,
+    args: Arc<OwnedArgs>,
+    db: u8,
+    proto: Proto,
+    no_touch: bool,
+    parts: Vec<Part>,
+    error: Option<Error>,
+    /// Shards asked so far, in plan order.
+    asked: usize,
+    /// Shards that have not answered.
+    outstanding: usize,
+    /// The reply is known and waits for the last stage.
+    reply: Option<Vec<u8>>,
+}
+
+impl Driver {
+    /// Begins a command in parts for a connection, which pauses until it is answered.
+    pub(super) fn begin(&mut self, place: u32, row: RowId, args: OwnedArgs, plan: Plan) {
+        let client = self.core.clients.at_mut(ClientId(place));
+        client.commands += 1;
+        let (db, proto, no_touch) = (client.db, client.proto, client.no_touch);
+        let checked = {
+            let mut call = Call {
+                core: &mut self.core,
+                args: args.as_args(),
+                db: usize::from(db),
+                proto,
+                hash: 0,
+                client: Some(ClientId(place)),
+                no_touch,
+            };
+            gather::check(&mut call, self.table.row(row))
+        };
+        let connection = self.connections.at(place);
+        connection.pause = Pause::Task;
+        self.last_transaction = self.last_transaction.wrapping_add(1);
+        let shards = plan.shards.len();
+        let coordinated = Coordinated {
+            place,
+            generation: connection.generation,
+            row,
+            plan,
+            args: Arc::new(args),
+            db,
+            proto,
+            no_touch,
+            parts: (0..shards).map(|_| Part::Empty).collect(),
+            error: checked.err(),
+            asked: 0,
+            outstanding: 0,
+            reply: None,
+        };
+        self.coordinated.insert(self.last_transaction, coordinated);
+        self.ask(self.last_transaction);
+    }
+
+    /// Asks the next shard under locks, or all shards at once without; concludes when there is nobody left to ask.
+    fn ask(&mut self, number: u32) {
+        let coordinated = self.coordinated.get_mut(&number).expect("it is under way");
+        let count = coordinated.plan.shards.len();
+        if coordinated.error.is_some() || coordinated.asked == count {
+            return self.conclude(number);
+        }
+        let until = if coordinated.plan.locked { coordinated.asked + 1 } else { count };
+        for place in coordinated.asked..until {
+            self.send_task(number, place, Stage::Part);
+        }
+        let coordinated = self.coordinated.get_mut(&number).expect("it is under way");
+        coordinated.asked = until;
+    }
+
+    fn send_task(&mut self, number: u32, place: usize, stage: Stage) {
+        let coordinated = self.coordinated.get_mut(&number).expect("it is under way");
+        coordinated.outstanding += 1;
+        let (shard, scope) = &coordinated.plan.shards[place];
+        let task = Box::new(Task {
+            transaction: Transaction { coordinator: self.core.id, number },
+            place,
+            stage,
+            row: coordinated.row,
+            args: coordinated.args.clone(),
+            db: coordinated.db,
+            proto: coordinated.proto,
+            no_touch: coordinated.no_touch,
+            scope: scope.clone(),
+            part: std::mem::take(&mut coordinated.parts[place]),
+            error: None,
+        });
+        let shard = *shard;
+        self.send_to(shard, Message::Task(task));
+    }
+
+    fn send_to(&mut self, shard: ShardId, message: Message) {
+        if shard == self.core.id {
+            self.to_self.push_back(message);
+        } else {
+            self.port.send(shard.0 as usize, message);
+        }
+    }
+
+    /// A shard has answered its stage.
+    pub(super) fn task_done(&mut self, task: Box<Task>) {
+        let number = task.transaction.number;
+        // A release is not waited for: its command is gone by now.
+        let Some(coordinated) = self.coordinated.get_mut(&number) else { return };
+        coordinated.outstanding -= 1;
+        coordinated.parts[task.place] = task.part;
+        if coordinated.error.is_none() {
+            coordinated.error = task.error;
+        }
+        if coordinated.reply.is_some() {
+            if coordinated.outstanding == 0 {
+                self.deliver(number);
+            }
+        } else if coordinated.plan.locked {
+            self.ask(number);
+        } else if coordinated.outstanding == 0 {
+            self.conclude(number);
+        }
+    }
+
+    fn conclude(&mut self, number: u32) {
+        let coordinated = self.coordinated.get_mut(&number).expect("it is under way");
+        let client = self.connections.still(coordinated.place, coordinated.generation).map(|_| ClientId(coordinated.place));
+        let mut reply = Vec::new();
+        let mut call = Call {
+            core: &mut self.core,
+            args: coordinated.args.as_args(),
+            db: usize::from(coordinated.db),
+            proto: coordinated.proto,
+            hash: 0,
+            client,
+            no_touch: coordinated.no_touch,
+        };
+        let failed = coordinated.error.take();
+        let next = gather::conclude(
+            &mut call,
+            coordinated.row,
+            &coordinated.plan,
+            &mut coordinated.parts,
+            failed,
+            &mut Writer::new(&mut reply, coordinated.proto),
+        );
+        coordinated.reply = Some(reply);
+        let asked = coordinated.asked;
+        let (stage, waited_for) = match next {
+            Next::Commit => (Stage::Commit, true),
+            Next::After => (Stage::After, true),
+            Next::Release => (Stage::Release, false),
+        };
+        if waited_for || coordinated.plan.locked {
+            for place in 0..asked {
+                self.send_task(number, place, stage);
+            }
+        }
+        if !waited_for || asked == 0 {
+            self.deliver(number);
+        }
+        self.close_marked();
+    }
+
+    /// Gives the connection its reply and lets it go on.
+    fn deliver(&mut self, number: u32) {
+        let coordinated = self.coordinated.remove(&number).expect("it is delivered once");
+        let reply = coordinated.reply.expect("it was concluded");
+        let Some(connection) = self.connections.still(coordinated.place, coordinated.generation) else { return };
+        connection.replies.equip(&mut self.pool);
+        let client = self.core.clients.at_mut(ClientId(coordinated.place));
+        if client.wants_reply() {
+            connection.replies.local(|out| out.extend_from_slice(&reply));
+        }
+        connection.pause = Pause::No;
+        self.resumed.push(coordinated.place);
+        self.mark_dirty(coordinated.place);
+    }
+
+    /// A stage for this shard.
+    pub(super) fn task_came(&mut self, task: Box<Task>) {
+        match (&task.scope, task.stage) {
+            (Some(scope), Stage::Part) => {
+                let first = self.lock_queue.is_empty();
+                if first && self.core.locks.try_lock(task.transaction, scope) {
+                    self.run_task(task);
+                } else {
+                    self.lock_queue.push_back(task);
+                }
+            }
+            (Some(_), Stage::After) => {
+                self.release(&task);
+                self.run_task(task);
+            }
+            _ => self.run_task(task),
+        }
+    }
+
+    /// Runs one step of a task, and sends it home when it is done.
+    fn run_task(&mut self, mut task: Box<Task>) {
+        self.core.mesh_bytes = self.mesh_bytes();
+        let mut call = Call {
+            core: &mut self.core,
+            args: task.args.as_args(),
+            db: usize::from(task.db),
+            proto: task.proto,
+            hash: 0,
+            client: None,
+            no_touch: task.no_touch,
+        };
+        match gather::run_stage(&mut call, task.row, task.stage, &mut task.part) {
+            Ok(Progress::Again) => return self.jobs.push_back(task),
+            Ok(Progress::Done) => {}
+            Err(error) => task.error = Some(error),
+        }
+        if matches!(task.stage, Stage::Commit | Stage::Release) {
+            self.release(&task);
+        }
+        let home = task.transaction.coordinator;
+        self.send_to(home, Message::TaskDone(task));
+        self.close_marked();
+    }
+
+    fn release(&mut self, task: &Task) {
+        if let Some(scope) = &task.scope {
+            self.core.locks.release(task.transaction, scope);
+            self.unlocked = true;
+        }
+    }
+
+    /// One step of every part that works in steps.
+    pub(super) fn run_jobs(&mut self) {
+        for _ in 0..self.jobs.len() {
+            let task = self.jobs.pop_front().expect("as many as were counted");
+            self.run_task(task);
+        }
+    }
+
+    /// Lets those go on that waited for a lock: first tasks, so that commands over several shards come to an end.
+    pub(super) fn retry_locked(&mut self) {
+        while let Some(task) = self.lock_queue.pop_front() {
+            let scope = task.scope.as_ref().expect("only tasks with a scope wait for locks");
+            if !self.core.locks.try_lock(task.transaction, scope) {
+                self.lock_queue.push_front(task);
+                break;
+            }
+            self.run_task(task);
+        }
+        self.serve_stalled();
+        for (place, generation) in std::mem::take(&mut self.stalled) {
+            if let Some(connection) = self.connections.still(place, generation)
+                && connection.pause == Pause::Locked
+            {
+                connection.pause = Pause::No;
+                self.resumed.push(place);
+            }
+        }
+    }
+}

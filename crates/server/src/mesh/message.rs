@@ -1,0 +1,136 @@
+//! What travels between cores: batches of single-key commands with their replies, and tasks of commands over several shards.
+//! A batch goes out and comes back in the same buffers and is used again by the core that made it.
+//! Arguments are ranges of one buffer, never copies of their own.
+
+use commands::{Part, gather::Stage, locks::{Scope, Transaction}, table::RowId};
+use resp::{Args, OwnedArgs, Proto, Span};
+use std::sync::Arc;
+
+/// A message between two cores.
+pub enum Message {
+    /// Commands for the receiver's shard.
+    Requests(Box<Batch>),
+    /// The same batch with its replies, back at its maker.
+    Replies(Box<Batch>),
+    /// One shard's stage of a command over several shards.
+    Task(Box<Task>),
+    /// The same task, done, back at its coordinator.
+    TaskDone(Box<Task>),
+}
+
+/// Commands of many connections for one shard, gathered in one turn.
+#[derive(Default)]
+pub struct Batch {
+    /// The core that made it and gets it back.
+    pub maker: u16,
+    /// Arguments of all requests, end to end.
+    pub bytes: Vec<u8>,
+    /// Where each argument lies.
+    pub spans: Vec<Span>,
+    /// The requests in order.
+    pub requests: Vec<Request>,
+    /// Replies of all requests, end to end.
+    pub replies: Vec<u8>,
+    /// End of each reply.
+    pub reply_ends: Vec<u32>,
+}
+
+/// One command of a batch.
+#[derive(Clone, Copy)]
+pub struct Request {
+    /// Where its reply belongs.
+    pub reply_to: ReplyTo,
+    /// What to run.
+    pub row: RowId,
+    /// The client's database.
+    pub db: u8,
+    /// The client's protocol.
+    pub proto: Proto,
+    /// CLIENT NO-TOUCH.
+    pub no_touch: bool,
+    /// Table hash of the first key.
+    pub hash: u64,
+    /// First of its spans.
+    pub span_first: u32,
+    /// How many spans.
+    pub span_count: u32,
+}
+
+/// Which reply of which connection is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReplyTo {
+    /// Place of the connection on its core.
+    pub connection: u32,
+    /// Which of the connections that had this place.
+    pub generation: u32,
+    /// Number of the reply among those of the connection.
+    pub sequence: u32,
+}
+
+impl Batch {
+    /// Adds a command; its arguments are copied behind those of the others.
+    pub fn push(&mut self, args: &Args<'_>, request: Request) {
+        let span_first = self.spans.len() as u32;
+        for argument in args.iter() {
+            self.spans.push(Span { start: self.bytes.len() as u32, len: argument.len() as u32 });
+            self.bytes.extend_from_slice(argument);
+        }
+        self.requests.push(Request { span_first, span_count: args.len() as u32, ..request });
+    }
+
+    /// The reply of request number `index`.
+    pub fn reply(&self, index: usize) -> &[u8] {
+        let start = if index == 0 { 0 } else { self.reply_ends[index - 1] as usize };
+        &self.replies[start..self.reply_ends[index] as usize]
+    }
+
+    /// Bytes it holds.
+    pub fn heap_bytes(&self) -> usize {
+        self.bytes.capacity()
+            + self.spans.capacity() * size_of::<Span>()
+            + self.requests.capacity() * size_of::<Request>()
+            + self.replies.capacity()
+            + self.reply_ends.capacity() * size_of::<u32>()
+            + size_of::<Batch>()
+    }
+
+    /// Empties it for the next use; keeps its buffers unless they grew large.
+    pub fn clear(&mut self) {
+        const KEPT_BYTES_MAX: usize = 64 * 1024;
+        if self.heap_bytes() > KEPT_BYTES_MAX {
+            *self = Batch::default();
+            return;
+        }
+        self.bytes.clear();
+        self.spans.clear();
+        self.requests.clear();
+        self.replies.clear();
+        self.reply_ends.clear();
+    }
+}
+
+/// One shard's stage of a command over several shards.
+pub struct Task {
+    /// The command it belongs to.
+    pub transaction: Transaction,
+    /// Which of the concerned shards this is, by position in the plan.
+    pub place: usize,
+    /// What to do.
+    pub stage: Stage,
+    /// What to run.
+    pub row: RowId,
+    /// The whole command, shared by all its tasks.
+    pub args: Arc<OwnedArgs>,
+    /// The client's database.
+    pub db: u8,
+    /// The client's protocol.
+    pub proto: Proto,
+    /// CLIENT NO-TOUCH.
+    pub no_touch: bool,
+    /// What to lock before the part, and to release after the last stage.
+    pub scope: Option<Scope>,
+    /// The shard's contribution.
+    pub part: Part,
+    /// Why the part failed.
+    pub error: Option<commands::Error>,
+}

@@ -1,0 +1,152 @@
+//! From a configuration to running cores: limits, listeners, threads, the screen, and the end.
+//! Whatever cannot work ends the start with one line that names cause and remedy; nothing half-starts.
+//! Everything counted as start-up memory is allocated before the screen is printed.
+
+use crate::{cores, limits, mesh, net::socket, shared::Shared, signals};
+use commands::{Facts, ShardId, config::{Config, MaxMemory}};
+use std::{
+    net::{IpAddr, SocketAddr},
+    os::fd::OwnedFd,
+    sync::{Arc, Barrier},
+};
+
+/// Descriptors besides clients': listeners, rings, files of the process.
+const SPARE_DESCRIPTORS: u64 = 64;
+/// Descriptors a shard needs: its rings, eventfds, and listeners.
+const SHARD_DESCRIPTORS: u64 = 16;
+
+/// Runs the server until it is told to end.
+///
+/// # Errors
+/// One line: what cannot work and what to do about it.
+pub fn run(mut config: Config, config_file: String) -> Result<(), String> {
+    let processors = limits::allowed_processors();
+    if config.shards == 0 {
+        config.shards = processors.len().min(1023) as u16;
+    }
+    let shards = config.shards;
+    let (auto_bytes, auto_reason) = memory::process::memory_limit_auto();
+    let (now, _) = crate::clock::read();
+    let facts = Arc::new(Facts::of_this_process(shards, 0, config_file, now));
+    config.resolve_maxmemory(facts.available_memory_bytes, auto_bytes);
+    facts.budget.set_limit(config.maxmemory_bytes);
+    limits::allow_locked_memory();
+    allow_descriptors(&mut config)?;
+    probe_ring()?;
+    let addresses = addresses(&config)?;
+    claim(&addresses, &config)?;
+
+    let shared = Arc::new(Shared::default());
+    signals::watch(shared.clone())?;
+    let meeting = Arc::new(Barrier::new(usize::from(shards) + 1));
+    let mut threads = Vec::new();
+    for (index, port) in mesh::mesh(usize::from(shards)).into_iter().enumerate() {
+        let listeners = addresses.iter().map(|&address| listen(address, &config)).collect::<Result<_, _>>()?;
+        threads.push(cores::spawn(cores::Start {
+            id: ShardId(index as u16),
+            processor: processors[index % processors.len()],
+            config: config.clone(),
+            facts: facts.clone(),
+            shared: shared.clone(),
+            port,
+            listeners,
+            meeting: meeting.clone(),
+        })?);
+    }
+    meeting.wait();
+    print_screen(&config, &addresses, processors.len(), &auto_reason);
+    memory::process::mark_startup();
+    facts.budget.charge_fixed(memory::alloc::unsharded_allocated_bytes().max(0) as u64);
+    meeting.wait();
+    for thread in threads {
+        thread.join().map_err(|_| "a core has failed".to_owned())?;
+    }
+    println!("pinyon: ended");
+    Ok(())
+}
+
+/// Prints one line on standard error and ends the process as a start that failed.
+pub fn refuse(line: &str) -> ! {
+    eprintln!("pinyon: {line}");
+    std::process::exit(1);
+}
+
+/// What to say when io_uring cannot be used.
+pub fn no_ring(cause: &str) -> String {
+    format!(
+        "io_uring is not available ({cause}): needs Linux 6.1 or newer, kernel.io_uring_disabled = 0, \
+         a container profile that allows io_uring, and `ulimit -l` of at least 512 KiB"
+    )
+}
+
+fn probe_ring() -> Result<(), String> {
+    crate::net::ring::Ring::new().map(drop).map_err(|error| no_ring(&error.to_string()))
+}
+
+fn addresses(config: &Config) -> Result<Vec<SocketAddr>, String> {
+    let mut addresses = Vec::new();
+    for name in &config.bind {
+        let (name, optional) = name.strip_prefix('-').map_or((name.as_str(), false), |name| (name, true));
+        let parsed = match name {
+            "*" => Ok(IpAddr::from([0, 0, 0, 0])),
+            "::*" => Ok(IpAddr::from([0u16; 8])),
+            "localhost" => Ok(IpAddr::from([127, 0, 0, 1])),
+            _ => name.parse::<IpAddr>(),
+        };
+        match parsed {
+            Ok(address) => addresses.push(SocketAddr::new(address, config.port)),
+            Err(_) if optional => {}
+            Err(_) => return Err(format!("option 'bind' has '{name}': takes IP addresses, '*' or '::*'")),
+        }
+    }
+    Ok(addresses)
+}
+
+/// Binds each address alone once, so that a port that another server has is refused rather than shared with it.
+fn claim(addresses: &[SocketAddr], config: &Config) -> Result<(), String> {
+    for &address in addresses {
+        socket::listen(address, config.tcp_backlog as i32, false)
+            .map_err(|error| format!("cannot listen on {address}: {error}"))?;
+    }
+    Ok(())
+}
+
+fn listen(address: SocketAddr, config: &Config) -> Result<OwnedFd, String> {
+    socket::listen(address, config.tcp_backlog as i32, true)
+        .map_err(|error| format!("cannot listen on {address}: {error}"))
+}
+
+/// Raises the descriptor limit to what `maxclients` needs, or lowers `maxclients` to what there is.
+fn allow_descriptors(config: &mut Config) -> Result<(), String> {
+    let reserved = SPARE_DESCRIPTORS + u64::from(config.shards) * SHARD_DESCRIPTORS;
+    let have = limits::raise_descriptors(u64::from(config.maxclients) + reserved);
+    if have < reserved + 1 {
+        return Err(format!("only {have} file descriptors are allowed: raise `ulimit -n` above {reserved}"));
+    }
+    let clients_max = (have - reserved).min(u64::from(u32::MAX)) as u32;
+    if clients_max < config.maxclients {
+        eprintln!("pinyon: maxclients is {clients_max} instead of {}: `ulimit -n` is {have}", config.maxclients);
+        config.maxclients = clients_max;
+    }
+    Ok(())
+}
+
+fn print_screen(config: &Config, addresses: &[SocketAddr], processors: usize, auto_reason: &str) {
+    let listening: Vec<String> = addresses.iter().map(SocketAddr::to_string).collect();
+    let mib = config.maxmemory_bytes >> 20;
+    let limit = match config.maxmemory {
+        _ if config.maxmemory_bytes == 0 => "none".to_owned(),
+        MaxMemory::Auto => format!("{mib} MiB ({auto_reason})"),
+        MaxMemory::Percent(share) => format!("{mib} MiB ({share} % of what this process may use)"),
+        MaxMemory::Bytes(_) => format!("{mib} MiB (maxmemory)"),
+    };
+    let cli = if config.port == 6379 { "redis-cli".to_owned() } else { format!("redis-cli -p {}", config.port) };
+    println!("pinyon {}", env!("CARGO_PKG_VERSION"));
+    println!("  listening     {}", if listening.is_empty() { "nowhere".to_owned() } else { listening.join(", ") });
+    println!("  shards        {} on {processors} {}", config.shards, if processors == 1 { "core" } else { "cores" });
+    println!("  memory limit  {limit}");
+    println!("  io_uring      in use, one ring a shard");
+    println!("  try           {cli} MEMORY STATS");
+}
+
+

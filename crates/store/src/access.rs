@@ -1,0 +1,249 @@
+//! Owns the 16 bits of access metadata of a key and the shard's coarse clock behind them.
+//! Never happens here: choosing a victim, or reading the time.
+//! Source: idle × frequency × size as in GDSF (Cherkasova 1998), on a clock driven by insertions.
+#![forbid(unsafe_code)]
+
+use crate::value::Millis;
+
+/// Hit counts saturate here: three bits.
+pub const HITS_MAX: u8 = 7;
+/// Ages saturate here. The clock has 256 ticks; a key older than this is pinned to it by the sweep
+/// before its tick comes round again and makes it look young.
+pub const AGE_TICKS_MAX: u8 = 191;
+
+/// The clock ticks once every 1/16 of the shard's keys inserted.
+const TICKS_PER_TURNOVER: usize = 16;
+/// A small shard ticks at most once in so many insertions.
+const INSERTIONS_PER_TICK_MIN: usize = 16;
+/// Without insertions the clock ticks when the quiet has grown by an eighth: a tick then names a
+/// moment to within an eighth of the quiet, and a day of quiet uses 115 of the 191 ticks.
+const QUIET_SHARE: i64 = 8;
+/// Every tick, 1/64 of the slots are swept and too old ones pinned: a key is met once in 64 ticks,
+/// and 191 + 64 ticks are fewer than 256.
+const PINNED_SHARE: usize = 64;
+/// Bounds of a tick that time drives, in milliseconds.
+const QUIET_TICK_MS_MIN: i64 = 1000;
+const QUIET_TICK_MS_MAX: i64 = 900_000;
+
+/// Access metadata of one key: tick of the last access (8 bits), hits (3), size class (5).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[repr(transparent)]
+pub struct Access(u16);
+
+impl Access {
+    /// The metadata of an empty slot.
+    pub(crate) const NEVER: Access = Access(0);
+
+    fn new(tick: u8, hits: u8, size_class: u8) -> Access {
+        debug_assert!(hits <= HITS_MAX && size_class < 32);
+        Access(u16::from(tick) << 8 | u16::from(hits) << 5 | u16::from(size_class))
+    }
+
+    fn tick(self) -> u8 {
+        (self.0 >> 8) as u8
+    }
+
+    /// Hits since the key was written, at most 7.
+    pub fn hits(self) -> u8 {
+        (self.0 >> 5) as u8 & HITS_MAX
+    }
+
+    /// The size of the entry in half octaves from 32 bytes on: 0 to 31.
+    pub fn size_class(self) -> u8 {
+        self.0 as u8 & 31
+    }
+}
+
+/// The size class of an entry of so many bytes: two steps a power of two, 32 bytes to 1.5 MiB.
+fn size_class_of(bytes: u64) -> u8 {
+    let bytes = bytes.max(32);
+    let octave = bytes.ilog2();
+    let half = bytes >> (octave - 1) & 1;
+    (u64::from(octave - 5) * 2 + half).min(31) as u8
+}
+
+/// The shard's coarse clock: ticks by insertions, and slower and slower by time while there are none.
+#[derive(Debug)]
+pub(crate) struct AccessClock {
+    tick: u8,
+    insertions_left: usize,
+    /// The moment after which time drives the next tick.
+    quiet_until_ms: i64,
+    /// When the last tick driven by insertions began.
+    insertion_tick_ms: i64,
+    /// When each of the last 256 ticks began.
+    tick_began_ms: Box<[i64; 256]>,
+    /// Slots whose metadata the sweep still has to pin.
+    owed_slots: usize,
+}
+
+impl AccessClock {
+    pub(crate) fn new(base: Millis) -> AccessClock {
+        AccessClock {
+            tick: 0,
+            insertions_left: INSERTIONS_PER_TICK_MIN,
+            quiet_until_ms: base.plus(QUIET_TICK_MS_MIN).0,
+            insertion_tick_ms: base.0,
+            tick_began_ms: Box::new([base.0; 256]),
+            owed_slots: 0,
+        }
+    }
+
+    /// Lets time drive the clock; `keys` counts what the shard holds.
+    #[inline(always)]
+    pub(crate) fn advance(&mut self, now: Millis, keys: impl FnOnce() -> usize) {
+        if now.0 > self.quiet_until_ms {
+            self.begin_tick(now, keys());
+        }
+    }
+
+    /// Lets an insertion drive the clock; `keys` counts what the shard holds.
+    #[inline]
+    pub(crate) fn insertion(&mut self, now: Millis, keys: impl FnOnce() -> usize) {
+        self.insertions_left -= 1;
+        if self.insertions_left == 0 {
+            let keys = keys();
+            self.insertions_left = (keys / TICKS_PER_TURNOVER).max(INSERTIONS_PER_TICK_MIN);
+            self.insertion_tick_ms = now.0;
+            self.begin_tick(now, keys);
+        }
+    }
+
+    #[cold]
+    fn begin_tick(&mut self, now: Millis, keys: usize) {
+        self.owed_slots = (self.owed_slots + keys / PINNED_SHARE + 1).min(keys);
+        self.tick = self.tick.wrapping_add(1);
+        self.tick_began_ms[usize::from(self.tick)] = now.0;
+        let quiet_ms = now.0.saturating_sub(self.insertion_tick_ms);
+        let span_ms = (quiet_ms / QUIET_SHARE).clamp(QUIET_TICK_MS_MIN, QUIET_TICK_MS_MAX);
+        self.quiet_until_ms = now.0.saturating_add(span_ms);
+    }
+
+    /// Metadata of a key written now.
+    #[inline]
+    pub(crate) fn fresh(&self, bytes: u64) -> Access {
+        Access::new(self.tick, 0, size_class_of(bytes))
+    }
+
+    /// The same key, read now.
+    #[inline(always)]
+    pub(crate) fn touched(&self, access: Access) -> Access {
+        let hits = (access.hits() + 1).min(HITS_MAX);
+        Access::new(self.tick, hits, access.size_class())
+    }
+
+    /// The same key, overwritten now by an entry of so many bytes.
+    #[inline]
+    pub(crate) fn rewritten(&self, access: Access, bytes: u64) -> Access {
+        let hits = (access.hits() + 1).min(HITS_MAX);
+        Access::new(self.tick, hits, size_class_of(bytes))
+    }
+
+    /// Ticks since the last access, at most [`AGE_TICKS_MAX`].
+    #[inline]
+    pub(crate) fn age_ticks(&self, access: Access) -> u8 {
+        self.tick.wrapping_sub(access.tick()).min(AGE_TICKS_MAX)
+    }
+
+    /// The same metadata, held at the greatest age if it is beyond: what the sweep writes.
+    #[inline]
+    pub(crate) fn pinned(&self, access: Access) -> Access {
+        let tick = self.tick.wrapping_sub(self.age_ticks(access));
+        Access::new(tick, access.hits(), access.size_class())
+    }
+
+    /// Whether the sweep has slots to pin.
+    pub(crate) fn owes_pinning(&self) -> bool {
+        self.owed_slots > 0
+    }
+
+    /// The sweep pinned so many slots.
+    pub(crate) fn pay_pinning(&mut self, slots: usize) {
+        self.owed_slots = self.owed_slots.saturating_sub(slots);
+    }
+
+    /// Milliseconds since the tick of the last access began: the idle time to within that tick.
+    pub(crate) fn idle_ms(&self, access: Access, now: Millis) -> i64 {
+        let tick = self.tick.wrapping_sub(self.age_ticks(access));
+        now.0.saturating_sub(self.tick_began_ms[usize::from(tick)]).max(0)
+    }
+
+    /// Bytes this clock owns on the heap.
+    pub(crate) fn heap_bytes(&self) -> u64 {
+        size_of_val(&*self.tick_began_ms) as u64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn clock() -> AccessClock {
+        AccessClock::new(Millis(0))
+    }
+
+    #[test]
+    fn a_fresh_key_has_no_hits_and_no_age() {
+        let clock = clock();
+        let access = clock.fresh(100);
+        assert_eq!((access.hits(), clock.age_ticks(access)), (0, 0));
+    }
+
+    #[test]
+    fn hits_saturate() {
+        let clock = clock();
+        let mut access = clock.fresh(100);
+        for _ in 0..20 {
+            access = clock.touched(access);
+        }
+        assert_eq!(access.hits(), HITS_MAX);
+    }
+
+    #[test]
+    fn the_clock_ticks_every_sixteenth_of_the_keys_inserted() {
+        let mut clock = clock();
+        for _ in 0..16 {
+            clock.insertion(Millis(0), || 16_000);
+        }
+        let access = clock.fresh(100);
+        for _ in 0..999 {
+            clock.insertion(Millis(0), || 16_000);
+        }
+        assert_eq!(clock.age_ticks(access), 0);
+        clock.insertion(Millis(0), || 16_000);
+        assert_eq!(clock.age_ticks(access), 1);
+    }
+
+    #[test]
+    fn ages_saturate_and_a_swept_key_never_turns_young() {
+        let mut clock = clock();
+        let mut access = clock.fresh(100);
+        for tick in 0..1000u32 {
+            clock.begin_tick(Millis(0), 1000);
+            if tick % 64 == 0 {
+                access = clock.pinned(access);
+            }
+            assert_eq!(u32::from(clock.age_ticks(access)), (tick + 1).min(191));
+        }
+    }
+
+    #[test]
+    fn idle_time_is_known_within_a_second_at_first_and_an_eighth_later() {
+        let mut clock = clock();
+        let access = clock.fresh(100);
+        for second in 1..=3600 {
+            let now = Millis(second * 1000);
+            clock.advance(now, || 1000);
+            let idle_ms = clock.idle_ms(access, now);
+            assert_eq!(idle_ms, second * 1000);
+            let read_now = clock.touched(access);
+            assert!(clock.idle_ms(read_now, now) <= 1000.max(second * 1000 / 8));
+        }
+    }
+
+    #[test]
+    fn size_classes_grow_by_half_octaves_and_saturate() {
+        let classes = [1, 32, 47, 48, 64, 95, 96, 1 << 20, 3 << 19, 1 << 40].map(size_class_of);
+        assert_eq!(classes, [0, 0, 0, 1, 2, 2, 3, 30, 31, 31]);
+    }
+}

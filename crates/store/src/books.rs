@@ -1,0 +1,138 @@
+//! Owns the shard's accounts as others read them: figures, the bill of a key, and the recount.
+//! Never happens here: changing a figure; the door of the shard does that.
+//! Source: double-entry books; `recount` walks everything and must agree to the byte.
+#![forbid(unsafe_code)]
+
+use crate::account::Account;
+use crate::entry::{Bill, Entry};
+use crate::hasher::Key;
+use crate::index::Rehash;
+use crate::shard::{Database, Shard};
+use crate::slab::SizeClass;
+use crate::value::Millis;
+
+/// The figures of one shard. All are sums: those of several shards may be added.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct StoreAccounts {
+    /// Keys and bytes of all databases, by kind; keys with an expiry.
+    pub account: Account,
+    /// Bytes of indexes: directories, segment headers, buckets.
+    pub tables_bytes: u64,
+    /// Bytes of entries and indexes of databases that were emptied and are not yet freed.
+    pub freeing_bytes: u64,
+    /// Bytes of what the shard keeps beside: page table of the slab, coarse clock.
+    pub bookkeeping_bytes: u64,
+    /// Bytes of live slab blocks; part of the dataset, of tables, and of what is being freed.
+    pub slab_used_bytes: u64,
+    /// Bytes of slab pages that were touched and not given back.
+    pub slab_committed_bytes: u64,
+    /// Bytes of values and keys on the allocator's heap; part of the dataset and of what is being freed.
+    pub heap_bytes: u64,
+}
+
+impl Shard {
+    /// The shard's figures; costs nothing worth mentioning.
+    pub fn accounts(&self) -> StoreAccounts {
+        let mut account = Account::default();
+        let mut tables_bytes = 0;
+        for database in &self.databases {
+            account.merge(&database.account);
+            tables_bytes += database.index.bytes();
+        }
+        let freeing = |database: &Database| database.account.bytes() + database.index.bytes();
+        let freeing_bytes = self.graveyard.iter().map(freeing).sum();
+        let directories_bytes: u64 = self.every_database().map(|one| one.index.directory_bytes()).sum();
+        let slab_used_bytes = self.slab.used_bytes();
+        StoreAccounts {
+            account,
+            tables_bytes,
+            freeing_bytes,
+            bookkeeping_bytes: self.slab.bookkeeping_bytes() + self.clock.heap_bytes(),
+            slab_used_bytes,
+            slab_committed_bytes: self.slab.committed_bytes(),
+            // Every byte of entries and tables is in the slab, a directory, or on the heap.
+            heap_bytes: account.bytes() + tables_bytes + freeing_bytes
+                - directories_bytes
+                - slab_used_bytes,
+        }
+    }
+
+    /// Bytes of live slab blocks: one load, for the check that every write makes.
+    #[inline]
+    pub fn slab_used_bytes(&self) -> u64 {
+        self.slab.used_bytes()
+    }
+
+    /// The account of one database.
+    pub fn database_account(&self, db: usize) -> Account {
+        self.databases[db].account
+    }
+
+    /// Bytes of one database's index; an empty database has none.
+    pub fn database_tables_bytes(&self, db: usize) -> u64 {
+        self.databases[db].index.bytes()
+    }
+
+    /// The size classes of the slab, smallest first.
+    pub fn size_classes(&self) -> impl Iterator<Item = SizeClass> + '_ {
+        self.slab.size_classes()
+    }
+
+    /// Bytes a key costs: its blocks as the allocators round them, and its slot. `None` for a
+    /// missing key. The access is not noted.
+    pub fn usage(&mut self, db: usize, key: Key, now: Millis) -> Option<u64> {
+        Some(self.peek(db, key, now)?.usage())
+    }
+
+    /// The bill behind [`Shard::usage`].
+    pub fn explain(&mut self, db: usize, key: Key, now: Millis) -> Option<Bill> {
+        Some(self.peek(db, key, now)?.bill())
+    }
+
+    /// The figures of [`Shard::accounts`], from a walk over every entry.
+    pub fn recount(&self) -> StoreAccounts {
+        let mut counted = StoreAccounts {
+            bookkeeping_bytes: self.slab.bookkeeping_bytes() + self.clock.heap_bytes(),
+            slab_used_bytes: self.slab.size_classes().map(|class| class.used_bytes()).sum(),
+            slab_committed_bytes: self.slab.committed_bytes(),
+            ..StoreAccounts::default()
+        };
+        for database in &self.databases {
+            let (account, heap_bytes) = self.recount_entries(database);
+            counted.account.merge(&account);
+            counted.heap_bytes += heap_bytes;
+            counted.tables_bytes += database.index.bytes();
+        }
+        for database in &self.graveyard {
+            let (account, heap_bytes) = self.recount_entries(database);
+            counted.heap_bytes += heap_bytes;
+            counted.freeing_bytes += account.bytes() + database.index.bytes();
+        }
+        counted
+    }
+
+    /// Asserts every invariant of the shard; reads every key.
+    pub fn check(&self) {
+        self.slab.check();
+        let rehash = Rehash { hasher: &self.hasher, base: self.base };
+        for database in &self.databases {
+            database.index.check(&self.slab, rehash);
+            assert_eq!(database.account.keys(), database.index.len() as u64);
+        }
+        assert_eq!(self.accounts(), self.recount());
+    }
+
+    fn recount_entries(&self, database: &Database) -> (Account, u64) {
+        let (mut account, mut heap_bytes) = (Account::default(), 0);
+        for slot in database.index.slots(&self.slab) {
+            let entry: Entry = self.entry(slot.block);
+            account.add(entry.footprint());
+            heap_bytes += entry.heap_capacities().iter().sum::<usize>() as u64;
+        }
+        (account, heap_bytes)
+    }
+
+    fn every_database(&self) -> impl Iterator<Item = &Database> {
+        self.databases.iter().chain(&self.graveyard)
+    }
+}

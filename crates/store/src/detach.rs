@@ -1,0 +1,115 @@
+//! Owns values on their way out of a shard: renamed, copied, moved; and whole databases to be freed.
+//! Never happens here: the way itself; a detached value may go to any thread.
+//! Source: RENAME, COPY, MOVE and FLUSHDB ASYNC of Redis.
+#![forbid(unsafe_code)]
+
+use crate::entry::{NewValue, edit};
+use crate::hasher::Key;
+use crate::heap::HeapBlock;
+use crate::shard::Shard;
+use crate::value::{Expiry, Millis, Value};
+
+/// A value without a key and outside of any shard, with its expiry.
+#[derive(Debug)]
+pub struct Detached {
+    body: Body,
+    expiry: Option<Millis>,
+}
+
+#[derive(Debug)]
+enum Body {
+    Int(i64),
+    Bytes { bytes: Box<[u8]>, raw: bool },
+    Heap(HeapBlock),
+}
+
+impl Detached {
+    /// The value.
+    pub fn value(&self) -> Value<'_> {
+        match &self.body {
+            Body::Int(number) => Value::Int(*number),
+            Body::Bytes { bytes, raw } => Value::Bytes { bytes, raw: *raw },
+            Body::Heap(block) => Value::Bytes { bytes: block.bytes(), raw: true },
+        }
+    }
+
+    /// When it expires, if it does.
+    pub fn expiry(&self) -> Option<Millis> {
+        self.expiry
+    }
+
+    fn copy_of(value: Value, expiry: Option<Millis>) -> Detached {
+        let body = match value {
+            Value::Int(number) => Body::Int(number),
+            Value::Bytes { bytes, raw } => Body::Bytes { bytes: bytes.into(), raw },
+        };
+        Detached { body, expiry }
+    }
+}
+
+impl Shard {
+    /// Takes a value out; its key is gone. A large value is not copied.
+    pub fn take(&mut self, db: usize, key: Key, now: Millis) -> Option<Detached> {
+        let found = self.find(db, key, now)?;
+        let entry = self.entry(found.block);
+        let (footprint, expiry) = (entry.footprint(), entry.expiry());
+        let copy = (!entry.is_value_on_heap()).then(|| Detached::copy_of(entry.value(), expiry));
+        self.databases[db].index.remove(&mut self.slab, key.hash, found);
+        let heap = edit::dissolve(&mut self.slab, found.block, self.base);
+        self.settle(db, Some(footprint), None);
+        copy.or(heap.map(|block| Detached { body: Body::Heap(block), expiry }))
+    }
+
+    /// Copies a value out; the key stays and its access is not noted.
+    pub fn copy_out(&mut self, db: usize, key: Key, now: Millis) -> Option<Detached> {
+        let entry = self.peek(db, key, now)?;
+        Some(Detached::copy_of(entry.value(), entry.expiry()))
+    }
+
+    /// Stores a detached value with its expiry under a key, whatever was there. Returns whether
+    /// the key was there already.
+    pub fn put(&mut self, db: usize, key: Key, detached: Detached, now: Millis) -> bool {
+        let Detached { body, expiry } = detached;
+        let expiry = expiry.map_or(Expiry::Clear, Expiry::At);
+        match body {
+            Body::Int(number) => self.set(db, key, Value::Int(number), expiry, now),
+            Body::Bytes { bytes, raw } => {
+                self.set(db, key, Value::Bytes { bytes: &bytes, raw }, expiry, now)
+            }
+            Body::Heap(block) => self.store(db, key, NewValue::Heap(block), expiry, now),
+        }
+    }
+
+    /// Empties a database at once: its keys are gone for every reader and every count. Their
+    /// memory is freed by [`Shard::free_step`].
+    pub fn detach_database(&mut self, db: usize) {
+        let database = std::mem::take(&mut self.databases[db]);
+        if database.index.len() > 0 {
+            self.graveyard.push(database);
+        }
+    }
+
+    /// Frees about `budget_keys` keys of detached databases, a segment of up to a thousand at a
+    /// time. Returns whether there are more.
+    pub fn free_step(&mut self, budget_keys: usize) -> bool {
+        let mut freed = 0;
+        while let Some(mut database) = self.graveyard.pop() {
+            let base = self.base;
+            let account = &mut database.account;
+            let felled = database.index.fell(&mut self.slab, |slab, block| {
+                account.subtract(crate::entry::Entry::at(slab, block, base).footprint());
+                edit::destroy(slab, block, base);
+            });
+            freed += felled.unwrap_or(0);
+            if database.index.len() > 0 {
+                self.graveyard.push(database);
+            } else {
+                debug_assert_eq!(database.account, crate::account::Account::default());
+            }
+            if freed >= budget_keys {
+                break;
+            }
+        }
+        !self.graveyard.is_empty()
+    }
+}

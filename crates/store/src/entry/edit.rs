@@ -1,0 +1,218 @@
+//! Owns changes to entries in place: a new expiry, a longer value, taking an entry apart.
+//! Never happens here: the index, or counting; a changed block reference goes back to the caller.
+//! Source: as the layout in the parent module.
+
+use crate::classes::{BLOCK_BYTES_MAX, Class};
+use crate::heap::HeapBlock;
+use crate::slab::{BlockRef, Slab};
+use crate::value::{IntText, Millis, Value};
+
+use super::{
+    EXPIRY_MASK, Entry, FORM_NONE, FORM_SHORT, HEADER_BYTES, Header, LARGE_VALUE_BYTES,
+    SHAPE_SHIFT, Shape, StoredExpiry, VALUE_LEN_MASK, VALUE_LEN_SHIFT, reference_bytes, word_of,
+};
+
+/// Frees an entry: its block, and what it owns on the heap.
+#[inline]
+pub(crate) fn destroy(slab: &mut Slab, block: BlockRef, base: Millis) {
+    if Entry::at(slab, block, base).owns_heap() {
+        drop(dissolve(slab, block, base));
+    } else {
+        slab.free(block);
+    }
+}
+
+/// Frees an entry but for its value, if that lies on the heap.
+pub(crate) fn dissolve(slab: &mut Slab, block: BlockRef, base: Millis) -> Option<HeapBlock> {
+    let entry = Entry::at(slab, block, base);
+    let header = entry.header;
+    let reference = |offset| {
+        let part = entry.part(offset, LARGE_VALUE_BYTES);
+        [word_of(part, 0), word_of(part, 8), word_of(part, 16)]
+    };
+    // SAFETY: each reference was made by `into_words`, and the entry that holds it ends here.
+    let (key, value) = unsafe {
+        (
+            header.is_key_long().then(|| HeapBlock::from_words(reference(header.key_offset()))),
+            entry
+                .is_value_on_heap()
+                .then(|| HeapBlock::from_words(reference(header.value_offset()))),
+        )
+    };
+    drop(key);
+    slab.free(block);
+    value
+}
+
+/// Gives an entry another expiry, or none. The block moves if the entry needs another size.
+pub(crate) fn set_expiry(
+    slab: &mut Slab,
+    block: BlockRef,
+    expiry: Option<Millis>,
+    base: Millis,
+) -> BlockRef {
+    let header = Entry::at(slab, block, base).header;
+    let stored = StoredExpiry::of(expiry, base);
+    let new_header = Header(header.0 & !EXPIRY_MASK | stored.header_bits);
+    let body_len = header.entry_len() - header.key_offset();
+    if new_header.entry_len() > BLOCK_BYTES_MAX {
+        return evict_value_then_set_expiry(slab, block, expiry, base);
+    }
+    let target = fitting_block(slab, block, new_header.entry_len());
+    // SAFETY: both blocks are live and hold their entry lengths; when they are the same block the
+    // ranges may overlap, which `copy` allows, and the body moves before the expiry is written.
+    unsafe {
+        let from = slab.pointer(block);
+        let to = slab.pointer(target);
+        to.add(new_header.key_offset()).copy_from(from.add(header.key_offset()), body_len);
+        to.cast::<u32>().write_unaligned(new_header.0);
+        match new_header.expiry_form() {
+            FORM_NONE => {}
+            FORM_SHORT => to.add(HEADER_BYTES).cast::<u32>().write_unaligned(stored.word as u32),
+            _ => to.add(HEADER_BYTES).cast::<u64>().write_unaligned(stored.word),
+        }
+    }
+    if target != block {
+        slab.free(block);
+    }
+    target
+}
+
+/// The rare entry that fills its block to within an expiry: its value goes to the heap first.
+#[cold]
+fn evict_value_then_set_expiry(
+    slab: &mut Slab,
+    block: BlockRef,
+    expiry: Option<Millis>,
+    base: Millis,
+) -> BlockRef {
+    let Value::Bytes { bytes, .. } = Entry::at(slab, block, base).value() else {
+        unreachable!("an integer fills no block")
+    };
+    let value = HeapBlock::concat(&[bytes]);
+    let block = replace_value(slab, block, base, Shape::Large, &reference_bytes(value));
+    set_expiry(slab, block, expiry, base)
+}
+
+/// Makes the value of an entry plain bytes that can be edited, at least `len` of them; new ones
+/// are zero. The block moves if the entry needs another size.
+pub(crate) fn lengthen_value(
+    slab: &mut Slab,
+    block: BlockRef,
+    len: usize,
+    base: Millis,
+) -> BlockRef {
+    let entry = Entry::at(slab, block, base);
+    let header = entry.header;
+    match entry.value() {
+        _ if header.shape() == Shape::Large => {
+            lengthen_on_heap(slab, block, header, len);
+            block
+        }
+        Value::Int(number) => {
+            let text = IntText::of(number);
+            let block = replace_value(slab, block, base, Shape::StrRaw, text.bytes());
+            lengthen_value(slab, block, len, base)
+        }
+        Value::Bytes { bytes, .. } => {
+            let len = len.max(bytes.len());
+            if header.value_offset() + len <= BLOCK_BYTES_MAX {
+                return lengthen_inline(slab, block, header, len);
+            }
+            let mut value = HeapBlock::concat(&[bytes]);
+            value.extend_zeroed(len);
+            replace_value(slab, block, base, Shape::Large, &reference_bytes(value))
+        }
+    }
+}
+
+/// The bytes of a value that [`lengthen_value`] made editable.
+pub(crate) fn value_mut(slab: &mut Slab, block: BlockRef, base: Millis) -> &mut [u8] {
+    let header = Entry::at(slab, block, base).header;
+    debug_assert!(matches!(header.shape(), Shape::StrRaw | Shape::Large));
+    // SAFETY: the header tells where the value lies, in the block or on the heap; either is owned
+    // by the entry, and the slab that reaches it is borrowed alone.
+    unsafe {
+        let at_value = slab.pointer(block).add(header.value_offset());
+        if header.shape() == Shape::Large {
+            let part = std::slice::from_raw_parts(at_value, LARGE_VALUE_BYTES);
+            let pointer = std::ptr::with_exposed_provenance_mut(word_of(part, 0) as usize);
+            std::slice::from_raw_parts_mut(pointer, word_of(part, 8) as usize)
+        } else {
+            std::slice::from_raw_parts_mut(at_value, header.value_len())
+        }
+    }
+}
+
+fn lengthen_on_heap(slab: &mut Slab, block: BlockRef, header: Header, len: usize) {
+    // SAFETY: the entry's shape says that its value part is a reference made by `into_words`;
+    // the block taken from it replaces it before anybody else looks.
+    unsafe {
+        let at_value = slab.pointer(block).add(header.value_offset());
+        let part = std::slice::from_raw_parts(at_value, LARGE_VALUE_BYTES);
+        let words = [word_of(part, 0), word_of(part, 8), word_of(part, 16)];
+        let mut value = HeapBlock::from_words(words);
+        value.extend_zeroed(len);
+        let reference = reference_bytes(value);
+        at_value.copy_from_nonoverlapping(reference.as_ptr(), reference.len());
+    }
+}
+
+fn lengthen_inline(slab: &mut Slab, block: BlockRef, header: Header, len: usize) -> BlockRef {
+    let new_header = header.with_value(Shape::StrRaw, len);
+    let target = fitting_block(slab, block, new_header.entry_len());
+    // SAFETY: the target holds the new length; if it is another block the two do not overlap,
+    // and if it is the same one everything stays where it is but the new zeroes at the end.
+    unsafe {
+        let to = slab.pointer(target);
+        if target != block {
+            to.copy_from_nonoverlapping(slab.pointer(block), header.entry_len());
+        }
+        to.cast::<u32>().write_unaligned(new_header.0);
+        to.add(header.entry_len()).write_bytes(0, len - header.value_len());
+    }
+    if target != block {
+        slab.free(block);
+    }
+    target
+}
+
+/// Puts `part` in the place of the value part; what the old part referred to is the caller's.
+fn replace_value(
+    slab: &mut Slab,
+    block: BlockRef,
+    base: Millis,
+    shape: Shape,
+    part: &[u8],
+) -> BlockRef {
+    let header = Entry::at(slab, block, base).header;
+    let new_header = header.with_value(shape, part.len());
+    let target = fitting_block(slab, block, new_header.entry_len());
+    // SAFETY: the target holds the new length; `part` is the caller's own and not in the slab.
+    unsafe {
+        let to = slab.pointer(target);
+        if target != block {
+            to.copy_from_nonoverlapping(slab.pointer(block), header.value_offset());
+        }
+        to.cast::<u32>().write_unaligned(new_header.0);
+        to.add(header.value_offset()).copy_from_nonoverlapping(part.as_ptr(), part.len());
+    }
+    if target != block {
+        slab.free(block);
+    }
+    target
+}
+
+/// The block itself if an entry of `len` bytes belongs in its class, another one if not.
+fn fitting_block(slab: &mut Slab, block: BlockRef, len: usize) -> BlockRef {
+    if Class::of(len) == slab.class_of(block) { block } else { slab.alloc(len) }
+}
+
+impl Header {
+    /// The same header for another value part.
+    fn with_value(self, shape: Shape, len: usize) -> Header {
+        debug_assert!(len <= VALUE_LEN_MASK as usize);
+        let cleared = self.0 & !(VALUE_LEN_MASK << VALUE_LEN_SHIFT | 0xf << SHAPE_SHIFT);
+        Header(cleared | (len as u32) << VALUE_LEN_SHIFT | (shape as u32) << SHAPE_SHIFT)
+    }
+}

@@ -1,0 +1,562 @@
+//! Owns the layout of an entry: key, value and expiry of one key in one block of the slab.
+//! Never happens here: the index, or counting; a caller that changes an entry settles its account.
+//! Source: length-prefixed records with a bit-packed header; large parts by reference to the heap.
+//!
+//! ```text
+//! header u32 │ expiry 0, 4 or 8 bytes │ key, or 32-byte reference │ value, or 24-byte reference
+//!
+//! header, from bit 0: key length 8 │ value length 13 │ shape 4 │ long key 1 │ expiry form 2 │ expiry high 4
+//! ```
+//!
+//! A short expiry counts milliseconds from the shard's base in 36 bits, 4 of them in the header:
+//! it reaches 2.1 years and costs four bytes. Any other moment takes eight.
+
+pub(crate) mod edit;
+
+use crate::account::Footprint;
+use crate::classes::BLOCK_BYTES_MAX;
+use crate::heap::HeapBlock;
+use crate::slab::{BlockRef, Slab};
+use crate::value::{Encoding, Kind, Millis, Value};
+
+/// What a slot of the index costs a key: tag, access metadata and block reference.
+pub const SLOT_BYTES: u64 = 8;
+/// What an expiry costs a key beside its entry: nothing, it lies in the entry.
+pub const EXPIRY_BYTES: u64 = 0;
+
+const HEADER_BYTES: usize = 4;
+/// Keys up to this long lie in their entry; longer ones on the heap.
+const INLINE_KEY_BYTES_MAX: usize = 255;
+/// A reference to a key on the heap: address, length, capacity, hash.
+const LONG_KEY_BYTES: usize = 32;
+/// A reference to a value on the heap: address, length, capacity.
+const LARGE_VALUE_BYTES: usize = 24;
+/// Bits of a short expiry, and those of them that lie in the header.
+const SHORT_EXPIRY_BITS: u32 = 36;
+const EXPIRY_HIGH_BITS: u32 = 4;
+
+/// How the value is stored.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u32)]
+pub(crate) enum Shape {
+    /// Its bytes.
+    Str = 0,
+    /// Its bytes, edited in place once.
+    StrRaw = 1,
+    /// An integer in 1, 2, 4 or 8 bytes.
+    Int = 2,
+    /// A reference to a block on the heap.
+    Large = 3,
+}
+
+/// The first word of an entry.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Header(u32);
+
+const VALUE_LEN_SHIFT: u32 = 8;
+const VALUE_LEN_MASK: u32 = (1 << 13) - 1;
+const SHAPE_SHIFT: u32 = 21;
+const LONG_KEY_BIT: u32 = 1 << 25;
+const EXPIRY_FORM_SHIFT: u32 = 26;
+const EXPIRY_HIGH_SHIFT: u32 = 28;
+
+/// Expiry forms; a form times four is what it takes in the block.
+const FORM_NONE: u32 = 0;
+const FORM_SHORT: u32 = 1;
+const FORM_LONG: u32 = 2;
+/// Form and high bits, all that an expiry occupies in the header.
+const EXPIRY_MASK: u32 = 0b11 << EXPIRY_FORM_SHIFT | 0b1111 << EXPIRY_HIGH_SHIFT;
+
+impl Header {
+    #[inline(always)]
+    fn key_len(self) -> usize {
+        (self.0 & 0xff) as usize
+    }
+
+    #[inline(always)]
+    fn value_len(self) -> usize {
+        (self.0 >> VALUE_LEN_SHIFT & VALUE_LEN_MASK) as usize
+    }
+
+    #[inline(always)]
+    fn shape(self) -> Shape {
+        match self.0 >> SHAPE_SHIFT & 0xf {
+            0 => Shape::Str,
+            1 => Shape::StrRaw,
+            2 => Shape::Int,
+            shape => {
+                debug_assert_eq!(shape, Shape::Large as u32);
+                Shape::Large
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn is_key_long(self) -> bool {
+        self.0 & LONG_KEY_BIT != 0
+    }
+
+    #[inline(always)]
+    fn expiry_form(self) -> u32 {
+        self.0 >> EXPIRY_FORM_SHIFT & 0b11
+    }
+
+    #[inline(always)]
+    fn expiry_bytes(self) -> usize {
+        self.expiry_form() as usize * 4
+    }
+
+    #[inline(always)]
+    fn key_offset(self) -> usize {
+        HEADER_BYTES + self.expiry_bytes()
+    }
+
+    #[inline(always)]
+    fn value_offset(self) -> usize {
+        self.key_offset() + self.key_len()
+    }
+
+    #[inline(always)]
+    fn entry_len(self) -> usize {
+        self.value_offset() + self.value_len()
+    }
+}
+
+/// An expiry as an entry stores it: bits of the header, and up to eight bytes.
+#[derive(Clone, Copy)]
+struct StoredExpiry {
+    header_bits: u32,
+    word: u64,
+}
+
+impl StoredExpiry {
+    #[inline(always)]
+    fn of(expiry: Option<Millis>, base: Millis) -> StoredExpiry {
+        let Some(at) = expiry else {
+            return StoredExpiry { header_bits: FORM_NONE << EXPIRY_FORM_SHIFT, word: 0 };
+        };
+        match at.0.checked_sub(base.0) {
+            Some(span_ms) if (0..1 << SHORT_EXPIRY_BITS).contains(&span_ms) => {
+                let high = (span_ms as u64 >> (SHORT_EXPIRY_BITS - EXPIRY_HIGH_BITS)) as u32;
+                StoredExpiry {
+                    header_bits: FORM_SHORT << EXPIRY_FORM_SHIFT | high << EXPIRY_HIGH_SHIFT,
+                    word: span_ms as u64 & u64::from(u32::MAX),
+                }
+            }
+            _ => StoredExpiry {
+                header_bits: FORM_LONG << EXPIRY_FORM_SHIFT,
+                word: at.0.cast_unsigned(),
+            },
+        }
+    }
+}
+
+/// The key part of an entry to be written.
+#[derive(Clone, Copy)]
+enum KeyPart<'a> {
+    Inline(&'a [u8]),
+    Long([u8; LONG_KEY_BYTES]),
+}
+
+impl KeyPart<'_> {
+    #[inline(always)]
+    fn bytes(&self) -> &[u8] {
+        match self {
+            KeyPart::Inline(key) => key,
+            KeyPart::Long(reference) => reference,
+        }
+    }
+}
+
+/// The value part of an entry to be written.
+#[derive(Clone, Copy)]
+enum ValuePart<'a> {
+    Inline(Shape, &'a [u8]),
+    Int([u8; 8], usize),
+    Large([u8; LARGE_VALUE_BYTES]),
+}
+
+impl ValuePart<'_> {
+    #[inline(always)]
+    fn bytes(&self) -> &[u8] {
+        match self {
+            ValuePart::Inline(_, bytes) => bytes,
+            ValuePart::Int(bytes, len) => &bytes[..*len],
+            ValuePart::Large(reference) => reference,
+        }
+    }
+
+    #[inline(always)]
+    fn shape(&self) -> Shape {
+        match self {
+            ValuePart::Inline(shape, _) => *shape,
+            ValuePart::Int(..) => Shape::Int,
+            ValuePart::Large(_) => Shape::Large,
+        }
+    }
+}
+
+/// A value on its way into an entry.
+#[derive(Debug)]
+pub(crate) enum NewValue<'a> {
+    /// A value to copy; it goes to the heap if the entry would not fit a block.
+    Copy(Value<'a>),
+    /// A value on the heap already.
+    Heap(HeapBlock),
+}
+
+/// Everything of an entry but the block it goes into.
+pub(crate) struct Draft<'a> {
+    header: Header,
+    expiry_word: u64,
+    key: KeyPart<'a>,
+    value: ValuePart<'a>,
+}
+
+impl<'a> Draft<'a> {
+    /// Drafts an entry for a key that has none yet; a long key is copied to the heap.
+    #[inline(always)]
+    pub(crate) fn new(
+        key: crate::hasher::Key<'a>,
+        value: NewValue<'a>,
+        expiry: Option<Millis>,
+        base: Millis,
+    ) -> Draft<'a> {
+        let key_part = if key.bytes.len() <= INLINE_KEY_BYTES_MAX {
+            KeyPart::Inline(key.bytes)
+        } else {
+            KeyPart::Long(long_key_reference(key))
+        };
+        Draft::with_key(key_part, value, expiry, base)
+    }
+
+    #[inline(always)]
+    fn with_key(
+        key: KeyPart<'a>,
+        value: NewValue<'a>,
+        expiry: Option<Millis>,
+        base: Millis,
+    ) -> Draft<'a> {
+        let expiry = StoredExpiry::of(expiry, base);
+        let header_bits = expiry.header_bits
+            | key.bytes().len() as u32
+            | if matches!(key, KeyPart::Long(_)) { LONG_KEY_BIT } else { 0 };
+        let room = BLOCK_BYTES_MAX - Header(header_bits).value_offset();
+        let value = match value {
+            NewValue::Copy(Value::Int(number)) => int_part(number),
+            NewValue::Copy(Value::Bytes { bytes, raw }) if bytes.len() <= room => {
+                ValuePart::Inline(if raw { Shape::StrRaw } else { Shape::Str }, bytes)
+            }
+            NewValue::Copy(Value::Bytes { bytes, .. }) => {
+                ValuePart::Large(reference_bytes(HeapBlock::concat(&[bytes])))
+            }
+            NewValue::Heap(block) => ValuePart::Large(reference_bytes(block)),
+        };
+        let value_bits =
+            (value.bytes().len() as u32) << VALUE_LEN_SHIFT | (value.shape() as u32) << SHAPE_SHIFT;
+        Draft { header: Header(header_bits | value_bits), expiry_word: expiry.word, key, value }
+    }
+
+    /// Bytes the entry takes.
+    #[inline(always)]
+    pub(crate) fn len(&self) -> usize {
+        self.header.entry_len()
+    }
+
+    /// Writes the entry into a block of at least [`Draft::len`] bytes, over whatever is there.
+    #[inline(always)]
+    pub(crate) fn write(self, slab: &mut Slab, block: BlockRef) {
+        debug_assert!(self.len() <= slab.class_of(block).bytes());
+        let (key, value) = (self.key.bytes(), self.value.bytes());
+        // SAFETY: the block is live and at least `len` bytes; the parts lie one after the other
+        // within it. Neither part can lie in the slab: both are borrowed from the caller, who
+        // gave us the slab alone.
+        unsafe {
+            let start = slab.pointer(block);
+            start.cast::<u32>().write_unaligned(self.header.0);
+            match self.header.expiry_form() {
+                FORM_NONE => {}
+                FORM_SHORT => {
+                    start.add(HEADER_BYTES).cast::<u32>().write_unaligned(self.expiry_word as u32);
+                }
+                _ => start.add(HEADER_BYTES).cast::<u64>().write_unaligned(self.expiry_word),
+            }
+            let at_key = start.add(self.header.key_offset());
+            at_key.copy_from_nonoverlapping(key.as_ptr(), key.len());
+            at_key.add(key.len()).copy_from_nonoverlapping(value.as_ptr(), value.len());
+        }
+    }
+}
+
+fn int_part(number: i64) -> ValuePart<'static> {
+    let len = if number == i64::from(number as i8) {
+        1
+    } else if number == i64::from(number as i16) {
+        2
+    } else if number == i64::from(number as i32) {
+        4
+    } else {
+        8
+    };
+    ValuePart::Int(number.to_le_bytes(), len)
+}
+
+#[cold]
+fn long_key_reference(key: crate::hasher::Key) -> [u8; LONG_KEY_BYTES] {
+    let mut reference = [0u8; LONG_KEY_BYTES];
+    let block = HeapBlock::concat(&[key.bytes]);
+    reference[..LARGE_VALUE_BYTES].copy_from_slice(&reference_bytes(block));
+    reference[LARGE_VALUE_BYTES..].copy_from_slice(&key.hash.to_le_bytes());
+    reference
+}
+
+fn reference_bytes(block: HeapBlock) -> [u8; LARGE_VALUE_BYTES] {
+    let mut bytes = [0u8; LARGE_VALUE_BYTES];
+    for (part, word) in bytes.chunks_exact_mut(8).zip(block.into_words()) {
+        part.copy_from_slice(&word.to_le_bytes());
+    }
+    bytes
+}
+
+/// One key of a shard as a reader sees it.
+#[derive(Clone, Copy)]
+pub struct Entry<'a> {
+    slab: &'a Slab,
+    block: BlockRef,
+    header: Header,
+    base: Millis,
+}
+
+impl<'a> Entry<'a> {
+    /// Reads the header of the entry in a block that holds one.
+    #[inline(always)]
+    pub(crate) fn at(slab: &'a Slab, block: BlockRef, base: Millis) -> Entry<'a> {
+        // SAFETY: blocks in the index hold entries, and an entry begins with its header.
+        let header = Header(unsafe { slab.pointer(block).cast::<u32>().read_unaligned() });
+        Entry { slab, block, header, base }
+    }
+
+    /// The key.
+    pub fn key(&self) -> &'a [u8] {
+        let key_part = self.part(self.header.key_offset(), self.header.key_len());
+        if self.header.is_key_long() { self.referenced(key_part) } else { key_part }
+    }
+
+    /// The value.
+    #[inline]
+    pub fn value(&self) -> Value<'a> {
+        let bytes = self.part(self.header.value_offset(), self.header.value_len());
+        match self.header.shape() {
+            Shape::Str => Value::Bytes { bytes, raw: false },
+            Shape::StrRaw => Value::Bytes { bytes, raw: true },
+            Shape::Int => Value::Int(int_of(bytes)),
+            Shape::Large => Value::Bytes { bytes: self.referenced(bytes), raw: true },
+        }
+    }
+
+    /// Length of the string in bytes, without reading it.
+    pub fn value_len(&self) -> usize {
+        self.value().len()
+    }
+
+    /// When the key expires, if it does.
+    #[inline(always)]
+    pub fn expiry(&self) -> Option<Millis> {
+        // SAFETY: the form says how many bytes of expiry follow the header.
+        unsafe {
+            let word = self.slab.pointer(self.block).add(HEADER_BYTES);
+            match self.header.expiry_form() {
+                FORM_NONE => None,
+                FORM_SHORT => {
+                    let high = u64::from(self.header.0 >> EXPIRY_HIGH_SHIFT) << 32;
+                    let span_ms = high | u64::from(word.cast::<u32>().read_unaligned());
+                    Some(Millis(self.base.0 + span_ms as i64))
+                }
+                _ => Some(Millis(word.cast::<i64>().read_unaligned())),
+            }
+        }
+    }
+
+    /// Whether the key is past its expiry: gone for every reader, though still stored.
+    #[inline(always)]
+    pub fn is_expired(&self, now: Millis) -> bool {
+        self.has_expiry() && self.expiry().is_some_and(|at| now > at)
+    }
+
+    /// Whether the key has an expiry at all.
+    #[inline(always)]
+    pub fn has_expiry(&self) -> bool {
+        self.header.expiry_form() != FORM_NONE
+    }
+
+    /// The type of the value.
+    pub fn kind(&self) -> Kind {
+        match self.header.shape() {
+            Shape::Str | Shape::StrRaw | Shape::Int | Shape::Large => Kind::String,
+        }
+    }
+
+    /// How the value is stored.
+    pub fn encoding(&self) -> Encoding {
+        self.value().encoding()
+    }
+
+    /// Bytes of the blocks that hold key and value, as the allocator rounds them.
+    pub fn bytes(&self) -> u64 {
+        let block = self.slab.class_of(self.block).bytes();
+        (block + self.heap_capacities().iter().sum::<usize>()) as u64
+    }
+
+    /// What MEMORY USAGE answers: [`Entry::bytes`] and the share of the index.
+    pub fn usage(&self) -> u64 {
+        self.bytes() + SLOT_BYTES + if self.has_expiry() { EXPIRY_BYTES } else { 0 }
+    }
+
+    /// The bill behind [`Entry::usage`].
+    pub fn bill(&self) -> Bill {
+        let [key_capacity, value_capacity] = self.heap_capacities();
+        let key_on_heap = if self.header.is_key_long() { self.key().len() } else { 0 };
+        let value_on_heap = match self.header.shape() {
+            Shape::Large => self.value_len(),
+            _ => 0,
+        };
+        let part = |on_heap: usize, inline: usize| if on_heap > 0 { on_heap } else { inline };
+        let reference = |on_heap: usize, inline: usize| if on_heap > 0 { inline } else { 0 };
+        let (key_len, value_len) = (self.header.key_len(), self.header.value_len());
+        let block_slack = self.slab.class_of(self.block).bytes() - self.header.entry_len();
+        let heap_slack = key_capacity + value_capacity - key_on_heap - value_on_heap;
+        Bill {
+            slot_bytes: SLOT_BYTES,
+            header_bytes: HEADER_BYTES as u64,
+            expiry_bytes: self.header.expiry_bytes() as u64,
+            key_bytes: part(key_on_heap, key_len) as u64,
+            value_bytes: part(value_on_heap, value_len) as u64,
+            reference_bytes: (reference(key_on_heap, key_len)
+                + reference(value_on_heap, value_len)) as u64,
+            rounding_bytes: (block_slack + heap_slack) as u64,
+        }
+    }
+
+    /// Whether this is the entry of `key`.
+    #[inline(always)]
+    pub(crate) fn is_of(&self, key: &[u8]) -> bool {
+        if self.header.is_key_long() {
+            return self.key() == key;
+        }
+        self.header.key_len() == key.len()
+            && self.part(self.header.key_offset(), key.len()) == key
+    }
+
+    /// The hash of the key if the entry remembers it; only a long key's is worth its bytes.
+    pub(crate) fn stored_hash(&self) -> Option<u64> {
+        self.header.is_key_long().then(|| {
+            let part = self.part(self.header.key_offset(), LONG_KEY_BYTES);
+            word_of(part, LARGE_VALUE_BYTES)
+        })
+    }
+
+    /// What the entry counts for in the accounts.
+    #[inline(always)]
+    pub(crate) fn footprint(&self) -> Footprint {
+        Footprint { kind: self.kind(), bytes: self.bytes(), has_expiry: self.has_expiry() }
+    }
+
+    /// Bytes the allocator set aside for the key and for the value, outside the block.
+    #[inline(always)]
+    pub(crate) fn heap_capacities(&self) -> [usize; 2] {
+        let capacity = |is_on_heap: bool, offset: usize| {
+            if is_on_heap { word_of(self.part(offset, LARGE_VALUE_BYTES), 16) as usize } else { 0 }
+        };
+        [
+            capacity(self.header.is_key_long(), self.header.key_offset()),
+            capacity(self.is_value_on_heap(), self.header.value_offset()),
+        ]
+    }
+
+    /// Whether the value is a reference to the heap.
+    #[inline(always)]
+    pub(crate) fn is_value_on_heap(&self) -> bool {
+        self.header.shape() == Shape::Large
+    }
+
+    /// Whether key or value live on the heap.
+    #[inline(always)]
+    pub(crate) fn owns_heap(&self) -> bool {
+        self.header.is_key_long() || self.is_value_on_heap()
+    }
+
+    #[inline(always)]
+    fn part(&self, offset: usize, len: usize) -> &'a [u8] {
+        debug_assert!(offset + len <= self.slab.class_of(self.block).bytes());
+        // SAFETY: the header describes the entry it begins, which lies within its block; the
+        // slab is borrowed for 'a, so the block is neither freed nor written meanwhile.
+        unsafe { std::slice::from_raw_parts(self.slab.pointer(self.block).add(offset), len) }
+    }
+
+    /// The bytes a reference points at.
+    #[inline]
+    fn referenced(&self, reference: &'a [u8]) -> &'a [u8] {
+        let pointer = std::ptr::with_exposed_provenance(word_of(reference, 0) as usize);
+        // SAFETY: the reference was made from a live heap block, which the entry owns and which
+        // is neither freed nor grown while the slab is borrowed.
+        unsafe { std::slice::from_raw_parts(pointer, word_of(reference, 8) as usize) }
+    }
+}
+
+#[inline(always)]
+fn word_of(bytes: &[u8], offset: usize) -> u64 {
+    let mut word = [0u8; 8];
+    word.copy_from_slice(&bytes[offset..offset + 8]);
+    u64::from_le_bytes(word)
+}
+
+#[inline(always)]
+fn int_of(bytes: &[u8]) -> i64 {
+    match *bytes {
+        [a] => i64::from(a.cast_signed()),
+        [a, b] => i64::from(i16::from_le_bytes([a, b])),
+        [a, b, c, d] => i64::from(i32::from_le_bytes([a, b, c, d])),
+        _ => word_of(bytes, 0).cast_signed(),
+    }
+}
+
+/// What one key costs, item by item; the items add up to MEMORY USAGE.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Bill {
+    /// Its slot in the index.
+    pub slot_bytes: u64,
+    /// The entry's header.
+    pub header_bytes: u64,
+    /// Its expiry.
+    pub expiry_bytes: u64,
+    /// The key.
+    pub key_bytes: u64,
+    /// The value.
+    pub value_bytes: u64,
+    /// References to parts outside the block.
+    pub reference_bytes: u64,
+    /// What the allocators rounded up, spare capacity included.
+    pub rounding_bytes: u64,
+}
+
+impl Bill {
+    /// The sum of all items.
+    pub fn total_bytes(&self) -> u64 {
+        let Bill {
+            slot_bytes,
+            header_bytes,
+            expiry_bytes,
+            key_bytes,
+            value_bytes,
+            reference_bytes,
+            rounding_bytes,
+        } = *self;
+        slot_bytes
+            + header_bytes
+            + expiry_bytes
+            + key_bytes
+            + value_bytes
+            + reference_bytes
+            + rounding_bytes
+    }
+}

@@ -1,0 +1,225 @@
+//! Owns walks over an index, segment by segment: sweeping, moving, sampling, checking, taking down.
+//! Never happens here: state between steps; a prefix of the hash says where a walk goes on.
+//! Source: as the SCAN cursor, without its tags.
+#![forbid(unsafe_code)]
+
+use crate::access::AccessClock;
+use crate::random::Rng;
+use crate::slab::Slab;
+use crate::value::Millis;
+
+use super::segment::Snapshot;
+use super::*;
+
+/// How a sweep of one segment ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Swept {
+    /// Slots looked at.
+    pub(crate) seen: usize,
+    /// Keys taken out.
+    pub(crate) removed: usize,
+}
+
+impl Index {
+    /// The directory entry where the segment of `prefix` begins, and the prefix after it.
+    /// `None` for an empty index.
+    pub(crate) fn segment_at(&self, prefix: u32) -> Option<(usize, u32)> {
+        debug_assert!(prefix < PREFIX_END);
+        let shift = DEPTH_MAX - self.depth;
+        let place = (prefix >> shift) as usize;
+        if place >= self.directory.len() {
+            return None;
+        }
+        let (start, span) = self.extent(place);
+        Some((start, ((start + span) as u32) << shift))
+    }
+
+    /// When the segment at a place wants to be swept.
+    pub(crate) fn sweep_at(&self, slab: &Slab, place: usize) -> Millis {
+        self.directory[place].segment(slab).sweep_at()
+    }
+
+    /// Takes out of the segment at `place` what `is_due` says, hands it to `doom`, and notes when
+    /// `next_sweep` wants to come again.
+    pub(crate) fn sweep(
+        &mut self,
+        slab: &mut Slab,
+        place: usize,
+        mut is_due: impl FnMut(&Slab, BlockRef) -> bool,
+        next_sweep: impl FnOnce() -> Millis,
+        mut doom: impl FnMut(&mut Slab, BlockRef),
+    ) -> Swept {
+        let mut segment = self.directory[place].segment(slab);
+        let seen = segment.len();
+        let snapshot = Snapshot::of(&segment);
+        let division = snapshot.divide(slab, |slot| is_due(slab, slot.block));
+        segment.set_sweep_at(next_sweep());
+        if division.second > 0 {
+            self.retain(slab, place, &snapshot, &division);
+            snapshot.side(&division, true).for_each(|slot| doom(slab, slot.block));
+        }
+        Swept { seen, removed: division.second }
+    }
+
+    /// Pins the metadata of a segment's keys, so that old ones do not come to look young.
+    pub(crate) fn pin_access(&mut self, slab: &Slab, place: usize, clock: &AccessClock) -> usize {
+        let mut segment = self.directory[place].segment(slab);
+        for number in 0..segment.buckets() {
+            for access in &mut segment.bucket_mut(number).access {
+                *access = clock.pinned(*access);
+            }
+        }
+        segment.len()
+    }
+
+    /// Moves every block of a segment, and every block its slots refer to, that lies in a page
+    /// being evacuated. Returns how many blocks were looked at.
+    pub(crate) fn evacuate(&mut self, slab: &mut Slab, place: usize) -> usize {
+        let entry = self.directory[place];
+        let mut segment = entry.segment(slab);
+        for number in 0..segment.buckets() {
+            for lane in 0..segment.bucket(number).len() {
+                let block = segment.bucket(number).blocks[lane];
+                if slab.is_evacuating(block) {
+                    segment.bucket_mut(number).blocks[lane] = slab.relocate(block);
+                }
+            }
+        }
+        for chunk in segment.chunks_mut() {
+            if slab.is_evacuating(*chunk) {
+                *chunk = slab.relocate(*chunk);
+            }
+        }
+        if slab.is_evacuating(entry.block()) {
+            let moved = slab.relocate(entry.block());
+            let (start, span) = self.extent(place);
+            self.directory[start..start + span]
+                .fill(DirectoryEntry::new(moved, entry.buckets(), entry.depth()));
+        }
+        segment.len()
+    }
+
+    /// Takes the last segment of an index down and hands its blocks to `doom`. Afterwards the
+    /// index serves nothing but further calls of this. Returns how many keys went, `None` at the end.
+    pub(crate) fn fell(
+        &mut self,
+        slab: &mut Slab,
+        mut doom: impl FnMut(&mut Slab, BlockRef),
+    ) -> Option<usize> {
+        let entry = *self.directory.last()?;
+        let segment = entry.segment(slab);
+        let len = segment.len();
+        Snapshot::of(&segment).slots().for_each(|slot| doom(slab, slot.block));
+        let (start, _) = self.extent(self.directory.len() - 1);
+        self.directory.truncate(start);
+        self.destroy_segment(slab, entry);
+        self.len -= len;
+        if start == 0 {
+            *self = Index::default();
+        }
+        Some(len)
+    }
+
+    /// A slot picked at random, each about as likely as another; `None` if the index is empty or
+    /// a bucket without slots was hit too often.
+    pub(crate) fn random_slot(&self, slab: &Slab, rng: &mut Rng) -> Option<Slot> {
+        /// A segment is rarely less than half full, so a hundred misses in a row mean it is empty.
+        const TRIES: usize = 100;
+        if self.directory.is_empty() {
+            return None;
+        }
+        for _ in 0..TRIES {
+            let segment = self.random_segment(slab, rng);
+            let bucket = segment.bucket(rng.below(segment.buckets() as u64) as usize);
+            let lane = rng.below(LANES as u64) as usize;
+            if lane < bucket.len() {
+                return Some(bucket.slot(lane));
+            }
+        }
+        self.slots(slab).next()
+    }
+
+    /// Takes `wanted` slots that lie together from a random place on, fewer if their segment has
+    /// fewer.
+    pub(crate) fn sample(
+        &self,
+        slab: &Slab,
+        rng: &mut Rng,
+        wanted: usize,
+        take: impl FnMut(Slot),
+    ) {
+        if self.directory.is_empty() {
+            return;
+        }
+        let segment = self.random_segment(slab, rng);
+        let start = rng.below(segment.buckets() as u64) as usize;
+        let around = (start..segment.buckets()).chain(0..start);
+        let slots = around.flat_map(|number| segment.bucket(number).slots());
+        slots.take(wanted).for_each(take);
+    }
+
+    fn random_segment(&self, slab: &Slab, rng: &mut Rng) -> Segment {
+        self.directory[rng.below(self.directory.len() as u64) as usize].segment(slab)
+    }
+
+    /// The metadata of the key whose entry is `block`, if the hash leads to it.
+    pub(crate) fn find_block(&self, slab: &Slab, hash: u64, block: BlockRef) -> Option<Found> {
+        let segment = self.directory.get(self.place_of(hash))?.segment(slab);
+        let (position, block) = segment.find(hash as u16, |other| other == block)?;
+        Some(Found { segment, position, block })
+    }
+
+    /// Every slot.
+    pub(crate) fn slots<'a>(&'a self, slab: &'a Slab) -> impl Iterator<Item = Slot> + 'a {
+        self.segments(slab).flat_map(|(_, segment)| {
+            (0..segment.buckets()).flat_map(move |number| {
+                (0..segment.bucket(number).len()).map(move |lane| segment.bucket(number).slot(lane))
+            })
+        })
+    }
+
+    /// Every segment with the directory place where it begins.
+    fn segments<'a>(&'a self, slab: &'a Slab) -> impl Iterator<Item = (usize, Segment)> + 'a {
+        let begins = |place: &usize| self.extent(*place).0 == *place;
+        (0..self.directory.len())
+            .filter(begins)
+            .map(|place| (place, self.directory[place].segment(slab)))
+    }
+
+    /// Asserts everything an index promises itself; reads every key.
+    pub(crate) fn check(&self, slab: &Slab, rehash: Rehash) {
+        let (mut len, mut bytes, mut deepest) = (0, 0, 0);
+        for (place, segment) in self.segments(slab) {
+            let entry = self.directory[place];
+            let (start, span) = self.extent(place);
+            assert!(self.directory[start..start + span].iter().all(|other| *other == entry));
+            deepest += usize::from(entry.depth() == self.depth);
+            bytes += (HEADER_BYTES + chunk_bytes(entry.buckets())) as u64;
+            let mut slots = 0;
+            for number in 0..segment.buckets() {
+                let bucket = segment.bucket(number);
+                let taken = bucket.len();
+                assert!(bucket.blocks[taken..].iter().all(|block| block.is_none()));
+                slots += taken;
+                for slot in bucket.slots() {
+                    let hash = rehash.hash_of(slab, slot.block);
+                    assert_eq!(hash as u16, slot.tag, "a slot has its key's tag");
+                    assert_eq!(self.extent(self.place_of(hash)).0, place, "a key is in its segment");
+                    let mut passed = segment.home(slot.tag);
+                    while passed != number {
+                        assert!(segment.bucket(passed).is_full(), "a slot passed a bucket with room");
+                        passed = segment.after(passed);
+                    }
+                }
+            }
+            assert_eq!(slots, segment.len());
+            assert!(slots <= slots_max(segment.buckets()));
+            len += slots;
+        }
+        assert_eq!(len, self.len);
+        assert_eq!(bytes, self.segment_bytes);
+        assert_eq!(deepest, self.deepest_segments);
+        assert!(self.directory.is_empty() || deepest > 0, "a directory is no deeper than it needs");
+        assert_eq!(self.directory.is_empty(), self.len == 0, "an empty index owns nothing");
+    }
+}

@@ -1,0 +1,335 @@
+//! Owns a shard: its databases, its slab, and the door through which every entry comes and goes.
+//! Never happens here: a clock, a lock, a wait, or the knowledge that there are other shards.
+//! Source: shared-nothing shards as in Seastar and H-Store.
+#![forbid(unsafe_code)]
+
+use std::io;
+
+use crate::access::AccessClock;
+use crate::account::{Account, Footprint};
+use crate::classes::Class;
+use crate::entry::{Draft, Entry, NewValue, edit};
+use crate::hasher::{Hasher, Key};
+use crate::index::{Found, Index, Rehash};
+use crate::purge::Purge;
+use crate::slab::{BlockRef, Slab};
+use crate::value::{Expiry, Millis, Value};
+
+/// How a shard is made.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Seeds of the hash of keys; all shards of a process share them. See [`Hasher::random_seeds`].
+    pub seeds: [u64; 4],
+    /// The moment the shard is made: expiries up to 2.1 years later take four bytes, others eight.
+    pub base: Millis,
+    /// How many databases SELECT can choose from.
+    pub databases: usize,
+}
+
+impl Default for Options {
+    /// Random seeds, sixteen databases, and time from 1970.
+    fn default() -> Options {
+        Options { seeds: Hasher::random_seeds(), base: Millis(0), databases: 16 }
+    }
+}
+
+/// One database of a shard.
+#[derive(Debug, Default)]
+pub(crate) struct Database {
+    pub(crate) index: Index,
+    pub(crate) account: Account,
+}
+
+/// Where a walk over the segments of all databases stands.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Walk {
+    pub(crate) db: usize,
+    pub(crate) prefix: u32,
+}
+
+/// One shard's data.
+#[derive(Debug)]
+pub struct Shard {
+    pub(crate) slab: Slab,
+    pub(crate) databases: Vec<Database>,
+    /// Databases that were emptied at once and are being freed in steps.
+    pub(crate) graveyard: Vec<Database>,
+    pub(crate) hasher: Hasher,
+    pub(crate) base: Millis,
+    pub(crate) clock: AccessClock,
+    /// Where the pinning of old access metadata stands.
+    pub(crate) pinning: Walk,
+    pub(crate) insertions: u64,
+    /// Where the sweep for expired keys stands.
+    pub(crate) sweeping: Walk,
+    pub(crate) expired_keys: u64,
+    pub(crate) purge: Option<Purge>,
+}
+
+impl Shard {
+    /// Makes an empty shard. It reserves 32 GiB of address space and uses no memory to speak of.
+    ///
+    /// # Errors
+    /// The system's, when the address space is not to be had.
+    pub fn new(options: Options) -> io::Result<Shard> {
+        let Options { seeds, base, databases } = options;
+        Ok(Shard {
+            slab: Slab::new()?,
+            databases: (0..databases).map(|_| Database::default()).collect(),
+            graveyard: Vec::new(),
+            hasher: Hasher::with_seeds(seeds),
+            base,
+            clock: AccessClock::new(base),
+            pinning: Walk::default(),
+            insertions: 0,
+            sweeping: Walk::default(),
+            expired_keys: 0,
+            purge: None,
+        })
+    }
+
+    /// The hash of a key.
+    #[inline]
+    pub fn hash(&self, key: &[u8]) -> u64 {
+        self.hasher.hash(key)
+    }
+
+    /// A key with its hash.
+    #[inline]
+    pub fn key<'a>(&self, bytes: &'a [u8]) -> Key<'a> {
+        self.hasher.key(bytes)
+    }
+
+    /// How many databases there are; every `db` argument is below it.
+    pub fn databases(&self) -> usize {
+        self.databases.len()
+    }
+
+    /// Whether the next write surely finds its memory. Asked before every write of one key; a
+    /// write begun after a "no" may find the slab's address space used up, which ends the process.
+    #[inline]
+    pub fn has_room(&mut self) -> bool {
+        self.slab.has_room() || self.slab.make_room()
+    }
+
+    /// First of two stages that hide the way to memory behind other keys of a batch: fetches the
+    /// bucket of a hash.
+    #[inline]
+    pub fn prefetch_bucket(&self, db: usize, hash: u64) {
+        self.databases[db].index.prefetch_bucket(&self.slab, hash);
+    }
+
+    /// Second stage: fetches the entry, once the bucket has had time to arrive.
+    #[inline]
+    pub fn prefetch_entry(&self, db: usize, hash: u64) {
+        self.databases[db].index.prefetch_entry(&self.slab, hash);
+    }
+
+    /// The entry of a key, and notes the access. An expired key is removed and not found.
+    #[inline]
+    pub fn read(&mut self, db: usize, key: Key, now: Millis) -> Option<Entry<'_>> {
+        let found = self.find(db, key, now)?;
+        let Shard { databases, clock, .. } = self;
+        clock.advance(now, || keys_in(databases));
+        let index = &mut databases[db].index;
+        let access = clock.touched(index.access(found));
+        index.set_access(found, access);
+        Some(self.entry(found.block))
+    }
+
+    /// As [`Shard::read`], without noting the access.
+    #[inline]
+    pub fn peek(&mut self, db: usize, key: Key, now: Millis) -> Option<Entry<'_>> {
+        let found = self.find(db, key, now)?;
+        Some(self.entry(found.block))
+    }
+
+    /// Notes an access without reading; false for a missing key.
+    pub fn touch(&mut self, db: usize, key: Key, now: Millis) -> bool {
+        self.read(db, key, now).is_some()
+    }
+
+    /// Stores a value under a key, whatever was there. Returns whether the key was there already.
+    #[inline]
+    pub fn set(&mut self, db: usize, key: Key, value: Value, expiry: Expiry, now: Millis) -> bool {
+        self.store(db, key, NewValue::Copy(value), expiry, now)
+    }
+
+    #[inline]
+    pub(crate) fn store(
+        &mut self,
+        db: usize,
+        key: Key,
+        value: NewValue,
+        expiry: Expiry,
+        now: Millis,
+    ) -> bool {
+        let found = self.find(db, key, now);
+        let expiry = match (expiry, found) {
+            (Expiry::At(at), _) => Some(at),
+            (Expiry::Keep, Some(found)) => self.entry(found.block).expiry(),
+            (Expiry::Keep, None) | (Expiry::Clear, _) => None,
+        };
+        let draft = Draft::new(key, value, expiry, self.base);
+        match found {
+            Some(found) => self.replace(db, key.hash, found, draft, now),
+            None => self.insert(db, key.hash, draft, now),
+        }
+        found.is_some()
+    }
+
+    /// Removes a key; false if it was not there, or there but expired.
+    pub fn remove(&mut self, db: usize, key: Key, now: Millis) -> bool {
+        let Some(found) = self.find(db, key, now) else {
+            return false;
+        };
+        self.discard(db, key.hash, found);
+        true
+    }
+
+    /// The place of a key that is not expired; one that is goes away.
+    #[inline(always)]
+    pub(crate) fn find(&mut self, db: usize, key: Key, now: Millis) -> Option<Found> {
+        let found = self.databases[db].index.find(&self.slab, key, self.base)?;
+        if self.entry(found.block).is_expired(now) {
+            self.expire(db, key.hash, found);
+            return None;
+        }
+        Some(found)
+    }
+
+    #[inline(always)]
+    pub(crate) fn entry(&self, block: BlockRef) -> Entry<'_> {
+        Entry::at(&self.slab, block, self.base)
+    }
+
+    #[cold]
+    pub(crate) fn expire(&mut self, db: usize, hash: u64, found: Found) {
+        self.discard(db, hash, found);
+        self.expired_keys += 1;
+    }
+
+    /// Adds an entry for a key that has none.
+    fn insert(&mut self, db: usize, hash: u64, draft: Draft, now: Millis) {
+        let block = self.slab.alloc(draft.len());
+        draft.write(&mut self.slab, block);
+        let footprint = self.entry(block).footprint();
+        let sweep_at = self.entry(block).expiry().map(|at| self.sweep_time(db, at));
+        let access = self.clock.fresh(footprint.bytes);
+        let Shard { slab, databases, hasher, base, .. } = self;
+        let rehash = Rehash { hasher, base: *base };
+        databases[db].index.insert(slab, hash, block, access, sweep_at, rehash);
+        self.settle(db, None, Some(footprint));
+        self.note_insertion(now);
+    }
+
+    /// Puts an entry in the place of another of the same key, in the same block if it fits.
+    #[inline]
+    fn replace(&mut self, db: usize, hash: u64, found: Found, draft: Draft, now: Millis) {
+        let old = self.entry(found.block);
+        let before = old.footprint();
+        let fits = !old.owns_heap() && Class::of(draft.len()) == self.slab.class_of(found.block);
+        let block = if fits {
+            draft.write(&mut self.slab, found.block);
+            found.block
+        } else {
+            let block = self.slab.alloc(draft.len());
+            draft.write(&mut self.slab, block);
+            edit::destroy(&mut self.slab, found.block, self.base);
+            block
+        };
+        self.changed(db, hash, found, block, before, now);
+    }
+
+    /// Settles what changing an entry changed: its place, its account, its expiry, its access.
+    #[inline]
+    pub(crate) fn changed(
+        &mut self,
+        db: usize,
+        hash: u64,
+        found: Found,
+        block: BlockRef,
+        before: Footprint,
+        now: Millis,
+    ) {
+        let after = self.entry(block).footprint();
+        self.settle(db, Some(before), Some(after));
+        let Shard { databases, clock, .. } = self;
+        clock.advance(now, || keys_in(databases));
+        let index = &mut databases[db].index;
+        if block != found.block {
+            index.set_block(found, block);
+        }
+        let access = clock.rewritten(index.access(found), after.bytes);
+        index.set_access(found, access);
+        if after.has_expiry {
+            self.note_expiry(db, hash, block);
+        }
+    }
+
+    /// Takes a found key out of the index and frees its entry.
+    pub(crate) fn discard(&mut self, db: usize, hash: u64, found: Found) {
+        let footprint = self.entry(found.block).footprint();
+        self.databases[db].index.remove(&mut self.slab, hash, found);
+        edit::destroy(&mut self.slab, found.block, self.base);
+        self.settle(db, Some(footprint), None);
+    }
+
+    /// The one door for bytes: what an entry counted for before, and what it counts for now.
+    #[inline]
+    pub(crate) fn settle(&mut self, db: usize, before: Option<Footprint>, after: Option<Footprint>) {
+        if before == after {
+            return;
+        }
+        let account = &mut self.databases[db].account;
+        if let Some(before) = before {
+            account.subtract(before);
+        }
+        if let Some(after) = after {
+            account.add(after);
+        }
+    }
+
+    /// Where the walk stands: a database and the directory place of a segment. Moves it on past
+    /// that segment. `None` past the last segment of the last database.
+    pub(crate) fn next_segment(&self, walk: &mut Walk) -> Option<(usize, usize)> {
+        while walk.db < self.databases.len() {
+            let (db, prefix) = (walk.db, walk.prefix);
+            match self.databases[db].index.segment_at(prefix) {
+                Some((place, next)) if next < crate::index::PREFIX_END => {
+                    walk.prefix = next;
+                    return Some((db, place));
+                }
+                last => {
+                    *walk = Walk { db: db + 1, prefix: 0 };
+                    if let Some((place, _)) = last {
+                        return Some((db, place));
+                    }
+                }
+            }
+        }
+        *walk = Walk::default();
+        None
+    }
+}
+
+/// Keys of all databases.
+pub(crate) fn keys_in(databases: &[Database]) -> usize {
+    databases.iter().map(|database| database.index.len()).sum()
+}
+
+impl Drop for Shard {
+    /// Frees what entries own on the heap; the slab's blocks go with their region.
+    fn drop(&mut self) {
+        let owns_heap = |database: &Database| {
+            database.index.slots(&self.slab).map(|slot| slot.block).collect::<Vec<_>>()
+        };
+        let blocks: Vec<BlockRef> =
+            self.databases.iter().chain(&self.graveyard).flat_map(owns_heap).collect();
+        for block in blocks {
+            if self.entry(block).owns_heap() {
+                edit::destroy(&mut self.slab, block, self.base);
+            }
+        }
+    }
+}

@@ -1,0 +1,18 @@
+//! The whole server as clients meet it: a real process, real connections, real signals.
+//! Never looks inside; what a test knows came over the wire or from the kernel.
+//! Where Pinyon answers as Redis does, the same tests pass with PINYON_TEST_BINARY=redis-server.
+
+mod balance;
+mod clients;
+mod expiry;
+mod fixture;
+mod lifecycle;
+mod limits;
+mod memory;
+mod options;
+mod oracle;
+mod pipelining;
+mod protocol;
+mod scan;
+mod sharding;
+mod tidy;
