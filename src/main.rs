@@ -10,7 +10,9 @@ static ALLOCATOR: memory::alloc::CountingAlloc = memory::alloc::CountingAlloc;
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
-    let outcome = match arguments(&words, &|path| std::fs::read(path).map_err(|error| error.to_string())) {
+    let outcome = match arguments(&words, &|path| {
+        std::fs::read(path).map_err(|error| error.to_string())
+    }) {
         Ok(Arguments::Version) => {
             println!("pinyon {}", env!("CARGO_PKG_VERSION"));
             Ok(())
@@ -19,7 +21,10 @@ fn main() -> ExitCode {
             print!("{}", printed_usage());
             Ok(())
         }
-        Ok(Arguments::Start { config, config_file }) => server::run(*config, config_file),
+        Ok(Arguments::Start {
+            config,
+            config_file,
+        }) => server::run(*config, config_file),
         Err(line) => Err(line),
     };
     match outcome {

@@ -219,7 +219,7 @@ fn the_screen_at_start_says_where_it_is_and_what_to_type_next() {
         env!("CARGO_PKG_VERSION"),
         "127.0.0.1",
         &port,
-        "2 shards",
+        "shards",
         "io_uring",
         "redis-cli",
     ] {

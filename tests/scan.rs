@@ -71,7 +71,7 @@ fn a_scan_of_a_still_database_returns_every_key_once() {
     for shards in [1, 2, 4] {
         let server = start(shards, &[]);
         let mut client = server.client();
-        assert_eq!(step(&mut client, "0", ""), ("0".to_string(), Vec::new()));
+        assert!(scan(&mut client, "", |_| {}).is_empty());
         fill(&mut client, "k", 0..5_000);
         for options in ["", "COUNT 1", "COUNT 77", "COUNT 1000", "COUNT 1000000"] {
             let found = scan(&mut client, options, |_| {});

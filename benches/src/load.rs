@@ -284,30 +284,32 @@ impl Load {
         if complete && reply.starts_with(&self.expected) {
             return Ok(());
         }
-        let wanted = String::from_utf8_lossy(&self.expected).into_owned();
-        let found = String::from_utf8_lossy(&reply[..received.min(reply.len())]).into_owned();
         Err(io::Error::other(format!(
-            "a wrong reply: {received} of {} bytes; wanted {wanted:.200?}, found {found:.200?}",
-            reply.len()
+            "a wrong reply: {received} of {} bytes; wanted {:?}, found {:?}",
+            reply.len(),
+            beginning(&self.expected),
+            beginning(&reply[..received.min(reply.len())]),
         )))
     }
 
     fn stalled(&self) -> io::Error {
-        let seen = self
-            .connections
-            .iter()
-            .map(|one| String::from_utf8_lossy(&one.reply));
-        let seen = seen
-            .map(|text| text.trim_matches('\0').to_string())
-            .find(|text| !text.is_empty());
+        let seen = self.connections.iter().map(|one| beginning(&one.reply));
         io::Error::other(format!(
-            "no reply for {} s, {} of {} connections wait; received so far: {:.200?}",
+            "no reply for {} s, {} of {} connections wait; in a buffer: {:?}",
             STALL_LIMIT.as_secs(),
             self.outstanding,
             self.connections.len(),
-            seen.unwrap_or_default(),
+            seen.max_by_key(String::len).unwrap_or_default(),
         ))
     }
+}
+
+/// What a message can show of a reply.
+fn beginning(reply: &[u8]) -> String {
+    let shown = &reply[..reply.len().min(120)];
+    String::from_utf8_lossy(shown)
+        .trim_matches('\0')
+        .to_string()
 }
 
 impl Drop for Load {

@@ -32,13 +32,19 @@ impl<'a> Call<'a> {
 
     /// The first key with the hash that came with the call.
     pub fn key(&self, index: usize) -> Key<'a> {
-        Key { bytes: self.args.at(index), hash: self.hash }
+        Key {
+            bytes: self.args.at(index),
+            hash: self.hash,
+        }
     }
 
     /// Any other key; hashes it.
     pub fn other_key(&self, index: usize) -> Key<'a> {
         let bytes = self.args.at(index);
-        Key { bytes, hash: self.core.shard.hash(bytes) }
+        Key {
+            bytes,
+            hash: self.core.shard.hash(bytes),
+        }
     }
 
     /// Whether the key at `index` lies on this core's shard.
@@ -53,7 +59,9 @@ impl<'a> Call<'a> {
 
     /// Whether argument `index` is this word, in any case.
     pub fn is(&self, index: usize, word: &str) -> bool {
-        self.args.get(index).is_some_and(|argument| argument.eq_ignore_ascii_case(word.as_bytes()))
+        self.args
+            .get(index)
+            .is_some_and(|argument| argument.eq_ignore_ascii_case(word.as_bytes()))
     }
 }
 

@@ -6,7 +6,9 @@ use crate::clients::{Close, ReplyMode};
 use crate::connection::{caller, caller_mut, check_name, is_plain};
 use crate::introspection::help_row;
 use crate::row::{Doc, Fan, Keys, To};
-use crate::{Call, Client, ClientId, Command, Core, Error, Flags, Part, Progress, Reply, Run, Table, error};
+use crate::{
+    Call, Client, ClientId, Command, Core, Error, Flags, Part, Progress, Reply, Run, Table, error,
+};
 use resp::{Args, Proto, Writer};
 use std::fmt::Write as _;
 
@@ -28,8 +30,12 @@ fn info(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
 fn line(core: &Core, client: &Client) -> String {
     let age_s = (core.now.0 - client.connected.0).max(0) / 1000;
     let idle_s = (core.now.0 - client.last_active.0).max(0) / 1000;
-    let command = client.last_command.map_or("NULL", |row| Table::instance().row(crate::table::RowId(row)).name);
-    let query_free_bytes = client.query_capacity_bytes.saturating_sub(client.query_bytes);
+    let command = client.last_command.map_or("NULL", |row| {
+        Table::instance().row(crate::table::RowId(row)).name
+    });
+    let query_free_bytes = client
+        .query_capacity_bytes
+        .saturating_sub(client.query_bytes);
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let mut line = format!(
         "id={} addr={} laddr={} fd={} name={} age={age_s} idle={idle_s} flags={} db={} sub=0 psub=0 ssub=0 multi=-1",
@@ -84,7 +90,11 @@ fn is_normal(name: &[u8]) -> Result<bool, Error> {
     match &name.to_ascii_lowercase()[..] {
         b"normal" => Ok(true),
         b"master" | b"replica" | b"slave" | b"pubsub" => Ok(false),
-        _ => Err(format!("ERR Unknown client type '{}'", String::from_utf8_lossy(name)).into()),
+        _ => Err(format!(
+            "ERR Unknown client type '{}'",
+            String::from_utf8_lossy(name)
+        )
+        .into()),
     }
 }
 
@@ -100,10 +110,16 @@ fn listed(call: &Call<'_>) -> Result<Listed, Error> {
     if args.len() == 2 {
         Ok(Listed::All)
     } else if args.len() == 4 && call.is(2, "type") {
-        Ok(if is_normal(args.at(3))? { Listed::All } else { Listed::None })
+        Ok(if is_normal(args.at(3))? {
+            Listed::All
+        } else {
+            Listed::None
+        })
     } else if args.len() > 3 && call.is(2, "id") {
         let numbers: Option<Vec<u64>> = args.from(3).iter().map(number).collect();
-        numbers.map(Listed::Numbers).ok_or("ERR Invalid client ID".into())
+        numbers
+            .map(Listed::Numbers)
+            .ok_or("ERR Invalid client ID".into())
     } else {
         Err(error::SYNTAX.into())
     }
@@ -111,7 +127,9 @@ fn listed(call: &Call<'_>) -> Result<Listed, Error> {
 
 /// A client's number: an integer above 0.
 fn number(text: &[u8]) -> Option<u64> {
-    resp::number::parse_i64(text).filter(|&number| number > 0).map(|number| number as u64)
+    resp::number::parse_i64(text)
+        .filter(|&number| number > 0)
+        .map(|number| number as u64)
 }
 
 fn check_list(call: &mut Call<'_>) -> Reply {
@@ -138,7 +156,9 @@ fn list_part(call: &mut Call<'_>, part: &mut Part) -> Result<Progress, Error> {
 fn list_merge(call: &mut Call<'_>, parts: &mut [Part], out: &mut Writer<'_>) -> Reply {
     let mut lines = Vec::new();
     for part in parts {
-        let Part::Lines(own) = part else { unreachable!("every shard lists its clients") };
+        let Part::Lines(own) = part else {
+            unreachable!("every shard lists its clients")
+        };
         lines.append(own);
     }
     lines.sort_unstable_by_key(|(number, _)| *number);
@@ -182,14 +202,24 @@ fn setinfo(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
     let (option, value) = (call.args.at(2), call.args.at(3));
     let is_name = call.is(2, "lib-name");
     if !is_name && !call.is(2, "lib-ver") {
-        return Err(format!("ERR Unrecognized option '{}'", String::from_utf8_lossy(option)).into());
+        return Err(format!(
+            "ERR Unrecognized option '{}'",
+            String::from_utf8_lossy(option)
+        )
+        .into());
     }
     if !is_plain(value) {
         let option = String::from_utf8_lossy(option);
-        return Err(format!("ERR {option} cannot contain spaces, newlines or special characters.").into());
+        return Err(
+            format!("ERR {option} cannot contain spaces, newlines or special characters.").into(),
+        );
     }
     let client = caller_mut(call);
-    *(if is_name { &mut client.library_name } else { &mut client.library_version }) = value.into();
+    *(if is_name {
+        &mut client.library_name
+    } else {
+        &mut client.library_version
+    }) = value.into();
     out.ok();
     Ok(())
 }
@@ -215,12 +245,18 @@ fn doomed<'a>(call: &Call<'a>) -> Result<Doomed<'a>, Error> {
         skip_caller: true,
     };
     if args.len() == 3 {
-        return Ok(Doomed { address: Some(args.at(2)), skip_caller: false, ..nobody_yet });
+        return Ok(Doomed {
+            address: Some(args.at(2)),
+            skip_caller: false,
+            ..nobody_yet
+        });
     }
     let mut doomed = nobody_yet;
     let mut at = 2;
     while at < args.len() {
-        let Some(value) = args.get(at + 1) else { return Err(error::SYNTAX.into()) };
+        let Some(value) = args.get(at + 1) else {
+            return Err(error::SYNTAX.into());
+        };
         kill_option(&mut doomed, args, at, value)?;
         at += 2;
     }
@@ -229,14 +265,19 @@ fn doomed<'a>(call: &Call<'a>) -> Result<Doomed<'a>, Error> {
 
 fn kill_option<'a>(doomed: &mut Doomed<'a>, args: Args<'a>, at: usize, value: &'a [u8]) -> Reply {
     match &args.at(at).to_ascii_lowercase()[..] {
-        b"id" => doomed.number = Some(number(value).ok_or("ERR client-id should be greater than 0")?),
+        b"id" => {
+            doomed.number = Some(number(value).ok_or("ERR client-id should be greater than 0")?)
+        }
         b"type" => doomed.normal = is_normal(value)?,
         b"addr" => doomed.address = Some(value),
         b"laddr" => doomed.local_address = Some(value),
         b"user" if value == b"default" => {}
-        b"user" => return Err(format!("ERR No such user '{}'", String::from_utf8_lossy(value)).into()),
+        b"user" => {
+            return Err(format!("ERR No such user '{}'", String::from_utf8_lossy(value)).into());
+        }
         b"maxage" => {
-            let age_s = resp::number::parse_i64(value).ok_or("ERR maxage is not an integer or out of range")?;
+            let age_s = resp::number::parse_i64(value)
+                .ok_or("ERR maxage is not an integer or out of range")?;
             if age_s <= 0 {
                 return Err("ERR maxage should be greater than 0".into());
             }
@@ -261,17 +302,30 @@ fn kill_part(call: &mut Call<'_>, part: &mut Part) -> Result<Progress, Error> {
         doomed.normal
             && client.close.is_none()
             && doomed.number.is_none_or(|number| number == client.number)
-            && doomed.address.is_none_or(|address| address == client.address.as_bytes())
-            && doomed.local_address.is_none_or(|address| address == client.local_address.as_bytes())
+            && doomed
+                .address
+                .is_none_or(|address| address == client.address.as_bytes())
+            && doomed
+                .local_address
+                .is_none_or(|address| address == client.local_address.as_bytes())
             && (now.0 - client.connected.0) / 1000 >= doomed.age_s_min
             && !(is_caller && doomed.skip_caller)
     };
-    let marked: Vec<ClientId> =
-        call.core.clients.iter().filter(|(id, client)| matches(*id, client)).map(|(id, _)| id).collect();
+    let marked: Vec<ClientId> = call
+        .core
+        .clients
+        .iter()
+        .filter(|(id, client)| matches(*id, client))
+        .map(|(id, _)| id)
+        .collect();
     *part = Part::Count(marked.len() as i64);
     for id in marked {
         // Who kills itself still hears that it did.
-        let how = if call.client == Some(id) { Close::AfterReplies } else { Close::Now };
+        let how = if call.client == Some(id) {
+            Close::AfterReplies
+        } else {
+            Close::Now
+        };
         call.core.clients.close(id, how);
     }
     Ok(Progress::Done)
@@ -346,7 +400,13 @@ const BASE: Command = Command {
     categories: &["connection"],
     tips: &[],
     run: Run::Container,
-    doc: Doc { summary: "", since: "2.4.0", group: "connection", complexity: "O(1)", syntax: "" },
+    doc: Doc {
+        summary: "",
+        since: "2.4.0",
+        group: "connection",
+        complexity: "O(1)",
+        syntax: "",
+    },
     subcommands: &[],
 };
 
@@ -370,20 +430,32 @@ const SUBCOMMANDS: &[Command] = &[
     Command {
         name: "client|getname",
         run: Run::Here(getname),
-        doc: Doc { summary: "The name this connection gave itself", since: "2.6.9", ..BASE.doc },
+        doc: Doc {
+            summary: "The name this connection gave itself",
+            since: "2.6.9",
+            ..BASE.doc
+        },
         ..BASE
     },
     Command {
         name: "client|id",
         run: Run::Here(id),
-        doc: Doc { summary: "The number of this connection", since: "5.0.0", ..BASE.doc },
+        doc: Doc {
+            summary: "The number of this connection",
+            since: "5.0.0",
+            ..BASE.doc
+        },
         ..BASE
     },
     Command {
         name: "client|info",
         tips: &["nondeterministic_output"],
         run: Run::Here(info),
-        doc: Doc { summary: "This connection in one line, as CLIENT LIST shows it", since: "6.2.0", ..BASE.doc },
+        doc: Doc {
+            summary: "This connection in one line, as CLIENT LIST shows it",
+            since: "6.2.0",
+            ..BASE.doc
+        },
         ..BASE
     },
     Command {
@@ -510,6 +582,9 @@ mod tests {
     fn client_types_are_taken_in_any_case_and_others_refused() {
         assert_eq!(is_normal(b"NORMAL"), Ok(true));
         assert_eq!(is_normal(b"pubsub"), Ok(false));
-        assert_eq!(is_normal(b"foo"), Err("ERR Unknown client type 'foo'".into()));
+        assert_eq!(
+            is_normal(b"foo"),
+            Err("ERR Unknown client type 'foo'".into())
+        );
     }
 }

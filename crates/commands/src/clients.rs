@@ -131,17 +131,24 @@ impl Clients {
 
     /// The client at a place. Panics where none is: a place belongs to a live connection.
     pub fn at(&self, id: ClientId) -> &Client {
-        self.slots[id.0 as usize].as_ref().expect("a live connection has its client record")
+        self.slots[id.0 as usize]
+            .as_ref()
+            .expect("a live connection has its client record")
     }
 
     /// As `at`, to change it.
     pub fn at_mut(&mut self, id: ClientId) -> &mut Client {
-        self.slots[id.0 as usize].as_mut().expect("a live connection has its client record")
+        self.slots[id.0 as usize]
+            .as_mut()
+            .expect("a live connection has its client record")
     }
 
     /// All clients, by place.
     pub fn iter(&self) -> impl Iterator<Item = (ClientId, &Client)> {
-        self.slots.iter().enumerate().filter_map(|(index, slot)| Some((ClientId(index as u32), slot.as_deref()?)))
+        self.slots
+            .iter()
+            .enumerate()
+            .filter_map(|(index, slot)| Some((ClientId(index as u32), slot.as_deref()?)))
     }
 
     /// Marks a client to be closed; the server takes the marks after the command.
@@ -162,7 +169,9 @@ impl Clients {
 
     /// Records what a client holds now.
     pub fn settle(&mut self, id: ClientId, total_bytes: usize) {
-        let client = self.slots[id.0 as usize].as_mut().expect("a live connection has its client record");
+        let client = self.slots[id.0 as usize]
+            .as_mut()
+            .expect("a live connection has its client record");
         let before = std::mem::replace(&mut client.total_bytes, total_bytes);
         self.bytes = self.bytes + total_bytes as u64 - before as u64;
     }

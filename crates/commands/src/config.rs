@@ -115,7 +115,7 @@ pub struct Config {
     pub memory_stats_percent_sign: PercentSign,
     /// Whether FLUSHALL and FLUSHDB without a word mean ASYNC.
     pub lazyfree_lazy_user_flush: bool,
-    /// Rounds of background work a second.
+    /// Rounds of background work a second in Redis; here that work follows what there is to do.
     pub hz: u32,
     /// Microseconds an idle core spins before it sleeps.
     pub spin_before_park_us: u32,
@@ -147,7 +147,12 @@ impl Default for Config {
         };
         for setting in OPTIONS {
             let outcome = setting.kind.write(&mut config, setting.default);
-            debug_assert_eq!(outcome, Ok(()), "the default of {} does not fit it", setting.name);
+            debug_assert_eq!(
+                outcome,
+                Ok(()),
+                "the default of {} does not fit it",
+                setting.name
+            );
         }
         config
     }
@@ -210,12 +215,24 @@ mod tests {
     #[test]
     fn defaults_are_those_redis_users_expect() {
         let config = Config::default();
-        assert_eq!((config.port, &config.bind[..]), (6379, &["127.0.0.1".to_owned()][..]));
-        assert_eq!((config.shards, config.maxclients, config.timeout_s), (0, 10_000, 0));
-        assert_eq!((config.tcp_keepalive_s, config.tcp_backlog, config.hz), (300, 511, 10));
+        assert_eq!(
+            (config.port, &config.bind[..]),
+            (6379, &["127.0.0.1".to_owned()][..])
+        );
+        assert_eq!(
+            (config.shards, config.maxclients, config.timeout_s),
+            (0, 10_000, 0)
+        );
+        assert_eq!(
+            (config.tcp_keepalive_s, config.tcp_backlog, config.hz),
+            (300, 511, 10)
+        );
         assert_eq!(config.proto_max_bulk_len, 512 << 20);
         assert_eq!(config.client_query_buffer_limit, 1 << 30);
-        assert_eq!((config.maxmemory, config.maxmemory_bytes), (MaxMemory::Auto, 0));
+        assert_eq!(
+            (config.maxmemory, config.maxmemory_bytes),
+            (MaxMemory::Auto, 0)
+        );
         assert_eq!(config.requirepass, "");
     }
 
@@ -245,16 +262,37 @@ mod tests {
             ("spin-before-park", "10001", "0 and 10000"),
             ("proto-max-bulk-len", "1048575", "1048576 and 2146435072"),
             ("proto-max-bulk-len", "4gb", "1048576 and 2146435072"),
-            ("client-query-buffer-limit", "10", "1048576 and 9223372036854775807"),
+            (
+                "client-query-buffer-limit",
+                "10",
+                "1048576 and 9223372036854775807",
+            ),
         ] {
-            assert_eq!(refused(name, value), format!("argument must be between {range} inclusive"), "{name}");
+            assert_eq!(
+                refused(name, value),
+                format!("argument must be between {range} inclusive"),
+                "{name}"
+            );
         }
     }
 
     #[test]
     fn what_is_no_number_is_refused_as_such() {
-        for value in ["abc", "", "1.5", " 1", "1 ", "0x10", "+1", "99999999999999999999"] {
-            assert_eq!(refused("port", value), "argument couldn't be parsed into an integer", "{value:?}");
+        for value in [
+            "abc",
+            "",
+            "1.5",
+            " 1",
+            "1 ",
+            "0x10",
+            "+1",
+            "99999999999999999999",
+        ] {
+            assert_eq!(
+                refused("port", value),
+                "argument couldn't be parsed into an integer",
+                "{value:?}"
+            );
         }
     }
 
@@ -262,7 +300,10 @@ mod tests {
     fn hz_is_pulled_into_its_range_as_redis_does() {
         assert_eq!(text_after("hz", "0"), "1");
         assert_eq!(text_after("hz", "1000"), "500");
-        assert_eq!(refused("hz", "-1"), "argument must be between 0 and 2147483647 inclusive");
+        assert_eq!(
+            refused("hz", "-1"),
+            "argument must be between 0 and 2147483647 inclusive"
+        );
     }
 
     #[test]
@@ -280,9 +321,26 @@ mod tests {
             assert_eq!(text_after("maxmemory", text).len(), 1, "resolved later");
             assert_eq!(text_after("proto-max-bulk-len", text), bytes, "{text}");
         }
-        for text in ["", "mb", "-1", "1.5mb", "1 mb", "1tb", "99999999999999999999", "20000000000gb"] {
-            assert_eq!(refused("proto-max-bulk-len", text), "argument must be a memory value", "{text:?}");
-            assert_eq!(refused("maxmemory", text), "argument must be a memory value", "{text:?}");
+        for text in [
+            "",
+            "mb",
+            "-1",
+            "1.5mb",
+            "1 mb",
+            "1tb",
+            "99999999999999999999",
+            "20000000000gb",
+        ] {
+            assert_eq!(
+                refused("proto-max-bulk-len", text),
+                "argument must be a memory value",
+                "{text:?}"
+            );
+            assert_eq!(
+                refused("maxmemory", text),
+                "argument must be a memory value",
+                "{text:?}"
+            );
         }
     }
 
@@ -301,7 +359,11 @@ mod tests {
         assert_eq!(resolved("0"), "0");
         assert_eq!(resolved("1gb"), "1073741824");
         for text in ["0%", "101%", "%", "5.5%", "-5%"] {
-            assert_eq!(refused("maxmemory", text), "argument must be a memory value", "{text}");
+            assert_eq!(
+                refused("maxmemory", text),
+                "argument must be a memory value",
+                "{text}"
+            );
         }
     }
 
@@ -322,7 +384,10 @@ mod tests {
     #[test]
     fn yes_and_no_are_the_only_answers_to_a_question() {
         assert_eq!(text_after("lazyfree-lazy-user-flush", "Yes"), "yes");
-        assert_eq!(refused("lazyfree-lazy-user-flush", "1"), "argument must be 'yes' or 'no'");
+        assert_eq!(
+            refused("lazyfree-lazy-user-flush", "1"),
+            "argument must be 'yes' or 'no'"
+        );
     }
 
     #[test]
@@ -336,30 +401,71 @@ mod tests {
             "normal 0 0 0 slave 3 2 1 pubsub 1 1 1"
         );
         for (value, error) in [
-            ("normal 0 0", "Wrong number of arguments in buffer limit configuration."),
-            ("", "Wrong number of arguments in buffer limit configuration."),
-            ("norm 0 0 0", "Invalid client class specified in buffer limit configuration."),
-            ("normal a 0 0", "Error in hard, soft or soft_seconds setting in buffer limit configuration."),
-            ("normal 0 -1 0", "Error in hard, soft or soft_seconds setting in buffer limit configuration."),
-            ("pubsub 1 1 1 normal 0 0 x", "Error in hard, soft or soft_seconds setting in buffer limit configuration."),
+            (
+                "normal 0 0",
+                "Wrong number of arguments in buffer limit configuration.",
+            ),
+            (
+                "",
+                "Wrong number of arguments in buffer limit configuration.",
+            ),
+            (
+                "norm 0 0 0",
+                "Invalid client class specified in buffer limit configuration.",
+            ),
+            (
+                "normal a 0 0",
+                "Error in hard, soft or soft_seconds setting in buffer limit configuration.",
+            ),
+            (
+                "normal 0 1 2147483648",
+                "Error in hard, soft or soft_seconds setting in buffer limit configuration.",
+            ),
+            (
+                "normal 0 -1 0",
+                "Error in hard, soft or soft_seconds setting in buffer limit configuration.",
+            ),
+            (
+                "pubsub 1 1 1 normal 0 0 x",
+                "Error in hard, soft or soft_seconds setting in buffer limit configuration.",
+            ),
         ] {
-            assert_eq!(refused("client-output-buffer-limit", value), error, "{value}");
+            assert_eq!(
+                refused("client-output-buffer-limit", value),
+                error,
+                "{value}"
+            );
         }
     }
 
     #[test]
     fn addresses_to_listen_on_are_words() {
         assert_eq!(text_after("bind", "127.0.0.1  -::1"), "127.0.0.1 -::1");
-        assert_eq!(refused("bind", &"::1 ".repeat(17)), "Too many bind addresses specified.");
+        assert_eq!(
+            refused("bind", &"::1 ".repeat(17)),
+            "Too many bind addresses specified."
+        );
     }
 
     #[test]
     fn what_is_not_here_can_only_be_off() {
-        assert_eq!((text_after("save", ""), text_after("appendonly", "no")), (String::new(), "no".to_owned()));
+        assert_eq!(
+            (text_after("save", ""), text_after("appendonly", "no")),
+            (String::new(), "no".to_owned())
+        );
         assert_eq!(text_after("databases", "16"), "16");
-        assert_eq!(refused("save", "900 1"), "argument must be \"\", the only value this server has");
-        assert_eq!(refused("appendonly", "yes"), "argument must be no, the only value this server has");
-        assert_eq!(refused("databases", "4"), "argument must be 16, the only value this server has");
+        assert_eq!(
+            refused("save", "900 1"),
+            "argument must be \"\", the only value this server has"
+        );
+        assert_eq!(
+            refused("appendonly", "yes"),
+            "argument must be no, the only value this server has"
+        );
+        assert_eq!(
+            refused("databases", "4"),
+            "argument must be 16, the only value this server has"
+        );
     }
 
     #[test]

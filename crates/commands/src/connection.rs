@@ -23,7 +23,8 @@ const BAD_NAME: &str = "ERR Client names cannot contain spaces, newlines or spec
 /// # Panics
 /// Where a row that runs on the connection's core was sent elsewhere.
 pub fn caller(call: &Call<'_>) -> ClientId {
-    call.client.expect("a command about the connection runs on the core that holds it")
+    call.client
+        .expect("a command about the connection runs on the core that holds it")
 }
 
 /// The caller's record.
@@ -37,7 +38,11 @@ pub fn caller_mut<'c>(call: &'c mut Call<'_>) -> &'c mut Client {
 /// # Errors
 /// Redis' text.
 pub fn check_name(name: &[u8]) -> Reply {
-    if is_plain(name) { Ok(()) } else { Err(BAD_NAME.into()) }
+    if is_plain(name) {
+        Ok(())
+    } else {
+        Err(BAD_NAME.into())
+    }
 }
 
 /// Whether every byte is a visible ASCII character.
@@ -118,7 +123,11 @@ fn hello(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
 
 fn parse_hello<'a>(call: &Call<'a>) -> Result<Hello<'a>, Error> {
     let args = call.args;
-    let mut wish = Hello { proto: call.proto, login: None, name: None };
+    let mut wish = Hello {
+        proto: call.proto,
+        login: None,
+        name: None,
+    };
     if let Some(version) = args.get(1) {
         wish.proto = match resp::number::parse_i64(version) {
             Some(2) => Proto::Resp2,
@@ -193,8 +202,12 @@ fn reset(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
     Ok(())
 }
 
-const EARLY: Flags =
-    Flags::NOSCRIPT.and(Flags::LOADING).and(Flags::STALE).and(Flags::FAST).and(Flags::NO_AUTH).and(Flags::ALLOW_BUSY);
+const EARLY: Flags = Flags::NOSCRIPT
+    .and(Flags::LOADING)
+    .and(Flags::STALE)
+    .and(Flags::FAST)
+    .and(Flags::NO_AUTH)
+    .and(Flags::ALLOW_BUSY);
 
 const BASE: Command = Command {
     name: "",
@@ -205,7 +218,13 @@ const BASE: Command = Command {
     categories: &["connection"],
     tips: &[],
     run: Run::Container,
-    doc: Doc { summary: "", since: "1.0.0", group: "connection", complexity: "O(1)", syntax: "" },
+    doc: Doc {
+        summary: "",
+        since: "1.0.0",
+        group: "connection",
+        complexity: "O(1)",
+        syntax: "",
+    },
     subcommands: &[],
 };
 
@@ -217,7 +236,11 @@ pub const ROWS: &[Command] = &[
         flags: Flags::FAST,
         tips: &["request_policy:all_shards", "response_policy:all_succeeded"],
         run: Run::Here(ping),
-        doc: Doc { summary: "Answers PONG, or the message it was given", syntax: "[message]", ..BASE.doc },
+        doc: Doc {
+            summary: "Answers PONG, or the message it was given",
+            syntax: "[message]",
+            ..BASE.doc
+        },
         ..BASE
     },
     Command {
@@ -225,7 +248,11 @@ pub const ROWS: &[Command] = &[
         arity: 2,
         flags: Flags::LOADING.and(Flags::STALE).and(Flags::FAST),
         run: Run::Here(echo),
-        doc: Doc { summary: "Answers the message it was given", syntax: "message", ..BASE.doc },
+        doc: Doc {
+            summary: "Answers the message it was given",
+            syntax: "message",
+            ..BASE.doc
+        },
         ..BASE
     },
     Command {
@@ -244,7 +271,11 @@ pub const ROWS: &[Command] = &[
         name: "auth",
         arity: -2,
         run: Run::Here(auth),
-        doc: Doc { summary: "Gives the password", syntax: "[username] password", ..BASE.doc },
+        doc: Doc {
+            summary: "Gives the password",
+            syntax: "[username] password",
+            ..BASE.doc
+        },
         ..BASE
     },
     Command {
@@ -252,21 +283,32 @@ pub const ROWS: &[Command] = &[
         arity: 2,
         flags: Flags::LOADING.and(Flags::STALE).and(Flags::FAST),
         run: Run::Here(select),
-        doc: Doc { summary: "Chooses the connection's database", syntax: "index", ..BASE.doc },
+        doc: Doc {
+            summary: "Chooses the connection's database",
+            syntax: "index",
+            ..BASE.doc
+        },
         ..BASE
     },
     Command {
         name: "quit",
         arity: -1,
         run: Run::Here(quit),
-        doc: Doc { summary: "Closes the connection after its replies were sent", ..BASE.doc },
+        doc: Doc {
+            summary: "Closes the connection after its replies were sent",
+            ..BASE.doc
+        },
         ..BASE
     },
     Command {
         name: "reset",
         arity: 1,
         run: Run::Here(reset),
-        doc: Doc { summary: "Makes the connection as it was when it was new", since: "6.2.0", ..BASE.doc },
+        doc: Doc {
+            summary: "Makes the connection as it was when it was new",
+            since: "6.2.0",
+            ..BASE.doc
+        },
         ..BASE
     },
 ];
@@ -278,7 +320,14 @@ mod tests {
     #[test]
     fn a_secret_is_right_only_whole() {
         assert!(is_secret(b"abc", b"abc"));
-        for wrong in [&b"ab"[..], b"abcd", b"abd", b"", b"Abc", &[!b'a', b'b', b'c']] {
+        for wrong in [
+            &b"ab"[..],
+            b"abcd",
+            b"abd",
+            b"",
+            b"Abc",
+            &[!b'a', b'b', b'c'],
+        ] {
             assert!(!is_secret(wrong, b"abc"), "{}", wrong.escape_ascii());
         }
         assert!(!is_secret(b"ab", b"ab\x00"));

@@ -84,14 +84,22 @@ pub struct Facts {
 
 impl Facts {
     /// The facts of this process, for `shards` shards under a limit of `maxmemory_bytes` (0 is none).
-    pub fn of_this_process(shards: u16, maxmemory_bytes: u64, config_file: String, started: Millis) -> Facts {
+    pub fn of_this_process(
+        shards: u16,
+        maxmemory_bytes: u64,
+        config_file: String,
+        started: Millis,
+    ) -> Facts {
         let hash_seeds = Hasher::random_seeds();
         let run_hasher = Hasher::with_seeds(Hasher::random_seeds());
-        let run_id: String = (0..3u8).map(|part| format!("{:016x}", run_hasher.hash(&[part]))).collect();
+        let run_id: String = (0..3u8)
+            .map(|part| format!("{:016x}", run_hasher.hash(&[part])))
+            .collect();
         Facts {
             run_id: run_id[..40].to_owned(),
             config_file,
-            executable: std::env::current_exe().map_or_else(|_| String::new(), |path| path.display().to_string()),
+            executable: std::env::current_exe()
+                .map_or_else(|_| String::new(), |path| path.display().to_string()),
             process_id: std::process::id(),
             started,
             hash_seeds,
@@ -104,9 +112,19 @@ impl Facts {
         }
     }
 
+    /// Charges the limit with what belongs to no shard: the main thread's and the runtime's helpers'.
+    pub fn charge_unsharded(&self) {
+        let bytes = memory::alloc::unsharded_allocated_bytes();
+        self.budget.charge_fixed(bytes.max(0) as u64);
+    }
+
     /// Lifts the peak of the process by what the shards held at their last ticks.
     pub fn lift_peak(&self) {
-        let shards: i64 = self.shard_bytes_seen.iter().map(|bytes| bytes.load(Ordering::Relaxed)).sum();
+        let shards: i64 = self
+            .shard_bytes_seen
+            .iter()
+            .map(|bytes| bytes.load(Ordering::Relaxed))
+            .sum();
         let used_bytes = (shards + memory::alloc::unsharded_allocated_bytes()).max(0) as u64;
         memory::process::lift_peak(used_bytes);
     }
@@ -126,7 +144,11 @@ impl Core {
     /// The system's, when the shard's address space is not to be had.
     pub fn new(id: ShardId, config: Config, facts: Arc<Facts>) -> std::io::Result<Core> {
         let shards = facts.shard_bytes_seen.len() as u16;
-        let options = store::Options { seeds: facts.hash_seeds, base: facts.started, ..store::Options::default() };
+        let options = store::Options {
+            seeds: facts.hash_seeds,
+            base: facts.started,
+            ..store::Options::default()
+        };
         let stats = CoreStats {
             calls: vec![CommandStats::default(); crate::Table::instance().len()],
             ..CoreStats::default()
@@ -144,7 +166,9 @@ impl Core {
             mono_us: 0,
             shutdown: false,
             mesh_bytes: 0,
-            random_state: facts.hash_seeds[0] ^ (u64::from(id.0) + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1,
+            random_state: facts.hash_seeds[0]
+                ^ (u64::from(id.0) + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+                | 1,
             active_expire: true,
             facts,
         })
@@ -168,7 +192,8 @@ impl Core {
 
     /// Bytes this core's thread and shard hold that count against `maxmemory`: everything but client buffers.
     pub fn limited_bytes(&self) -> i64 {
-        memory::alloc::thread_allocated_bytes() + self.shard.slab_used_bytes() as i64 - self.clients.bytes() as i64
+        memory::alloc::thread_allocated_bytes() + self.shard.slab_used_bytes() as i64
+            - self.clients.bytes() as i64
     }
 
     /// Tells the process what this shard holds, for the peak between reports.

@@ -18,11 +18,15 @@ fn add(call: &mut Call<'_>, out: &mut Writer<'_>, increment: i64) -> Reply {
         None => 0,
         Some(Value::Int(number)) => number,
         // INCRBYFLOAT leaves the text of an integer that is not stored as one.
-        Some(Value::Bytes { bytes, .. }) => resp::number::parse_i64(bytes).ok_or(error::NOT_AN_INTEGER)?,
+        Some(Value::Bytes { bytes, .. }) => {
+            resp::number::parse_i64(bytes).ok_or(error::NOT_AN_INTEGER)?
+        }
     };
     let sum = current.checked_add(increment).ok_or(WOULD_OVERFLOW)?;
     let (db, now) = (call.db, call.now());
-    call.core.shard.set(db, key, Value::Int(sum), Expiry::Keep, now);
+    call.core
+        .shard
+        .set(db, key, Value::Int(sum), Expiry::Keep, now);
     out.int(sum);
     Ok(())
 }
@@ -58,14 +62,24 @@ fn incrbyfloat(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
         return Err(NOT_FINITE.into());
     };
     let text = current.add(increment).ok_or(NOT_FINITE)?.to_text();
-    let value = Value::Bytes { bytes: text.as_bytes(), raw: false };
+    let value = Value::Bytes {
+        bytes: text.as_bytes(),
+        raw: false,
+    };
     let (db, now) = (call.db, call.now());
     call.core.shard.set(db, key, value, Expiry::Keep, now);
     out.bulk(text.as_bytes());
     Ok(())
 }
 
-const fn row(name: &'static str, arity: i32, run: Run, since: &'static str, summary: &'static str, syntax: &'static str) -> Command {
+const fn row(
+    name: &'static str,
+    arity: i32,
+    run: Run,
+    since: &'static str,
+    summary: &'static str,
+    syntax: &'static str,
+) -> Command {
     Command {
         name,
         arity,
@@ -75,17 +89,51 @@ const fn row(name: &'static str, arity: i32, run: Run, since: &'static str, summ
         categories: &["string"],
         tips: &[],
         run,
-        doc: Doc { summary, since, group: "string", complexity: "O(1)", syntax },
+        doc: Doc {
+            summary,
+            since,
+            group: "string",
+            complexity: "O(1)",
+            syntax,
+        },
         subcommands: &[],
     }
 }
 
 /// The commands of this family.
 pub const ROWS: &[Command] = &[
-    row("incr", 2, Run::Owner(incr), "1.0.0", "Adds one to an integer, which starts at 0", "key"),
-    row("decr", 2, Run::Owner(decr), "1.0.0", "Takes one from an integer, which starts at 0", "key"),
-    row("incrby", 3, Run::Owner(incrby), "1.0.0", "Adds to an integer, which starts at 0", "key increment"),
-    row("decrby", 3, Run::Owner(decrby), "1.0.0", "Takes from an integer, which starts at 0", "key decrement"),
+    row(
+        "incr",
+        2,
+        Run::Owner(incr),
+        "1.0.0",
+        "Adds one to an integer, which starts at 0",
+        "key",
+    ),
+    row(
+        "decr",
+        2,
+        Run::Owner(decr),
+        "1.0.0",
+        "Takes one from an integer, which starts at 0",
+        "key",
+    ),
+    row(
+        "incrby",
+        3,
+        Run::Owner(incrby),
+        "1.0.0",
+        "Adds to an integer, which starts at 0",
+        "key increment",
+    ),
+    row(
+        "decrby",
+        3,
+        Run::Owner(decrby),
+        "1.0.0",
+        "Takes from an integer, which starts at 0",
+        "key decrement",
+    ),
     row(
         "incrbyfloat",
         3,

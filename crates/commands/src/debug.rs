@@ -45,14 +45,21 @@ fn order(call: &Call<'_>) -> Result<Order, Error> {
         Ok(Order::Object)
     } else if argc == 3 && call.is(1, "set-active-expire") {
         // As C's atoi: what is no number is 0.
-        Ok(Order::SetActiveExpire(resp::number::parse_i64(call.args.at(2)).is_some_and(|number| number != 0)))
+        Ok(Order::SetActiveExpire(
+            resp::number::parse_i64(call.args.at(2)).is_some_and(|number| number != 0),
+        ))
     } else if argc == 3 && call.is(1, "sleep") {
         // As C's strtod: what is no number is 0.
         let seconds = resp::number::parse_f64(call.args.at(2)).unwrap_or(0.0);
-        Ok(Order::Sleep(Duration::try_from_secs_f64(seconds).unwrap_or_default()))
+        Ok(Order::Sleep(
+            Duration::try_from_secs_f64(seconds).unwrap_or_default(),
+        ))
     } else {
         let name = String::from_utf8_lossy(call.args.at(1));
-        Err(format!("ERR unknown subcommand or wrong number of arguments for '{name}'. Try DEBUG HELP.").into())
+        Err(format!(
+            "ERR unknown subcommand or wrong number of arguments for '{name}'. Try DEBUG HELP."
+        )
+        .into())
     }
 }
 
@@ -72,7 +79,9 @@ fn check(call: &mut Call<'_>) -> Reply {
 fn part(call: &mut Call<'_>, part: &mut Part) -> Result<Progress, Error> {
     match order(call)? {
         Order::Help => {}
-        Order::Object => *part = Part::Lines(object(call).into_iter().map(|line| (0, line)).collect()),
+        Order::Object => {
+            *part = Part::Lines(object(call).into_iter().map(|line| (0, line)).collect())
+        }
         Order::Panic if call.core.id == ShardId(0) => panic!("asked for by DEBUG PANIC"),
         Order::Panic => {}
         Order::SetActiveExpire(active) => call.core.active_expire = active,
@@ -123,12 +132,22 @@ fn merge(call: &mut Call<'_>, parts: &mut [Part], out: &mut Writer<'_>) -> Reply
 pub const ROWS: &[Command] = &[Command {
     name: "debug",
     arity: -2,
-    flags: Flags::ADMIN.and(Flags::NOSCRIPT).and(Flags::LOADING).and(Flags::STALE),
+    flags: Flags::ADMIN
+        .and(Flags::NOSCRIPT)
+        .and(Flags::LOADING)
+        .and(Flags::STALE),
     keys: Keys::NONE,
     key_flags: &[],
     categories: &[],
     tips: &[],
-    run: Run::Fan(Fan { to: To::All, exclusive: false, check, part, merge, after: None }),
+    run: Run::Fan(Fan {
+        to: To::All,
+        exclusive: false,
+        check,
+        part,
+        merge,
+        after: None,
+    }),
     doc: Doc {
         summary: "Stops shards, panics, or looks inside, for tests; enable-debug-command says who may",
         since: "1.0.0",

@@ -65,7 +65,11 @@ pub fn unknown_command(name: &[u8], arguments: impl Iterator<Item = impl AsRef<[
         quoted.push_str("' ");
     }
     let cut = &name[..name.len().min(QUOTED_BYTES_MAX)];
-    format!("ERR unknown command '{}', with args beginning with: {quoted}", String::from_utf8_lossy(cut)).into()
+    format!(
+        "ERR unknown command '{}', with args beginning with: {quoted}",
+        String::from_utf8_lossy(cut)
+    )
+    .into()
 }
 
 /// A container command (`CONFIG`, `MEMORY`) has no such subcommand.
@@ -73,5 +77,9 @@ pub fn unknown_subcommand(subcommand: &[u8], container: &str) -> Error {
     const QUOTED_BYTES_MAX: usize = 128;
     let cut = &subcommand[..subcommand.len().min(QUOTED_BYTES_MAX)];
     let container = container.to_ascii_uppercase();
-    format!("ERR unknown subcommand '{}'. Try {container} HELP.", String::from_utf8_lossy(cut)).into()
+    format!(
+        "ERR unknown subcommand '{}'. Try {container} HELP.",
+        String::from_utf8_lossy(cut)
+    )
+    .into()
 }

@@ -34,7 +34,10 @@ pub fn run(call: &mut Call<'_>, id: RowId, out: &mut Writer<'_>) {
         Err(_) => {
             out.truncate(start);
             call.core.stats.calls[id.0 as usize].failed += 1;
-            eprintln!("pinyon: command '{}' panicked; its client got an error", row.name);
+            eprintln!(
+                "pinyon: command '{}' panicked; its client got an error",
+                row.name
+            );
             refuse(call, error::INTERNAL.into(), out);
         }
     }

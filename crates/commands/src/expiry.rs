@@ -22,17 +22,33 @@ pub struct Meaning {
 
 impl Meaning {
     /// Seconds from now (EX, EXPIRE).
-    pub const SECONDS: Meaning = Meaning { seconds: true, relative: true };
+    pub const SECONDS: Meaning = Meaning {
+        seconds: true,
+        relative: true,
+    };
     /// Milliseconds from now (PX, PEXPIRE).
-    pub const MILLIS: Meaning = Meaning { seconds: false, relative: true };
+    pub const MILLIS: Meaning = Meaning {
+        seconds: false,
+        relative: true,
+    };
     /// Unix time in seconds (EXAT, EXPIREAT).
-    pub const UNIX_SECONDS: Meaning = Meaning { seconds: true, relative: false };
+    pub const UNIX_SECONDS: Meaning = Meaning {
+        seconds: true,
+        relative: false,
+    };
     /// Unix time in milliseconds (PXAT, PEXPIREAT).
-    pub const UNIX_MILLIS: Meaning = Meaning { seconds: false, relative: false };
+    pub const UNIX_MILLIS: Meaning = Meaning {
+        seconds: false,
+        relative: false,
+    };
 
     /// The moment that `number` names, or `None` where it does not fit.
     fn moment(self, number: i64, now: Millis) -> Option<Millis> {
-        let number_ms = if self.seconds { number.checked_mul(MS_PER_S)? } else { number };
+        let number_ms = if self.seconds {
+            number.checked_mul(MS_PER_S)?
+        } else {
+            number
+        };
         let since_ms = if self.relative { now.0 } else { 0 };
         number_ms.checked_add(since_ms).map(Millis)
     }
@@ -46,12 +62,19 @@ fn invalid_time(command: &str) -> Error {
 ///
 /// # Errors
 /// When it is no integer, not positive, or out of range.
-pub fn positive_moment(call: &Call<'_>, index: usize, meaning: Meaning, command: &str) -> Result<Millis, Error> {
+pub fn positive_moment(
+    call: &Call<'_>,
+    index: usize,
+    meaning: Meaning,
+    command: &str,
+) -> Result<Millis, Error> {
     let number = call.int(index)?;
     if number <= 0 {
         return Err(invalid_time(command));
     }
-    meaning.moment(number, call.now()).ok_or_else(|| invalid_time(command))
+    meaning
+        .moment(number, call.now())
+        .ok_or_else(|| invalid_time(command))
 }
 
 /// Whether a key with this expiry would be gone already.
@@ -81,14 +104,27 @@ impl Conditions {
             } else if call.is(index, "lt") {
                 conditions.sooner = true;
             } else {
-                return Err(format!("ERR Unsupported option {}", String::from_utf8_lossy(call.args.at(index))).into());
+                return Err(format!(
+                    "ERR Unsupported option {}",
+                    String::from_utf8_lossy(call.args.at(index))
+                )
+                .into());
             }
         }
-        let Conditions { without_expiry, with_expiry, later, sooner } = conditions;
+        let Conditions {
+            without_expiry,
+            with_expiry,
+            later,
+            sooner,
+        } = conditions;
         if without_expiry && (with_expiry || later || sooner) {
             return Err(NX_AND_OTHERS.into());
         }
-        if later && sooner { Err(GT_AND_LT.into()) } else { Ok(conditions) }
+        if later && sooner {
+            Err(GT_AND_LT.into())
+        } else {
+            Ok(conditions)
+        }
     }
 
     /// Whether a key with this expiry gets the new one. A key without expiry lives longer than any other.
@@ -96,15 +132,24 @@ impl Conditions {
         match current {
             None => !self.with_expiry && !self.later,
             Some(current) => {
-                !(self.without_expiry || self.later && moment <= current || self.sooner && moment >= current)
+                !(self.without_expiry
+                    || self.later && moment <= current
+                    || self.sooner && moment >= current)
             }
         }
     }
 }
 
-fn expire_with(call: &mut Call<'_>, out: &mut Writer<'_>, meaning: Meaning, command: &str) -> Reply {
+fn expire_with(
+    call: &mut Call<'_>,
+    out: &mut Writer<'_>,
+    meaning: Meaning,
+    command: &str,
+) -> Reply {
     let conditions = Conditions::parse(call)?;
-    let moment = meaning.moment(call.int(2)?, call.now()).ok_or_else(|| invalid_time(command))?;
+    let moment = meaning
+        .moment(call.int(2)?, call.now())
+        .ok_or_else(|| invalid_time(command))?;
     let key = call.key(1);
     let Some(entry) = lookup::before_write(call, key) else {
         out.int(0);
@@ -158,7 +203,9 @@ fn ask(call: &mut Call<'_>, out: &mut Writer<'_>, answer: fn(Millis, Millis) -> 
 }
 
 fn ttl(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
-    ask(call, out, |moment, now| rounded_seconds(moment.since(now).max(0)))
+    ask(call, out, |moment, now| {
+        rounded_seconds(moment.since(now).max(0))
+    })
 }
 
 fn pttl(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
@@ -184,7 +231,13 @@ fn persist(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
     Ok(())
 }
 
-const fn writer(name: &'static str, run: Run, arity: i32, since: &'static str, doc: (&'static str, &'static str)) -> Command {
+const fn writer(
+    name: &'static str,
+    run: Run,
+    arity: i32,
+    since: &'static str,
+    doc: (&'static str, &'static str),
+) -> Command {
     Command {
         name,
         arity,
@@ -194,7 +247,13 @@ const fn writer(name: &'static str, run: Run, arity: i32, since: &'static str, d
         categories: &["keyspace"],
         tips: &[],
         run,
-        doc: Doc { summary: doc.0, since, group: "generic", complexity: "O(1)", syntax: doc.1 },
+        doc: Doc {
+            summary: doc.0,
+            since,
+            group: "generic",
+            complexity: "O(1)",
+            syntax: doc.1,
+        },
         subcommands: &[],
     }
 }
@@ -215,7 +274,13 @@ const fn reader(
         categories: &["keyspace"],
         tips,
         run,
-        doc: Doc { summary, since, group: "generic", complexity: "O(1)", syntax: "key" },
+        doc: Doc {
+            summary,
+            since,
+            group: "generic",
+            complexity: "O(1)",
+            syntax: "key",
+        },
         subcommands: &[],
     }
 }
@@ -229,34 +294,76 @@ pub const ROWS: &[Command] = &[
         Run::Owner(expire),
         -3,
         "1.0.0",
-        ("Lets a key live for so many more seconds", "key seconds [NX | XX | GT | LT]"),
+        (
+            "Lets a key live for so many more seconds",
+            "key seconds [NX | XX | GT | LT]",
+        ),
     ),
     writer(
         "pexpire",
         Run::Owner(pexpire),
         -3,
         "2.6.0",
-        ("Lets a key live for so many more milliseconds", "key milliseconds [NX | XX | GT | LT]"),
+        (
+            "Lets a key live for so many more milliseconds",
+            "key milliseconds [NX | XX | GT | LT]",
+        ),
     ),
     writer(
         "expireat",
         Run::Owner(expireat),
         -3,
         "1.2.0",
-        ("Lets a key live until a Unix time in seconds", "key unix-time-seconds [NX | XX | GT | LT]"),
+        (
+            "Lets a key live until a Unix time in seconds",
+            "key unix-time-seconds [NX | XX | GT | LT]",
+        ),
     ),
     writer(
         "pexpireat",
         Run::Owner(pexpireat),
         -3,
         "2.6.0",
-        ("Lets a key live until a Unix time in milliseconds", "key unix-time-milliseconds [NX | XX | GT | LT]"),
+        (
+            "Lets a key live until a Unix time in milliseconds",
+            "key unix-time-milliseconds [NX | XX | GT | LT]",
+        ),
     ),
-    reader("ttl", Run::Owner(ttl), CHANGES_WITH_TIME, "1.0.0", "How many seconds a key has left"),
-    reader("pttl", Run::Owner(pttl), CHANGES_WITH_TIME, "2.6.0", "How many milliseconds a key has left"),
-    reader("expiretime", Run::Owner(expiretime), &[], "7.0.0", "The Unix time in seconds at which a key ends"),
-    reader("pexpiretime", Run::Owner(pexpiretime), &[], "7.0.0", "The Unix time in milliseconds at which a key ends"),
-    writer("persist", Run::Owner(persist), 2, "2.2.0", ("Takes a key's expiry away", "key")),
+    reader(
+        "ttl",
+        Run::Owner(ttl),
+        CHANGES_WITH_TIME,
+        "1.0.0",
+        "How many seconds a key has left",
+    ),
+    reader(
+        "pttl",
+        Run::Owner(pttl),
+        CHANGES_WITH_TIME,
+        "2.6.0",
+        "How many milliseconds a key has left",
+    ),
+    reader(
+        "expiretime",
+        Run::Owner(expiretime),
+        &[],
+        "7.0.0",
+        "The Unix time in seconds at which a key ends",
+    ),
+    reader(
+        "pexpiretime",
+        Run::Owner(pexpiretime),
+        &[],
+        "7.0.0",
+        "The Unix time in milliseconds at which a key ends",
+    ),
+    writer(
+        "persist",
+        Run::Owner(persist),
+        2,
+        "2.2.0",
+        ("Takes a key's expiry away", "key"),
+    ),
 ];
 
 #[cfg(test)]
@@ -268,8 +375,14 @@ mod tests {
         assert_eq!(Meaning::SECONDS.moment(i64::MAX, Millis(0)), None);
         assert_eq!(Meaning::SECONDS.moment(i64::MIN, Millis(0)), None);
         assert_eq!(Meaning::MILLIS.moment(i64::MAX, Millis(1)), None);
-        assert_eq!(Meaning::UNIX_MILLIS.moment(i64::MAX, Millis(1)), Some(Millis(i64::MAX)));
-        assert_eq!(Meaning::UNIX_SECONDS.moment(-1, Millis(1)), Some(Millis(-1000)));
+        assert_eq!(
+            Meaning::UNIX_MILLIS.moment(i64::MAX, Millis(1)),
+            Some(Millis(i64::MAX))
+        );
+        assert_eq!(
+            Meaning::UNIX_SECONDS.moment(-1, Millis(1)),
+            Some(Millis(-1000))
+        );
     }
 
     #[test]

@@ -67,10 +67,16 @@ pub fn place(core: &Core, row: &Command, args: &Args<'_>) -> Result<Place, Error
             Ok(Place::Owner(owner, hash))
         }
         Run::Fan(fan) => match fan.to {
-            To::All => Ok(Place::Parts(everywhere(core.shards, fan.exclusive && core.shards > 1))),
+            To::All => Ok(Place::Parts(everywhere(
+                core.shards,
+                fan.exclusive && core.shards > 1,
+            ))),
             To::One(choose) => {
                 let shard = choose(args, core.shards)?;
-                Ok(Place::Parts(Plan { shards: vec![(shard, None)], locked: false }))
+                Ok(Place::Parts(Plan {
+                    shards: vec![(shard, None)],
+                    locked: false,
+                }))
             }
         },
         Run::Sum(_) | Run::Each(_) | Run::Atomic(_) => Ok(by_keys(core, row, args)),
@@ -86,10 +92,17 @@ fn by_keys(core: &Core, row: &Command, args: &Args<'_>) -> Place {
     let concerned = |(shard, hashes): (usize, Vec<u64>)| {
         (!hashes.is_empty()).then_some((ShardId(shard as u16), Some(Scope::Keys(hashes))))
     };
-    let shards: Vec<_> = by_shard.into_iter().enumerate().filter_map(concerned).collect();
+    let shards: Vec<_> = by_shard
+        .into_iter()
+        .enumerate()
+        .filter_map(concerned)
+        .collect();
     match &shards[..] {
         [(only, Some(Scope::Keys(hashes)))] => Place::Owner(*only, hashes[0]),
-        _ => Place::Parts(Plan { shards, locked: true }),
+        _ => Place::Parts(Plan {
+            shards,
+            locked: true,
+        }),
     }
 }
 
@@ -101,48 +114,80 @@ pub fn must_wait(core: &Core, row: &Command, args: &Args<'_>, hash: u64) -> bool
     }
     match row.run {
         Run::Owner(_) => core.locks.blocks(hash),
-        _ => row.keys.indexes(args.len()).any(|index| core.locks.blocks(core.shard.hash(args.at(index)))),
+        _ => row
+            .keys
+            .indexes(args.len())
+            .any(|index| core.locks.blocks(core.shard.hash(args.at(index)))),
     }
 }
 
 fn everywhere(shards: u16, locked: bool) -> Plan {
     let scope = locked.then_some(Scope::Everything);
-    Plan { shards: (0..shards).map(|shard| (ShardId(shard), scope.clone())).collect(), locked }
+    Plan {
+        shards: (0..shards)
+            .map(|shard| (ShardId(shard), scope.clone()))
+            .collect(),
+        locked,
+    }
 }
 
 /// Runs one stage of a command on this core. A part that answers `Again` is called again after other work.
 ///
 /// # Errors
 /// The part's own, the refusal under memory pressure, or the internal error where a handler panicked.
-pub fn run_stage(call: &mut Call<'_>, id: RowId, stage: Stage, part: &mut Part) -> Result<Progress, Error> {
+pub fn run_stage(
+    call: &mut Call<'_>,
+    id: RowId,
+    stage: Stage,
+    part: &mut Part,
+) -> Result<Progress, Error> {
     let row = crate::Table::instance().row(id);
-    let refused = stage == Stage::Part && row.flags.has(Flags::DENYOOM) && call.core.out_of_memory();
+    let refused =
+        stage == Stage::Part && row.flags.has(Flags::DENYOOM) && call.core.out_of_memory();
     if refused {
         return Err(error::OUT_OF_MEMORY.into());
     }
     catch_unwind(AssertUnwindSafe(|| stage_of(call, row, stage, part))).unwrap_or_else(|_| {
-        eprintln!("pinyon: command '{}' panicked; its client got an error", row.name);
+        eprintln!(
+            "pinyon: command '{}' panicked; its client got an error",
+            row.name
+        );
         Err(error::INTERNAL.into())
     })
 }
 
-fn stage_of(call: &mut Call<'_>, row: &Command, stage: Stage, part: &mut Part) -> Result<Progress, Error> {
+fn stage_of(
+    call: &mut Call<'_>,
+    row: &Command,
+    stage: Stage,
+    part: &mut Part,
+) -> Result<Progress, Error> {
     match (stage, row.run) {
         (Stage::Release, _) => {}
         (Stage::Commit, Run::Atomic(atomic)) => (atomic.commit)(call, part),
         (Stage::Commit, _) => unreachable!("only atomic commands commit"),
         (Stage::Part, Run::Fan(fan)) => return (fan.part)(call, part),
-        (Stage::After, Run::Fan(fan)) => return fan.after.map_or(Ok(Progress::Done), |after| after(call, part)),
+        (Stage::After, Run::Fan(fan)) => {
+            return fan
+                .after
+                .map_or(Ok(Progress::Done), |after| after(call, part));
+        }
         (Stage::After, _) => unreachable!("only fan-outs have a long rest"),
         (Stage::Part, Run::Atomic(atomic)) => (atomic.prepare)(call, part)?,
         (Stage::Part, Run::Sum(count)) => *part = Part::Count(sum_of_own(call, row, count)),
         (Stage::Part, Run::Each(element)) => *part = own_elements(call, row, element),
-        (Stage::Part, Run::Here(_) | Run::Owner(_) | Run::Container) => unreachable!("has no parts"),
+        (Stage::Part, Run::Here(_) | Run::Owner(_) | Run::Container) => {
+            unreachable!("has no parts")
+        }
     }
     Ok(Progress::Done)
 }
 
-fn sum_of_own(call: &mut Call<'_>, row: &Command, count: fn(&mut Call<'_>, store::Key<'_>) -> i64) -> i64 {
+fn sum_of_own(
+    call: &mut Call<'_>,
+    row: &Command,
+    count: fn(&mut Call<'_>, store::Key<'_>) -> i64,
+) -> i64 {
     let mut sum = 0;
     for index in row.keys.indexes(call.args.len()) {
         if call.owns(index) {
@@ -207,7 +252,11 @@ fn merge(
         Run::Each(_) => in_key_order(call, row, plan, parts, out),
         Run::Fan(fan) => {
             (fan.merge)(call, parts, out)?;
-            return Ok(if fan.after.is_some() { Next::After } else { Next::Release });
+            return Ok(if fan.after.is_some() {
+                Next::After
+            } else {
+                Next::Release
+            });
         }
         Run::Atomic(atomic) => {
             return Ok(match (atomic.decide)(call, parts, out)? {
@@ -228,14 +277,26 @@ fn count_of(part: &Part) -> i64 {
 }
 
 /// Puts the shards' elements back into the order of the keys in the command.
-fn in_key_order(call: &mut Call<'_>, row: &Command, plan: &Plan, parts: &[Part], out: &mut Writer<'_>) {
+fn in_key_order(
+    call: &mut Call<'_>,
+    row: &Command,
+    plan: &Plan,
+    parts: &[Part],
+    out: &mut Writer<'_>,
+) {
     let mut taken = vec![0usize; plan.shards.len()];
     let indexes = row.keys.indexes(call.args.len());
     out.array(indexes.clone().count());
     for index in indexes {
         let (_, owner) = call.core.locate(call.args.at(index));
-        let place = plan.shards.iter().position(|(shard, _)| *shard == owner).expect("every owner takes part");
-        let Part::Elements { bytes, ends } = &parts[place] else { unreachable!("elements were asked for") };
+        let place = plan
+            .shards
+            .iter()
+            .position(|(shard, _)| *shard == owner)
+            .expect("every owner takes part");
+        let Part::Elements { bytes, ends } = &parts[place] else {
+            unreachable!("elements were asked for")
+        };
         let nth = taken[place];
         let start = if nth == 0 { 0 } else { ends[nth - 1] };
         out.raw(&bytes[start..ends[nth]]);

@@ -38,7 +38,9 @@ fn matches_with(pattern: &[u8], text: &[u8], fold: impl Fn(u8) -> u8 + Copy) -> 
             }
         }
         // Only the last star has to give: an earlier one that took more bytes would leave the later one fewer to choose from.
-        let Some((after_star, taken)) = star else { return false };
+        let Some((after_star, taken)) = star else {
+            return false;
+        };
         star = Some((after_star, taken + 1));
         p = after_star;
         t = taken + 1;
@@ -90,7 +92,11 @@ mod tests {
 
     #[track_caller]
     fn check(pattern: &str, text: &str, expected: bool) {
-        assert_eq!(matches(pattern.as_bytes(), text.as_bytes()), expected, "{pattern} on {text}");
+        assert_eq!(
+            matches(pattern.as_bytes(), text.as_bytes()),
+            expected,
+            "{pattern} on {text}"
+        );
     }
 
     #[test]

@@ -52,7 +52,9 @@ fn categories(row: &Command) -> impl Iterator<Item = &'static str> + use<> {
         "slow" => !flags.has(Flags::FAST),
         _ => false,
     };
-    CATEGORIES.into_iter().filter(move |category| own.contains(category) || follows(category))
+    CATEGORIES
+        .into_iter()
+        .filter(move |category| own.contains(category) || follows(category))
 }
 
 /// Keys of a command that are used in one way: where they begin and how to find them.
@@ -70,12 +72,23 @@ fn key_specs(row: &Command) -> Vec<KeySpec> {
     if first == 0 {
         return Vec::new();
     }
-    let ways: Vec<&'static [&'static str]> = row.key_flags.split(|flag| *flag == NEXT_KEY).collect();
+    let ways: Vec<&'static [&'static str]> =
+        row.key_flags.split(|flag| *flag == NEXT_KEY).collect();
     if let [flags] = ways[..] {
         let last = if last < 0 { last } else { last - first };
-        return vec![KeySpec { begin: first, last, step, flags }];
+        return vec![KeySpec {
+            begin: first,
+            last,
+            step,
+            flags,
+        }];
     }
-    let spec = |(index, flags)| KeySpec { begin: first + index as i32 * step, last: 0, step: 1, flags };
+    let spec = |(index, flags)| KeySpec {
+        begin: first + index as i32 * step,
+        last: 0,
+        step: 1,
+        flags,
+    };
     ways.into_iter().enumerate().map(spec).collect()
 }
 
@@ -105,12 +118,19 @@ fn write_info(out: &mut Writer<'_>, row: &Command) {
     out.bulk(row.name.as_bytes());
     out.int(row.arity.into());
     let flags = Flags::NAMES.iter().enumerate();
-    write_words(out, flags.filter(|(bit, _)| row.flags.has(Flags(1 << bit))).map(|(_, name)| *name));
+    write_words(
+        out,
+        flags
+            .filter(|(bit, _)| row.flags.has(Flags(1 << bit)))
+            .map(|(_, name)| *name),
+    );
     out.int(row.keys.first.into());
     out.int(row.keys.last.into());
     out.int(row.keys.step.into());
     let set = out.deferred_set();
-    let count = categories(row).map(|category| out.simple(&format!("@{category}"))).count();
+    let count = categories(row)
+        .map(|category| out.simple(&format!("@{category}")))
+        .count();
     out.finish(set, count);
     out.array(row.tips.len());
     row.tips.iter().for_each(|tip| out.bulk(tip.as_bytes()));
@@ -118,7 +138,9 @@ fn write_info(out: &mut Writer<'_>, row: &Command) {
     out.array(specs.len());
     specs.iter().for_each(|spec| write_key_spec(out, spec));
     out.array(row.subcommands.len());
-    row.subcommands.iter().for_each(|subcommand| write_info(out, subcommand));
+    row.subcommands
+        .iter()
+        .for_each(|subcommand| write_info(out, subcommand));
 }
 
 fn write_key_spec(out: &mut Writer<'_>, spec: &KeySpec) {
@@ -187,7 +209,7 @@ fn docs(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
 }
 
 fn list(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
-    let keep: Box<dyn Fn(&Command) -> bool> = match call.args.len() {
+    let keep: Filter<'_> = match call.args.len() {
         2 => Box::new(|_| true),
         5 if call.is(2, "filterby") => filter(call)?,
         _ => return Err(error::SYNTAX.into()),
@@ -199,15 +221,22 @@ fn list(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
     Ok(())
 }
 
+/// Whether COMMAND LIST shows a row.
+type Filter<'a> = Box<dyn Fn(&Command) -> bool + 'a>;
+
 /// What COMMAND LIST FILTERBY keeps; there are no modules, so nothing of any.
-fn filter<'a>(call: &Call<'a>) -> Result<Box<dyn Fn(&Command) -> bool + 'a>, Error> {
+fn filter<'a>(call: &Call<'a>) -> Result<Filter<'a>, Error> {
     let wanted = call.args.at(4);
     if call.is(3, "module") {
         Ok(Box::new(|_| false))
     } else if call.is(3, "aclcat") {
-        Ok(Box::new(move |row| categories(row).any(|category| wanted.eq_ignore_ascii_case(category.as_bytes()))))
+        Ok(Box::new(move |row| {
+            categories(row).any(|category| wanted.eq_ignore_ascii_case(category.as_bytes()))
+        }))
     } else if call.is(3, "pattern") {
-        Ok(Box::new(move |row| glob::matches_ignoring_case(wanted, row.name.as_bytes())))
+        Ok(Box::new(move |row| {
+            glob::matches_ignoring_case(wanted, row.name.as_bytes())
+        }))
     } else {
         Err(error::SYNTAX.into())
     }
@@ -217,10 +246,12 @@ fn filter<'a>(call: &Call<'a>) -> Result<Box<dyn Fn(&Command) -> bool + 'a>, Err
 fn inner(call: &Call<'_>) -> Result<&'static Command, Error> {
     let words = call.args.from(2);
     let table = Table::instance();
-    let named = table.by_name(words.at(0)).and_then(|id| match table.row(id) {
-        row if row.subcommands.is_empty() || words.len() == 1 => Some(row),
-        _ => table.subcommand(id, words.at(1)).map(|id| table.row(id)),
-    });
+    let named = table
+        .by_name(words.at(0))
+        .and_then(|id| match table.row(id) {
+            row if row.subcommands.is_empty() || words.len() == 1 => Some(row),
+            _ => table.subcommand(id, words.at(1)).map(|id| table.row(id)),
+        });
     let row = named.ok_or("ERR Invalid command specified")?;
     if row.keys.first == 0 {
         return Err("ERR The command has no key arguments".into());
@@ -251,7 +282,11 @@ fn getkeysandflags(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
         out.array(2);
         out.bulk(words.at(index));
         let flags = specs[nth.min(specs.len() - 1)].flags;
-        let flags = if flags.contains(&"variable_flags") { flags_of_set(words) } else { flags };
+        let flags = if flags.contains(&"variable_flags") {
+            flags_of_set(words)
+        } else {
+            flags
+        };
         write_words(out, flags.iter().copied());
     }
     Ok(())
@@ -259,18 +294,29 @@ fn getkeysandflags(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
 
 /// SET reads its key only where GET is among its words.
 fn flags_of_set(words: resp::Args<'_>) -> &'static [&'static str] {
-    let reads = words.from(3).iter().any(|word| word.eq_ignore_ascii_case(b"get"));
-    if reads { &["RW", "access", "update"] } else { &["OW", "update"] }
+    let reads = words
+        .from(3)
+        .iter()
+        .any(|word| word.eq_ignore_ascii_case(b"get"));
+    if reads {
+        &["RW", "access", "update"]
+    } else {
+        &["OW", "update"]
+    }
 }
 
 /// The answer to HELP of any command that has subcommands: each one's syntax and what it does, from its row.
 pub fn help(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
     let table = Table::instance();
-    let id = table.by_name(call.args.at(0)).expect("a command that runs has a row");
+    let id = table
+        .by_name(call.args.at(0))
+        .expect("a command that runs has a row");
     let row = table.row(id);
     let name = row.name.to_ascii_uppercase();
     let array = out.deferred_array();
-    out.simple(&format!("{name} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:"));
+    out.simple(&format!(
+        "{name} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:"
+    ));
     let mut lines = 1;
     if !matches!(row.run, Run::Container) {
         out.simple("(no subcommand)");
@@ -303,7 +349,13 @@ pub const fn help_row(
         categories,
         tips: &[],
         run: Run::Here(help),
-        doc: Doc { summary: "Prints these lines", since, group, complexity: "O(1)", syntax: "" },
+        doc: Doc {
+            summary: "Prints these lines",
+            since,
+            group,
+            complexity: "O(1)",
+            syntax: "",
+        },
         subcommands: &[],
     }
 }
@@ -317,7 +369,13 @@ const BASE: Command = Command {
     categories: &["connection"],
     tips: &[],
     run: Run::Container,
-    doc: Doc { summary: "", since: "2.8.13", group: "server", complexity: "O(N) in the number of commands.", syntax: "" },
+    doc: Doc {
+        summary: "",
+        since: "2.8.13",
+        group: "server",
+        complexity: "O(N) in the number of commands.",
+        syntax: "",
+    },
     subcommands: &[],
 };
 
@@ -327,7 +385,10 @@ pub const ROWS: &[Command] = &[Command {
     arity: -1,
     tips: &["nondeterministic_output_order"],
     run: Run::Here(command),
-    doc: Doc { summary: "Facts of every command: arity, flags, keys, categories, tips", ..BASE.doc },
+    doc: Doc {
+        summary: "Facts of every command: arity, flags, keys, categories, tips",
+        ..BASE.doc
+    },
     subcommands: SUBCOMMANDS,
     ..BASE
 }];
@@ -337,7 +398,11 @@ const SUBCOMMANDS: &[Command] = &[
         name: "command|count",
         arity: 2,
         run: Run::Here(count),
-        doc: Doc { summary: "How many commands there are, subcommands not counted", complexity: "O(1)", ..BASE.doc },
+        doc: Doc {
+            summary: "How many commands there are, subcommands not counted",
+            complexity: "O(1)",
+            ..BASE.doc
+        },
         ..BASE
     },
     Command {
@@ -354,7 +419,7 @@ const SUBCOMMANDS: &[Command] = &[
     },
     Command {
         name: "command|getkeys",
-        arity: -3,
+        arity: -4,
         run: Run::Here(getkeys),
         doc: Doc {
             summary: "The keys of a command that is written out behind it",
@@ -366,7 +431,7 @@ const SUBCOMMANDS: &[Command] = &[
     },
     Command {
         name: "command|getkeysandflags",
-        arity: -3,
+        arity: -4,
         run: Run::Here(getkeysandflags),
         doc: Doc {
             summary: "The keys of a command that is written out behind it, and how it uses each",

@@ -59,7 +59,11 @@ fn prepare_move(call: &mut Call<'_>, part: &mut Part, target_db: usize) -> Reply
     }
     let (source, target) = (call.other_key(1), call.other_key(2));
     let (db, now) = (call.db, call.now());
-    let target_vote = if call.core.shard.peek(target_db, target, now).is_some() { TARGET_LIVES } else { 0 };
+    let target_vote = if call.core.shard.peek(target_db, target, now).is_some() {
+        TARGET_LIVES
+    } else {
+        0
+    };
     *part = match side(call) {
         Side::Both if lookup::lives(call, source) => Part::Count(target_vote | SOURCE_LIVES),
         Side::Both | Side::Target => Part::Count(target_vote),
@@ -70,11 +74,16 @@ fn prepare_move(call: &mut Call<'_>, part: &mut Part, target_db: usize) -> Reply
 
 /// Whether the source lives, and whether the target does.
 fn votes(parts: &[Part]) -> (bool, bool) {
-    parts.iter().fold((false, false), |(source, target), part| match part {
-        Part::Count(vote) => (source || vote & SOURCE_LIVES != 0, target || vote & TARGET_LIVES != 0),
-        Part::Values(values) => (source || values[0].is_some(), target),
-        other => unreachable!("a move has votes and values as parts, not {other:?}"),
-    })
+    parts
+        .iter()
+        .fold((false, false), |(source, target), part| match part {
+            Part::Count(vote) => (
+                source || vote & SOURCE_LIVES != 0,
+                target || vote & TARGET_LIVES != 0,
+            ),
+            Part::Values(values) => (source || values[0].is_some(), target),
+            other => unreachable!("a move has votes and values as parts, not {other:?}"),
+        })
 }
 
 /// Gives the source's copy to the core that owns the target.
@@ -87,7 +96,10 @@ fn hand_over(parts: &mut [Part]) {
 /// The copy that a decision handed to the target's core.
 fn handed_over(part: &mut Part) -> Detached {
     match std::mem::take(part) {
-        Part::Values(mut values) => values.pop().flatten().expect("the decision handed a value over"),
+        Part::Values(mut values) => values
+            .pop()
+            .flatten()
+            .expect("the decision handed a value over"),
         other => unreachable!("the target's core gets a value, not {other:?}"),
     }
 }
@@ -96,7 +108,11 @@ fn prepare_rename(call: &mut Call<'_>, part: &mut Part) -> Reply {
     prepare_move(call, part, call.db)
 }
 
-fn decide_rename(call: &mut Call<'_>, parts: &mut [Part], out: &mut Writer<'_>) -> Result<Decision, Error> {
+fn decide_rename(
+    call: &mut Call<'_>,
+    parts: &mut [Part],
+    out: &mut Writer<'_>,
+) -> Result<Decision, Error> {
     let (source_lives, _) = votes(parts);
     if !source_lives {
         return Err(error::NO_SUCH_KEY.into());
@@ -109,7 +125,11 @@ fn decide_rename(call: &mut Call<'_>, parts: &mut [Part], out: &mut Writer<'_>) 
     Ok(Decision::Commit)
 }
 
-fn decide_renamenx(_: &mut Call<'_>, parts: &mut [Part], out: &mut Writer<'_>) -> Result<Decision, Error> {
+fn decide_renamenx(
+    _: &mut Call<'_>,
+    parts: &mut [Part],
+    out: &mut Writer<'_>,
+) -> Result<Decision, Error> {
     let (source_lives, target_lives) = votes(parts);
     if !source_lives {
         return Err(error::NO_SUCH_KEY.into());
@@ -166,7 +186,11 @@ fn prepare_copy(call: &mut Call<'_>, part: &mut Part) -> Reply {
     prepare_move(call, part, target_db)
 }
 
-fn decide_copy(call: &mut Call<'_>, parts: &mut [Part], out: &mut Writer<'_>) -> Result<Decision, Error> {
+fn decide_copy(
+    call: &mut Call<'_>,
+    parts: &mut [Part],
+    out: &mut Writer<'_>,
+) -> Result<Decision, Error> {
     let (_, replace) = copy_options(call)?;
     let (source_lives, target_lives) = votes(parts);
     let copies = source_lives && (replace || !target_lives);
@@ -206,7 +230,14 @@ fn move_to(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
     Ok(())
 }
 
-const fn row(name: &'static str, arity: i32, flags: Flags, keys: Keys, run: Run, doc: Doc) -> Command {
+const fn row(
+    name: &'static str,
+    arity: i32,
+    flags: Flags,
+    keys: Keys,
+    run: Run,
+    doc: Doc,
+) -> Command {
     Command {
         name,
         arity,
@@ -223,15 +254,30 @@ const fn row(name: &'static str, arity: i32, flags: Flags, keys: Keys, run: Run,
 
 /// A command that counts keys, summed over the shards.
 const fn counting(row: Command, key_flags: &'static [&'static str]) -> Command {
-    Command { key_flags, tips: &["request_policy:multi_shard", "response_policy:agg_sum"], ..row }
+    Command {
+        key_flags,
+        tips: &["request_policy:multi_shard", "response_policy:agg_sum"],
+        ..row
+    }
 }
 
 const fn moving(row: Command, key_flags: &'static [&'static str]) -> Command {
     Command { key_flags, ..row }
 }
 
-const fn doc(since: &'static str, complexity: &'static str, summary: &'static str, syntax: &'static str) -> Doc {
-    Doc { summary, since, group: "generic", complexity, syntax }
+const fn doc(
+    since: &'static str,
+    complexity: &'static str,
+    summary: &'static str,
+    syntax: &'static str,
+) -> Doc {
+    Doc {
+        summary,
+        since,
+        group: "generic",
+        complexity,
+        syntax,
+    }
 }
 
 const FAST_WRITE: Flags = Flags::WRITE.and(Flags::FAST);
@@ -259,7 +305,12 @@ pub const ROWS: &[Command] = &[
             FAST_WRITE,
             Keys::ALL,
             Run::Sum(delete),
-            doc("4.0.0", PER_KEY, "Deletes keys; large values are freed later", "key [key ...]"),
+            doc(
+                "4.0.0",
+                PER_KEY,
+                "Deletes keys; large values are freed later",
+                "key [key ...]",
+            ),
         ),
         &["RM", "delete"],
     ),
@@ -270,7 +321,12 @@ pub const ROWS: &[Command] = &[
             FAST_READ,
             Keys::ALL,
             Run::Sum(exists),
-            doc("1.0.0", PER_KEY, "How many of the keys exist, each counted as often as it is named", "key [key ...]"),
+            doc(
+                "1.0.0",
+                PER_KEY,
+                "How many of the keys exist, each counted as often as it is named",
+                "key [key ...]",
+            ),
         ),
         &["RO"],
     ),
@@ -281,19 +337,40 @@ pub const ROWS: &[Command] = &[
             FAST_READ,
             Keys::ALL,
             Run::Sum(touch),
-            doc("3.2.1", PER_KEY, "Marks keys as used just now and counts those that exist", "key [key ...]"),
+            doc(
+                "3.2.1",
+                PER_KEY,
+                "Marks keys as used just now and counts those that exist",
+                "key [key ...]",
+            ),
         ),
         &["RO"],
     ),
-    row("type", 2, FAST_READ, Keys::FIRST, Run::Owner(type_of), doc("1.0.0", "O(1)", "What kind of value a key has", "key")),
+    row(
+        "type",
+        2,
+        FAST_READ,
+        Keys::FIRST,
+        Run::Owner(type_of),
+        doc("1.0.0", "O(1)", "What kind of value a key has", "key"),
+    ),
     moving(
         row(
             "rename",
             3,
             Flags::WRITE,
             Keys::PAIR,
-            Run::Atomic(Atomic { prepare: prepare_rename, decide: decide_rename, commit: commit_rename }),
-            doc("1.0.0", BY_LENGTH, "Gives a value another key, over whatever that key held", "key newkey"),
+            Run::Atomic(Atomic {
+                prepare: prepare_rename,
+                decide: decide_rename,
+                commit: commit_rename,
+            }),
+            doc(
+                "1.0.0",
+                BY_LENGTH,
+                "Gives a value another key, over whatever that key held",
+                "key newkey",
+            ),
         ),
         &["RW", "access", "delete", "/", "OW", "update"],
     ),
@@ -303,8 +380,17 @@ pub const ROWS: &[Command] = &[
             3,
             FAST_WRITE,
             Keys::PAIR,
-            Run::Atomic(Atomic { prepare: prepare_rename, decide: decide_renamenx, commit: commit_rename }),
-            doc("1.0.0", BY_LENGTH, "Gives a value another key unless that key exists", "key newkey"),
+            Run::Atomic(Atomic {
+                prepare: prepare_rename,
+                decide: decide_renamenx,
+                commit: commit_rename,
+            }),
+            doc(
+                "1.0.0",
+                BY_LENGTH,
+                "Gives a value another key unless that key exists",
+                "key newkey",
+            ),
         ),
         &["RW", "access", "delete", "/", "OW", "insert"],
     ),
@@ -314,7 +400,11 @@ pub const ROWS: &[Command] = &[
             -3,
             Flags::WRITE.and(Flags::DENYOOM),
             Keys::PAIR,
-            Run::Atomic(Atomic { prepare: prepare_copy, decide: decide_copy, commit: commit_copy }),
+            Run::Atomic(Atomic {
+                prepare: prepare_copy,
+                decide: decide_copy,
+                commit: commit_copy,
+            }),
             doc(
                 "6.2.0",
                 "O(N) where N is the length of the value",

@@ -9,7 +9,8 @@ use resp::Writer;
 const WORD_BITS: usize = u64::BITS as usize;
 /// Bytes of one cell in the table that Redis would allocate; the limit on it is part of the command's behaviour.
 const REDIS_CELL_BYTES: u128 = 4;
-const TABLE_TOO_LARGE: &str = "ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len";
+const TABLE_TOO_LARGE: &str =
+    "ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len";
 const LEN_AND_IDX: &str = "ERR If you want both the length and indexes, please just use IDX.";
 
 #[derive(Default)]
@@ -38,13 +39,21 @@ fn options(call: &Call<'_>) -> Result<Options, Error> {
         }
         index += 1;
     }
-    if options.len && options.idx { Err(LEN_AND_IDX.into()) } else { Ok(options) }
+    if options.len && options.idx {
+        Err(LEN_AND_IDX.into())
+    } else {
+        Ok(options)
+    }
 }
 
 /// Copies this shard's strings, unless their table would be too large: the coordinator compares them wherever they lie.
 fn prepare(call: &mut Call<'_>, part: &mut Part) -> Reply {
     options(call)?;
-    let keys: Vec<_> = [1, 2].into_iter().filter(|&index| call.owns(index)).map(|index| call.other_key(index)).collect();
+    let keys: Vec<_> = [1, 2]
+        .into_iter()
+        .filter(|&index| call.owns(index))
+        .map(|index| call.other_key(index))
+        .collect();
     let (mut lengths, mut bytes, mut ends) = ([0; 2], Vec::new(), Vec::new());
     for (length, &key) in lengths.iter_mut().zip(&keys) {
         *length = lookup::read(call, key).map_or(0, |entry| entry.value().len());
@@ -63,10 +72,18 @@ fn prepare(call: &mut Call<'_>, part: &mut Part) -> Reply {
 fn check_table(call: &Call<'_>, first_len: usize, second_len: usize) -> Reply {
     let cells = (first_len as u128 + 1) * (second_len as u128 + 1);
     let too_large = cells * REDIS_CELL_BYTES > u128::from(call.core.config.proto_max_bulk_len);
-    if too_large { Err(TABLE_TOO_LARGE.into()) } else { Ok(()) }
+    if too_large {
+        Err(TABLE_TOO_LARGE.into())
+    } else {
+        Ok(())
+    }
 }
 
-fn decide(call: &mut Call<'_>, parts: &mut [Part], out: &mut Writer<'_>) -> Result<Decision, Error> {
+fn decide(
+    call: &mut Call<'_>,
+    parts: &mut [Part],
+    out: &mut Writer<'_>,
+) -> Result<Decision, Error> {
     let options = options(call)?;
     let (first, second) = strings(call, parts);
     check_table(call, first.len(), second.len())?;
@@ -78,7 +95,12 @@ fn decide(call: &mut Call<'_>, parts: &mut [Part], out: &mut Writer<'_>) -> Resu
     if options.idx {
         write_pieces(&pieces, &options, out);
     } else {
-        let common: Vec<u8> = pieces.iter().rev().flat_map(|piece| &first[piece.first..][..piece.len]).copied().collect();
+        let common: Vec<u8> = pieces
+            .iter()
+            .rev()
+            .flat_map(|piece| &first[piece.first..][..piece.len])
+            .copied()
+            .collect();
         out.bulk(&common);
     }
     Ok(Decision::Abort)
@@ -87,7 +109,9 @@ fn decide(call: &mut Call<'_>, parts: &mut [Part], out: &mut Writer<'_>) -> Resu
 /// The two strings; a missing key is an empty one.
 fn strings<'p>(call: &Call<'_>, parts: &'p [Part]) -> (&'p [u8], &'p [u8]) {
     let element = |part: &'p Part, nth: usize| match part {
-        Part::Elements { bytes, ends } => &bytes[nth.checked_sub(1).map_or(0, |before| ends[before])..ends[nth]],
+        Part::Elements { bytes, ends } => {
+            &bytes[nth.checked_sub(1).map_or(0, |before| ends[before])..ends[nth]]
+        }
         other => unreachable!("LCS has strings as parts, not {other:?}"),
     };
     match parts {
@@ -95,7 +119,11 @@ fn strings<'p>(call: &Call<'_>, parts: &'p [Part]) -> (&'p [u8], &'p [u8]) {
         [low, high] => {
             // Parts come in the order of the shards, not of the keys.
             let owners = [1, 2].map(|index| call.core.owner(call.args.at(index)));
-            let (first, second) = if owners[0] < owners[1] { (low, high) } else { (high, low) };
+            let (first, second) = if owners[0] < owners[1] {
+                (low, high)
+            } else {
+                (high, low)
+            };
             (element(first, 0), element(second, 0))
         }
         _ => unreachable!("two keys lie on one shard or on two"),
@@ -106,7 +134,9 @@ fn write_pieces(pieces: &[Piece], options: &Options, out: &mut Writer<'_>) {
     let total: usize = pieces.iter().map(|piece| piece.len).sum();
     out.map(2);
     out.bulk(b"matches");
-    let shown = pieces.iter().filter(|piece| piece.len as i64 >= options.match_len_min);
+    let shown = pieces
+        .iter()
+        .filter(|piece| piece.len as i64 >= options.match_len_min);
     out.array(shown.clone().count());
     for piece in shown {
         out.array(if options.with_match_len { 3 } else { 2 });
@@ -157,7 +187,11 @@ impl Occurrences {
                 rows[row as usize * words + position / WORD_BITS] |= 1 << (position % WORD_BITS);
             }
         }
-        Occurrences { row_of, rows, words }
+        Occurrences {
+            row_of,
+            rows,
+            words,
+        }
     }
 
     fn of(&self, byte: u8) -> &[u64] {
@@ -210,13 +244,27 @@ fn pieces(first: &[u8], second: &[u8]) -> Vec<Piece> {
         if first[i - 1] == second[j - 1] {
             (i, j) = (i - 1, j - 1);
             match pieces.last_mut() {
-                Some(piece) if in_piece => *piece = Piece { first: i, second: j, len: piece.len + 1 },
-                _ => pieces.push(Piece { first: i, second: j, len: 1 }),
+                Some(piece) if in_piece => {
+                    *piece = Piece {
+                        first: i,
+                        second: j,
+                        len: piece.len + 1,
+                    }
+                }
+                _ => pieces.push(Piece {
+                    first: i,
+                    second: j,
+                    len: 1,
+                }),
             }
             in_piece = true;
         } else {
             // Where the length does not come from the left it comes from above; where it may come from both, Redis goes left.
-            if grows(&rows[(i - 1) * words..][..words], j - 1) { i -= 1 } else { j -= 1 }
+            if grows(&rows[(i - 1) * words..][..words], j - 1) {
+                i -= 1
+            } else {
+                j -= 1
+            }
             in_piece = false;
         }
     }
@@ -236,7 +284,11 @@ pub const ROW: Command = Command {
     key_flags: &["RO", "access"],
     categories: &["string"],
     tips: &[],
-    run: Run::Atomic(Atomic { prepare, decide, commit }),
+    run: Run::Atomic(Atomic {
+        prepare,
+        decide,
+        commit,
+    }),
     doc: Doc {
         summary: "The longest subsequence that two strings have in common",
         since: "7.0.0",
@@ -269,12 +321,26 @@ mod tests {
             if first[i - 1] == second[j - 1] {
                 (i, j) = (i - 1, j - 1);
                 match pieces.last_mut() {
-                    Some(piece) if in_piece => *piece = Piece { first: i, second: j, len: piece.len + 1 },
-                    _ => pieces.push(Piece { first: i, second: j, len: 1 }),
+                    Some(piece) if in_piece => {
+                        *piece = Piece {
+                            first: i,
+                            second: j,
+                            len: piece.len + 1,
+                        }
+                    }
+                    _ => pieces.push(Piece {
+                        first: i,
+                        second: j,
+                        len: 1,
+                    }),
                 }
                 in_piece = true;
             } else {
-                if table[i - 1][j] > table[i][j - 1] { i -= 1 } else { j -= 1 }
+                if table[i - 1][j] > table[i][j - 1] {
+                    i -= 1
+                } else {
+                    j -= 1
+                }
                 in_piece = false;
             }
         }
@@ -293,7 +359,9 @@ mod tests {
         for _ in 0..400 {
             let letters = 1 + random() % 6;
             let mut text = |len_max: u64| -> Vec<u8> {
-                (0..random() % len_max).map(|_| b'a' + (random() % letters) as u8).collect()
+                (0..random() % len_max)
+                    .map(|_| b'a' + (random() % letters) as u8)
+                    .collect()
             };
             let (first, second) = (text(150), text(150));
             let (expected_length, expected_pieces) = by_table(&first, &second);

@@ -54,7 +54,8 @@ impl Locks {
                 if hashes.iter().any(|hash| self.keys.contains_key(hash)) {
                     return false;
                 }
-                self.keys.extend(hashes.iter().map(|&hash| (hash, transaction)));
+                self.keys
+                    .extend(hashes.iter().map(|&hash| (hash, transaction)));
             }
         }
         true
@@ -64,14 +65,21 @@ impl Locks {
     pub fn release(&mut self, transaction: Transaction, scope: &Scope) {
         match scope {
             Scope::Everything => {
-                assert_eq!(self.everything, Some(transaction), "only the holder releases a shard");
+                assert_eq!(
+                    self.everything,
+                    Some(transaction),
+                    "only the holder releases a shard"
+                );
                 self.everything = None;
             }
             Scope::Keys(hashes) => {
                 for hash in hashes {
                     // A hash that stands twice in the scope was taken once.
                     let holder = self.keys.remove(hash);
-                    assert!(holder.is_none_or(|holder| holder == transaction), "only the holder releases a key");
+                    assert!(
+                        holder.is_none_or(|holder| holder == transaction),
+                        "only the holder releases a key"
+                    );
                 }
                 if self.keys.is_empty() {
                     self.keys.shrink_to_fit();
@@ -85,8 +93,14 @@ impl Locks {
 mod tests {
     use super::*;
 
-    const FIRST: Transaction = Transaction { coordinator: ShardId(0), number: 1 };
-    const SECOND: Transaction = Transaction { coordinator: ShardId(1), number: 1 };
+    const FIRST: Transaction = Transaction {
+        coordinator: ShardId(0),
+        number: 1,
+    };
+    const SECOND: Transaction = Transaction {
+        coordinator: ShardId(1),
+        number: 1,
+    };
 
     #[test]
     fn a_locked_key_blocks_commands_on_it_and_no_other() {

@@ -15,7 +15,11 @@ pub fn read<'c>(call: &'c mut Call<'_>, key: Key<'_>) -> Option<Entry<'c>> {
     let (db, now) = (call.db, call.now());
     let core = &mut *call.core;
     let found = core.shard.read(db, key, now);
-    *(if found.is_some() { &mut core.stats.keyspace_hits } else { &mut core.stats.keyspace_misses }) += 1;
+    *(if found.is_some() {
+        &mut core.stats.keyspace_hits
+    } else {
+        &mut core.stats.keyspace_misses
+    }) += 1;
     found
 }
 
@@ -25,7 +29,11 @@ pub fn inspect<'c>(call: &'c mut Call<'_>, key: Key<'_>) -> Option<Entry<'c>> {
     let (db, now) = (call.db, call.now());
     let core = &mut *call.core;
     let found = core.shard.peek(db, key, now);
-    *(if found.is_some() { &mut core.stats.keyspace_hits } else { &mut core.stats.keyspace_misses }) += 1;
+    *(if found.is_some() {
+        &mut core.stats.keyspace_hits
+    } else {
+        &mut core.stats.keyspace_misses
+    }) += 1;
     found
 }
 
@@ -74,12 +82,20 @@ pub fn with_text<T>(value: Value<'_>, with: impl FnOnce(&[u8]) -> T) -> T {
 pub fn int_32(call: &Call<'_>, index: usize) -> Result<i64, Error> {
     const RANGE: &str = "ERR value is out of range, value must between -2147483648 and 2147483647";
     let number = call.int(index)?;
-    if i32::try_from(number).is_err() { Err(RANGE.into()) } else { Ok(number) }
+    if i32::try_from(number).is_err() {
+        Err(RANGE.into())
+    } else {
+        Ok(number)
+    }
 }
 
 /// Argument `index` as the number of a database.
 pub fn database(call: &Call<'_>, index: usize) -> Result<usize, Error> {
     let number = int_32(call, index)?;
     let databases = call.core.shard.databases() as i64;
-    if (0..databases).contains(&number) { Ok(number as usize) } else { Err(error::DB_OUT_OF_RANGE.into()) }
+    if (0..databases).contains(&number) {
+        Ok(number as usize)
+    } else {
+        Err(error::DB_OUT_OF_RANGE.into())
+    }
 }

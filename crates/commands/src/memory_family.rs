@@ -23,7 +23,11 @@ const PURGE_STEP_KEYS: usize = 512;
 pub fn shard_memory(core: &Core) -> ShardMemory {
     let accounts = core.shard.accounts();
     let mut databases = [DatabaseMemory::default(); DATABASES];
-    for (db, figures) in databases.iter_mut().enumerate().take(core.shard.databases()) {
+    for (db, figures) in databases
+        .iter_mut()
+        .enumerate()
+        .take(core.shard.databases())
+    {
         let account = core.shard.database_account(db);
         *figures = DatabaseMemory {
             keys: account.keys(),
@@ -127,7 +131,8 @@ fn shards(call: &mut Call<'_>, parts: &mut [Part], out: &mut Writer<'_>) -> Repl
     let sign = wants_percent_sign(call);
     let rows = report(parts).shard_rows();
     out.array(rows.len());
-    rows.iter().for_each(|row| write_fields(out, &row.fields(), sign));
+    rows.iter()
+        .for_each(|row| write_fields(out, &row.fields(), sign));
     Ok(())
 }
 
@@ -136,7 +141,9 @@ fn wants_percent_sign(call: &Call<'_>) -> bool {
     match call.core.config.memory_stats_percent_sign {
         PercentSign::Yes => true,
         PercentSign::No => false,
-        PercentSign::Auto => call.client.is_none_or(|id| call.core.clients.at(id).library_name.is_empty()),
+        PercentSign::Auto => call
+            .client
+            .is_none_or(|id| call.core.clients.at(id).library_name.is_empty()),
     }
 }
 
@@ -193,10 +200,21 @@ fn purge(_: &mut Call<'_>, _: &mut [Part], out: &mut Writer<'_>) -> Reply {
 }
 
 const fn all(part: PartHandler, merge: Merge) -> Run {
-    Run::Fan(Fan { to: To::All, exclusive: false, check: |_| Ok(()), part, merge, after: None })
+    Run::Fan(Fan {
+        to: To::All,
+        exclusive: false,
+        check: |_| Ok(()),
+        part,
+        merge,
+        after: None,
+    })
 }
 
-const REPORT_TIPS: &[&str] = &["nondeterministic_output", "request_policy:all_shards", "response_policy:special"];
+const REPORT_TIPS: &[&str] = &[
+    "nondeterministic_output",
+    "request_policy:all_shards",
+    "response_policy:special",
+];
 
 const BASE: Command = Command {
     name: "",
@@ -207,7 +225,13 @@ const BASE: Command = Command {
     categories: &[],
     tips: REPORT_TIPS,
     run: Run::Container,
-    doc: Doc { summary: "", since: "4.0.0", group: "server", complexity: "O(1)", syntax: "" },
+    doc: Doc {
+        summary: "",
+        since: "4.0.0",
+        group: "server",
+        complexity: "O(1)",
+        syntax: "",
+    },
     subcommands: &[],
 };
 
@@ -217,7 +241,10 @@ const OF_A_KEY: Command = Command {
     keys: Keys::SECOND,
     key_flags: &["RO"],
     tips: &[],
-    doc: Doc { syntax: "key", ..BASE.doc },
+    doc: Doc {
+        syntax: "key",
+        ..BASE.doc
+    },
     ..BASE
 };
 
@@ -239,7 +266,10 @@ const SUBCOMMANDS: &[Command] = &[
     Command {
         name: "memory|doctor",
         run: all(figures_part, doctor),
-        doc: Doc { summary: "What is wrong with the use of memory, why, and the command that helps", ..BASE.doc },
+        doc: Doc {
+            summary: "What is wrong with the use of memory, why, and the command that helps",
+            ..BASE.doc
+        },
         ..BASE
     },
     Command {
@@ -287,7 +317,10 @@ const SUBCOMMANDS: &[Command] = &[
     Command {
         name: "memory|stats",
         run: all(figures_part, stats),
-        doc: Doc { summary: "Every figure of the memory report, for all shards and for each", ..BASE.doc },
+        doc: Doc {
+            summary: "Every figure of the memory report, for all shards and for each",
+            ..BASE.doc
+        },
         ..BASE
     },
     Command {

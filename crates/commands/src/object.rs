@@ -72,7 +72,12 @@ fn help(_: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
     Ok(())
 }
 
-const fn subcommand(name: &'static str, run: Run, since: &'static str, summary: &'static str) -> Command {
+const fn subcommand(
+    name: &'static str,
+    run: Run,
+    since: &'static str,
+    summary: &'static str,
+) -> Command {
     Command {
         name,
         arity: 3,
@@ -82,14 +87,30 @@ const fn subcommand(name: &'static str, run: Run, since: &'static str, summary: 
         categories: &["keyspace"],
         tips: &["nondeterministic_output"],
         run,
-        doc: Doc { summary, since, group: "generic", complexity: "O(1)", syntax: "key" },
+        doc: Doc {
+            summary,
+            since,
+            group: "generic",
+            complexity: "O(1)",
+            syntax: "key",
+        },
         subcommands: &[],
     }
 }
 
 const SUBCOMMANDS: &[Command] = &[
-    subcommand("object|encoding", Run::Owner(encoding), "2.2.3", "How the value of a key is stored"),
-    subcommand("object|freq", Run::Owner(freq), "4.0.0", "How often a key is used, on a logarithmic scale"),
+    subcommand(
+        "object|encoding",
+        Run::Owner(encoding),
+        "2.2.3",
+        "How the value of a key is stored",
+    ),
+    subcommand(
+        "object|freq",
+        Run::Owner(freq),
+        "4.0.0",
+        "How often a key is used, on a logarithmic scale",
+    ),
     Command {
         name: "object|help",
         arity: 2,
@@ -108,8 +129,18 @@ const SUBCOMMANDS: &[Command] = &[
         },
         subcommands: &[],
     },
-    subcommand("object|idletime", Run::Owner(idletime), "2.2.3", "Seconds since a key was last used"),
-    subcommand("object|refcount", Run::Owner(refcount), "2.2.3", "How many references a value has"),
+    subcommand(
+        "object|idletime",
+        Run::Owner(idletime),
+        "2.2.3",
+        "Seconds since a key was last used",
+    ),
+    subcommand(
+        "object|refcount",
+        Run::Owner(refcount),
+        "2.2.3",
+        "How many references a value has",
+    ),
 ];
 
 /// The commands of this family.

@@ -5,7 +5,7 @@
 use crate::memory_family::BySize;
 use crate::stats::CoreStats;
 use memory::shard::ShardMemory;
-use store::Detached;
+use store::{Covered, Detached};
 
 /// One shard's contribution. Each command knows which form its own parts have.
 #[derive(Debug, Default)]
@@ -57,6 +57,8 @@ pub struct Walk {
     pub cursor: u64,
     /// Whether the first step has been taken.
     pub begun: bool,
+    /// What earlier steps have covered, for walks that show no key twice.
+    pub covered: Covered,
     /// Table slots visited so far.
     pub visited: u64,
     /// Live keys seen so far.

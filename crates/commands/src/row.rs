@@ -45,24 +45,58 @@ pub struct Keys {
 
 impl Keys {
     /// A command without keys.
-    pub const NONE: Keys = Keys { first: 0, last: 0, step: 0 };
+    pub const NONE: Keys = Keys {
+        first: 0,
+        last: 0,
+        step: 0,
+    };
     /// One key, right after the name.
-    pub const FIRST: Keys = Keys { first: 1, last: 1, step: 1 };
+    pub const FIRST: Keys = Keys {
+        first: 1,
+        last: 1,
+        step: 1,
+    };
     /// One key after a subcommand's name.
-    pub const SECOND: Keys = Keys { first: 2, last: 2, step: 1 };
+    pub const SECOND: Keys = Keys {
+        first: 2,
+        last: 2,
+        step: 1,
+    };
     /// Two keys after the name.
-    pub const PAIR: Keys = Keys { first: 1, last: 2, step: 1 };
+    pub const PAIR: Keys = Keys {
+        first: 1,
+        last: 2,
+        step: 1,
+    };
     /// Every argument is a key.
-    pub const ALL: Keys = Keys { first: 1, last: -1, step: 1 };
+    pub const ALL: Keys = Keys {
+        first: 1,
+        last: -1,
+        step: 1,
+    };
     /// Key and value in turn.
-    pub const ALTERNATE: Keys = Keys { first: 1, last: -1, step: 2 };
+    pub const ALTERNATE: Keys = Keys {
+        first: 1,
+        last: -1,
+        step: 2,
+    };
 
     /// Indexes of the keys in a call of `argc` arguments.
     pub fn indexes(&self, argc: usize) -> impl Iterator<Item = usize> + Clone + use<> {
-        let last = if self.last < 0 { argc as i32 + self.last } else { self.last };
+        let last = if self.last < 0 {
+            argc as i32 + self.last
+        } else {
+            self.last
+        };
         let (first, step) = (self.first.max(1), self.step.max(1));
-        let end = if self.first == 0 { first } else { (last + 1).min(argc as i32) };
-        (first..end.max(first)).step_by(step as usize).map(|index| index as usize)
+        let end = if self.first == 0 {
+            first
+        } else {
+            (last + 1).min(argc as i32)
+        };
+        (first..end.max(first))
+            .step_by(step as usize)
+            .map(|index| index as usize)
     }
 }
 

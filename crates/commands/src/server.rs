@@ -21,7 +21,9 @@ fn time(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
 fn shutdown(call: &mut Call<'_>, _: &mut Writer<'_>) -> Reply {
     let (mut save, mut nosave, mut now, mut force, mut abort) = (false, false, false, false, false);
     for index in 1..call.args.len() {
-        let word = ["save", "nosave", "now", "force", "abort"].into_iter().position(|word| call.is(index, word));
+        let word = ["save", "nosave", "now", "force", "abort"]
+            .into_iter()
+            .position(|word| call.is(index, word));
         let flag = match word {
             Some(0) => &mut save,
             Some(1) => &mut nosave,
@@ -54,7 +56,13 @@ const BASE: Command = Command {
     categories: &[],
     tips: &[],
     run: Run::Container,
-    doc: Doc { summary: "", since: "1.0.0", group: "server", complexity: "O(1)", syntax: "" },
+    doc: Doc {
+        summary: "",
+        since: "1.0.0",
+        group: "server",
+        complexity: "O(1)",
+        syntax: "",
+    },
     subcommands: &[],
 };
 
@@ -63,7 +71,11 @@ pub const ROWS: &[Command] = &[
     Command {
         name: "info",
         categories: &["dangerous"],
-        tips: &["nondeterministic_output", "request_policy:all_shards", "response_policy:special"],
+        tips: &[
+            "nondeterministic_output",
+            "request_policy:all_shards",
+            "response_policy:special",
+        ],
         run: Run::Fan(Fan {
             to: To::All,
             exclusive: false,

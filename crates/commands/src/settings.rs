@@ -2,23 +2,37 @@
 //! Nothing here knows an option by name but those whose change reaches beyond the configuration itself.
 //! Source: redis-server 7 for texts and for the rule that several pairs change together or not at all.
 
-use crate::config::{Config, OPTIONS, When};
+use crate::config::{Config, OPTIONS, Setting, When};
 use crate::introspection::help_row;
 use crate::row::{Doc, Fan, Keys, To};
 use crate::{Call, ClientId, Command, Error, Flags, Part, Progress, Reply, Run, error, glob};
 use resp::Writer;
 
+/// Options by name or pattern, each once; one that was asked for by name is answered with the name as it was typed.
 fn get(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
-    let patterns = call.args.from(2);
-    let wanted = |name: &str| patterns.iter().any(|pattern| glob::matches_ignoring_case(pattern, name.as_bytes()));
-    let map = out.deferred_map();
-    let mut pairs = 0;
-    for setting in OPTIONS.iter().filter(|setting| wanted(setting.name)) {
-        out.bulk(setting.name.as_bytes());
-        out.bulk(setting.kind.read(&call.core.config).as_bytes());
-        pairs += 1;
+    let mut found: Vec<(&[u8], &Setting)> = Vec::new();
+    let mut add = |name, setting: &'static Setting| {
+        if !found.iter().any(|(_, known)| known.name == setting.name) {
+            found.push((name, setting));
+        }
+    };
+    for pattern in call.args.from(2).iter() {
+        if pattern.iter().any(|byte| b"*?[".contains(byte)) {
+            let matches =
+                |setting: &&Setting| glob::matches_ignoring_case(pattern, setting.name.as_bytes());
+            OPTIONS
+                .iter()
+                .filter(matches)
+                .for_each(|setting| add(setting.name.as_bytes(), setting));
+        } else if let Some(setting) = std::str::from_utf8(pattern).ok().and_then(Config::setting) {
+            add(pattern, setting);
+        }
     }
-    out.finish(map, pairs);
+    out.map(found.len());
+    for (name, setting) in found {
+        out.bulk(name);
+        out.bulk(setting.kind.read(&call.core.config).as_bytes());
+    }
     Ok(())
 }
 
@@ -36,7 +50,10 @@ fn changed(call: &Call<'_>) -> Result<Config, Error> {
     for at in (0..pairs.len()).step_by(2) {
         let name = String::from_utf8_lossy(pairs.at(at));
         let Some(setting) = Config::setting(&name) else {
-            return Err(format!("ERR Unknown option or number of arguments for CONFIG SET - '{name}'").into());
+            return Err(format!(
+                "ERR Unknown option or number of arguments for CONFIG SET - '{name}'"
+            )
+            .into());
         };
         let reason = match setting.when {
             When::Start => "can't set immutable config",
@@ -54,8 +71,11 @@ fn changed(call: &Call<'_>) -> Result<Config, Error> {
     let mut config = call.core.config.clone();
     for (nth, name) in named.into_iter().enumerate() {
         let told = String::from_utf8_lossy(pairs.at(2 * nth));
-        let value = std::str::from_utf8(pairs.at(2 * nth + 1)).map_err(|_| failed(&told, "argument must be UTF-8"))?;
-        config.set(name, value).map_err(|reason| failed(&told, &reason))?;
+        let value = std::str::from_utf8(pairs.at(2 * nth + 1))
+            .map_err(|_| failed(&told, "argument must be UTF-8"))?;
+        config
+            .set(name, value)
+            .map_err(|reason| failed(&told, &reason))?;
     }
     let facts = &call.core.facts;
     config.resolve_maxmemory(facts.available_memory_bytes, facts.memory_limit_auto_bytes);
@@ -71,14 +91,19 @@ fn set_part(call: &mut Call<'_>, _: &mut Part) -> Result<Progress, Error> {
     if call.core.config.requirepass.is_empty() {
         // Without a password nobody has to give one, not even who was asked for it.
         let clients: Vec<ClientId> = call.core.clients.iter().map(|(id, _)| id).collect();
-        clients.into_iter().for_each(|id| call.core.clients.at_mut(id).authenticated = true);
+        clients
+            .into_iter()
+            .for_each(|id| call.core.clients.at_mut(id).authenticated = true);
     }
     Ok(Progress::Done)
 }
 
 fn set_merge(call: &mut Call<'_>, _: &mut [Part], out: &mut Writer<'_>) -> Reply {
     // Once for all shards; the call has them to itself until it is answered, so that two changes cannot cross.
-    call.core.facts.budget.set_limit(call.core.config.maxmemory_bytes);
+    call.core
+        .facts
+        .budget
+        .set_limit(call.core.config.maxmemory_bytes);
     out.ok();
     Ok(())
 }
@@ -99,7 +124,10 @@ fn resetstat_merge(_: &mut Call<'_>, _: &mut [Part], out: &mut Writer<'_>) -> Re
 fn rewrite(call: &mut Call<'_>, _: &mut Writer<'_>) -> Reply {
     match &call.core.facts.config_file[..] {
         "" => Err("ERR The server is running without a config file".into()),
-        file => Err(format!("ERR Rewriting config file: this server does not write to {file}, change it by hand").into()),
+        file => Err(format!(
+            "ERR Rewriting config file: this server does not write to {file}, change it by hand"
+        )
+        .into()),
     }
 }
 
@@ -112,13 +140,22 @@ const ALL_NODES: &[&str] = &["request_policy:all_nodes", "response_policy:all_su
 const BASE: Command = Command {
     name: "",
     arity: 2,
-    flags: Flags::ADMIN.and(Flags::NOSCRIPT).and(Flags::LOADING).and(Flags::STALE),
+    flags: Flags::ADMIN
+        .and(Flags::NOSCRIPT)
+        .and(Flags::LOADING)
+        .and(Flags::STALE),
     keys: Keys::NONE,
     key_flags: &[],
     categories: &[],
     tips: &[],
     run: Run::Container,
-    doc: Doc { summary: "", since: "2.0.0", group: "server", complexity: "O(N) in the number of options.", syntax: "" },
+    doc: Doc {
+        summary: "",
+        since: "2.0.0",
+        group: "server",
+        complexity: "O(N) in the number of options.",
+        syntax: "",
+    },
     subcommands: &[],
 };
 
@@ -127,7 +164,11 @@ pub const ROWS: &[Command] = &[Command {
     name: "config",
     arity: -2,
     flags: Flags(0),
-    doc: Doc { summary: "Reads and changes options", complexity: "Depends on the subcommand.", ..BASE.doc },
+    doc: Doc {
+        summary: "Reads and changes options",
+        complexity: "Depends on the subcommand.",
+        ..BASE.doc
+    },
     subcommands: SUBCOMMANDS,
     ..BASE
 }];
@@ -155,7 +196,11 @@ const SUBCOMMANDS: &[Command] = &[
             merge: resetstat_merge,
             after: None,
         }),
-        doc: Doc { summary: "Starts the counters that INFO shows from zero", complexity: "O(1)", ..BASE.doc },
+        doc: Doc {
+            summary: "Starts the counters that INFO shows from zero",
+            complexity: "O(1)",
+            ..BASE.doc
+        },
         ..BASE
     },
     Command {
@@ -174,7 +219,14 @@ const SUBCOMMANDS: &[Command] = &[
         name: "config|set",
         arity: -4,
         tips: ALL_NODES,
-        run: Run::Fan(Fan { to: To::All, exclusive: true, check: check_set, part: set_part, merge: set_merge, after: None }),
+        run: Run::Fan(Fan {
+            to: To::All,
+            exclusive: true,
+            check: check_set,
+            part: set_part,
+            merge: set_merge,
+            after: None,
+        }),
         doc: Doc {
             summary: "Changes options on every core, all of them or, where one does not fit, none",
             syntax: "parameter value [parameter value ...]",

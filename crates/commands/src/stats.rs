@@ -76,7 +76,11 @@ impl ErrorCodes {
 
     /// Codes and how often each was sent, by code.
     pub fn by_code(&self) -> Vec<(&str, u64)> {
-        let mut codes: Vec<(&str, u64)> = self.counts.iter().map(|(code, count)| (&**code, *count)).collect();
+        let mut codes: Vec<(&str, u64)> = self
+            .counts
+            .iter()
+            .map(|(code, count)| (&**code, *count))
+            .collect();
         codes.sort_unstable();
         codes
     }
@@ -99,7 +103,9 @@ pub struct Rates {
 impl Rates {
     /// Commands, bytes in, bytes out: each a second.
     pub fn per_second(&self) -> [u64; 3] {
-        std::array::from_fn(|kind| self.samples.iter().map(|sample| sample[kind]).sum::<u64>() / SAMPLES as u64)
+        std::array::from_fn(|kind| {
+            self.samples.iter().map(|sample| sample[kind]).sum::<u64>() / SAMPLES as u64
+        })
     }
 
     fn sample(&mut self, mono_us: u64, counters: [u64; 3]) {
@@ -121,7 +127,12 @@ impl Rates {
     }
 
     fn merge(&mut self, other: &Rates) {
-        for (mine, theirs) in self.samples.iter_mut().flatten().zip(other.samples.iter().flatten()) {
+        for (mine, theirs) in self
+            .samples
+            .iter_mut()
+            .flatten()
+            .zip(other.samples.iter().flatten())
+        {
             *mine += theirs;
         }
     }
@@ -130,14 +141,19 @@ impl Rates {
 impl CoreStats {
     /// Takes a sample of the rates if it is time; called on every tick and before a report.
     pub fn sample(&mut self, mono_us: u64) {
-        let counters = [self.commands_processed, self.net_input_bytes, self.net_output_bytes];
+        let counters = [
+            self.commands_processed,
+            self.net_input_bytes,
+            self.net_output_bytes,
+        ];
         self.rates.sample(mono_us, counters);
     }
 
     /// Counts an error reply by the first word of its text.
     pub fn count_error(&mut self, text: &str) {
         self.error_replies += 1;
-        self.errors.add(text.split(' ').next().unwrap_or_default(), 1);
+        self.errors
+            .add(text.split(' ').next().unwrap_or_default(), 1);
     }
 
     /// Takes over how many keys of the shard expired since it was made.
@@ -148,9 +164,18 @@ impl CoreStats {
     /// Starts every counter from zero (CONFIG RESETSTAT); what is a measure of now stays.
     pub fn reset(&mut self) {
         let expired_keys_at_reset = self.expired_keys_at_reset + self.expired_keys;
-        let rates = Rates { counters: [0; 3], ..self.rates };
+        let rates = Rates {
+            counters: [0; 3],
+            ..self.rates
+        };
         let calls = vec![CommandStats::default(); self.calls.len()];
-        *self = CoreStats { calls, rates, busy_us: self.busy_us, expired_keys_at_reset, ..CoreStats::default() };
+        *self = CoreStats {
+            calls,
+            rates,
+            busy_us: self.busy_us,
+            expired_keys_at_reset,
+            ..CoreStats::default()
+        };
     }
 
     /// Adds another core's counters.
@@ -178,9 +203,14 @@ impl CoreStats {
         } = other;
         self.connections_received += connections_received;
         self.connections_rejected += connections_rejected;
-        self.calls.resize(self.calls.len().max(calls.len()), CommandStats::default());
+        self.calls
+            .resize(self.calls.len().max(calls.len()), CommandStats::default());
         for (mine, theirs) in self.calls.iter_mut().zip(calls) {
-            let CommandStats { calls, rejected, failed } = theirs;
+            let CommandStats {
+                calls,
+                rejected,
+                failed,
+            } = theirs;
             mine.calls += calls;
             mine.rejected += rejected;
             mine.failed += failed;
@@ -225,12 +255,26 @@ mod tests {
 
     #[test]
     fn a_reset_makes_no_rate_negative_and_leaves_the_list_of_commands() {
-        let mut stats = CoreStats { calls: vec![CommandStats { calls: 1, rejected: 1, failed: 1 }], ..Default::default() };
+        let mut stats = CoreStats {
+            calls: vec![CommandStats {
+                calls: 1,
+                rejected: 1,
+                failed: 1,
+            }],
+            ..Default::default()
+        };
         stats.commands_processed = 1000;
         stats.sample(SAMPLE_US);
         stats.count_error("ERR no");
         stats.reset();
-        assert_eq!((stats.commands_processed, stats.error_replies, stats.calls.len()), (0, 0, 1));
+        assert_eq!(
+            (
+                stats.commands_processed,
+                stats.error_replies,
+                stats.calls.len()
+            ),
+            (0, 0, 1)
+        );
         assert_eq!((stats.calls[0].calls, stats.errors.by_code().len()), (0, 0));
         stats.commands_processed = 100;
         stats.sample(2 * SAMPLE_US);

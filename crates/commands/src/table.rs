@@ -31,7 +31,8 @@ impl Table {
     }
 
     fn new(families: &[&'static [Command]]) -> Table {
-        let mut rows: Vec<&'static Command> = families.iter().flat_map(|family| family.iter()).collect();
+        let mut rows: Vec<&'static Command> =
+            families.iter().flat_map(|family| family.iter()).collect();
         let top_level = rows.len();
         let mut children = Vec::with_capacity(top_level);
         for index in 0..top_level {
@@ -43,12 +44,21 @@ impl Table {
         for (index, row) in rows.iter().enumerate().take(top_level) {
             let mut slot = slot_of(row.name.as_bytes());
             while slots[slot] != EMPTY {
-                assert!(rows[slots[slot] as usize].name != row.name, "command {} stands twice", row.name);
+                assert!(
+                    rows[slots[slot] as usize].name != row.name,
+                    "command {} stands twice",
+                    row.name
+                );
                 slot = (slot + 1) & (slots.len() - 1);
             }
             slots[slot] = index as u16;
         }
-        Table { rows, top_level, children, slots }
+        Table {
+            rows,
+            top_level,
+            children,
+            slots,
+        }
     }
 
     /// The row of a number.
@@ -59,7 +69,10 @@ impl Table {
 
     /// All rows, commands first, then subcommands.
     pub fn rows(&self) -> impl Iterator<Item = (RowId, &'static Command)> + '_ {
-        self.rows.iter().enumerate().map(|(index, row)| (RowId(index as u16), *row))
+        self.rows
+            .iter()
+            .enumerate()
+            .map(|(index, row)| (RowId(index as u16), *row))
     }
 
     /// Commands without subcommands' rows.
@@ -86,7 +99,11 @@ impl Table {
             if index == EMPTY {
                 return None;
             }
-            if self.rows[index as usize].name.as_bytes().eq_ignore_ascii_case(name) {
+            if self.rows[index as usize]
+                .name
+                .as_bytes()
+                .eq_ignore_ascii_case(name)
+            {
                 return Some(RowId(index));
             }
             slot = (slot + 1) & (self.slots.len() - 1);
@@ -98,7 +115,9 @@ impl Table {
         let row = self.row(container);
         let range = self.children.get(container.0 as usize)?.clone();
         let prefix = row.name.len() + 1;
-        range.map(RowId).find(|&id| self.row(id).name.as_bytes()[prefix..].eq_ignore_ascii_case(name))
+        range
+            .map(RowId)
+            .find(|&id| self.row(id).name.as_bytes()[prefix..].eq_ignore_ascii_case(name))
     }
 
     /// The row that a call's words name, its arity checked.
@@ -107,26 +126,49 @@ impl Table {
     /// Redis' texts for an unknown command, an unknown subcommand, or a wrong number of arguments.
     #[inline]
     pub fn resolve(&self, args: &Args<'_>) -> Result<RowId, Error> {
-        let id = self.by_name(args.at(0)).ok_or_else(|| error::unknown_command(args.at(0), args.from(1).iter()))?;
+        let id = self
+            .by_name(args.at(0))
+            .ok_or_else(|| error::unknown_command(args.at(0), args.from(1).iter()))?;
         let row = self.row(id);
         // COMMAND has subcommands and also runs without one.
         if !row.subcommands.is_empty() && (args.len() > 1 || matches!(row.run, Run::Container)) {
             return self.resolve_subcommand(id, row, args);
         }
-        if arity_fits(row.arity, args.len()) { Ok(id) } else { Err(error::wrong_arity(row.name)) }
+        if arity_fits(row.arity, args.len()) {
+            Ok(id)
+        } else {
+            Err(error::wrong_arity(row.name))
+        }
     }
 
-    fn resolve_subcommand(&self, id: RowId, container: &Command, args: &Args<'_>) -> Result<RowId, Error> {
-        let Some(name) = args.get(1) else { return Err(error::wrong_arity(container.name)) };
-        let id = self.subcommand(id, name).ok_or_else(|| error::unknown_subcommand(name, container.name))?;
+    fn resolve_subcommand(
+        &self,
+        id: RowId,
+        container: &Command,
+        args: &Args<'_>,
+    ) -> Result<RowId, Error> {
+        let Some(name) = args.get(1) else {
+            return Err(error::wrong_arity(container.name));
+        };
+        let id = self
+            .subcommand(id, name)
+            .ok_or_else(|| error::unknown_subcommand(name, container.name))?;
         let row = self.row(id);
-        if arity_fits(row.arity, args.len()) { Ok(id) } else { Err(error::wrong_arity(row.name)) }
+        if arity_fits(row.arity, args.len()) {
+            Ok(id)
+        } else {
+            Err(error::wrong_arity(row.name))
+        }
     }
 }
 
 #[inline]
 fn arity_fits(arity: i32, argc: usize) -> bool {
-    if arity >= 0 { argc == arity as usize } else { argc >= arity.unsigned_abs() as usize }
+    if arity >= 0 {
+        argc == arity as usize
+    } else {
+        argc >= arity.unsigned_abs() as usize
+    }
 }
 
 /// Setting bit 5 of every byte folds the case of letters; other bytes that it makes equal are told apart by the comparison.

@@ -11,7 +11,9 @@ std::thread_local! {
 
 /// Unix milliseconds, and microseconds since this thread's start.
 pub fn read() -> (Millis, u64) {
-    let wall = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64);
+    let wall = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_millis() as i64);
     let mono_us = START.with(|start| start.elapsed().as_micros() as u64) + 1;
     (Millis(wall), mono_us)
 }

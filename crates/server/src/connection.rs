@@ -4,7 +4,7 @@
 
 use crate::replies::{Pool, Replies};
 use resp::Decoder;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 /// One connection.
 pub struct Connection {
@@ -112,7 +112,10 @@ impl Connection {
 
     /// Every byte it holds on the heap, its own record included.
     pub fn total_bytes(&self) -> usize {
-        size_of::<Connection>() + self.input.capacity() + self.decoder.heap_bytes() + self.replies.heap_bytes()
+        size_of::<Connection>()
+            + self.input.capacity()
+            + self.decoder.heap_bytes()
+            + self.replies.heap_bytes()
     }
 }
 
@@ -147,7 +150,9 @@ impl Connections {
     /// The connection at a place that is in use.
     #[inline]
     pub fn at(&mut self, place: u32) -> &mut Connection {
-        self.places[place as usize].as_mut().expect("the place is in use")
+        self.places[place as usize]
+            .as_mut()
+            .expect("the place is in use")
     }
 
     /// The connection at a place, if it is still the one meant.
@@ -158,16 +163,22 @@ impl Connections {
 
     /// The connection at a place, if it is one that has ended.
     pub fn dead(&mut self, place: u32) -> Option<&mut Connection> {
-        self.places.get_mut(place as usize)?.as_deref_mut().filter(|connection| connection.dead)
+        self.places
+            .get_mut(place as usize)?
+            .as_deref_mut()
+            .filter(|connection| connection.dead)
     }
 
     /// Places in use.
     pub fn places(&self) -> Vec<u32> {
-        (0..self.places.len() as u32).filter(|&place| self.places[place as usize].is_some()).collect()
+        (0..self.places.len() as u32)
+            .filter(|&place| self.places[place as usize].is_some())
+            .collect()
     }
 
     /// Bytes of the table itself.
     pub fn heap_bytes(&self) -> usize {
-        self.places.capacity() * size_of::<Option<Box<Connection>>>() + self.free.capacity() * size_of::<u32>()
+        self.places.capacity() * size_of::<Option<Box<Connection>>>()
+            + self.free.capacity() * size_of::<u32>()
     }
 }

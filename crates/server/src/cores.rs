@@ -4,21 +4,16 @@
 
 use crate::{driver::Driver, mesh::Port, net::ring::Ring, shared::Shared};
 use commands::{Core, Facts, ShardId, config::Config};
-use glommio::{LocalExecutorBuilder, Placement, io::BufferedFile, timer::Timer};
+use glommio::{LocalExecutorBuilder, Placement};
 use std::{
-    cell::RefCell,
-    io::Write,
-    os::fd::{FromRawFd, OwnedFd, RawFd},
-    rc::Rc,
+    os::fd::OwnedFd,
     sync::{Arc, Barrier},
     thread::JoinHandle,
     time::{Duration, Instant},
 };
 
-/// How often a core looks at what is due without being asked.
-const TICK: Duration = Duration::from_millis(100);
 /// How long a busy core works before the runtime's other tasks get their turn.
-const PREEMPT: Duration = Duration::from_millis(2);
+const PREEMPT: Duration = Duration::from_millis(10);
 /// Entries of each of the runtime's own rings: it only carries timers and one read of an eventfd.
 const RUNTIME_RING_ENTRIES: usize = 16;
 /// Memory the runtime registers for files: none of ours go through it.
@@ -82,76 +77,39 @@ impl Drop for AbortOnPanic {
 
 async fn core(start: Start) {
     let spin = Duration::from_micros(u64::from(start.config.spin_before_park_us));
-    let ring = Ring::new().unwrap_or_else(|error| crate::start::refuse(&crate::start::no_ring(&error.to_string())));
-    let core = Core::new(start.id, start.config, start.facts)
-        .unwrap_or_else(|error| crate::start::refuse(&format!("no address space for a shard: {error}")));
-    let driver = Driver::new(core, start.shared, ring, start.port, start.listeners);
-    let eventfd = duplicate(driver.eventfd());
-    let bell = duplicate(driver.eventfd());
-    let driver = Rc::new(RefCell::new(driver));
-    driver.borrow_mut().prepare();
+    let ring = Ring::new()
+        .unwrap_or_else(|error| crate::start::refuse(&crate::start::no_ring(&error.to_string())));
+    let core = Core::new(start.id, start.config, start.facts).unwrap_or_else(|error| {
+        crate::start::refuse(&format!("no address space for a shard: {error}"))
+    });
+    let mut driver = Driver::new(core, start.shared, ring, start.port, start.listeners);
+    driver.prepare();
     start.meeting.wait();
     start.meeting.wait();
-    driver.borrow_mut().listen();
-    let ticking = glommio::spawn_local(tick(driver.clone(), bell));
-    drive(&driver, eventfd, spin).await;
-    ticking.cancel().await;
-    driver.borrow_mut().say_goodbye();
-}
-
-/// Turn after turn; sleeps when a turn would do nothing.
-async fn drive(driver: &Rc<RefCell<Driver>>, eventfd: OwnedFd, spin: Duration) {
-    // SAFETY: the descriptor is ours alone: a duplicate made for this.
-    let eventfd = unsafe { BufferedFile::from_raw_fd(std::os::fd::IntoRawFd::into_raw_fd(eventfd)) };
-    loop {
-        driver.borrow_mut().turn();
-        if driver.borrow().is_stopping() {
-            break;
-        }
+    driver.listen();
+    while !driver.is_stopping() {
+        driver.turn();
         if glommio::executor().need_preempt() {
             glommio::yield_if_needed().await;
         }
-        if !driver.borrow_mut().is_quiet() || spins(driver, spin) {
-            continue;
+        if driver.is_quiet() && !spins(&mut driver, spin) {
+            driver.sleep();
         }
-        driver.borrow_mut().lie_down();
-        if driver.borrow_mut().is_quiet() {
-            // Eight bytes: the count of an eventfd. What it says does not matter, only that it was written.
-            let woken = eventfd.read_at(0, 8).await;
-            debug_assert!(woken.is_ok(), "reading an eventfd fails only when it is closed");
-        }
-        driver.borrow_mut().get_up();
     }
-    let _ = eventfd.close().await;
+    driver.say_goodbye();
 }
 
 /// Looks again and again for a while; answers whether something came.
-fn spins(driver: &Rc<RefCell<Driver>>, spin: Duration) -> bool {
+fn spins(driver: &mut Driver, spin: Duration) -> bool {
     if spin.is_zero() {
         return false;
     }
     let start = Instant::now();
     while start.elapsed() < spin {
-        if !driver.borrow_mut().is_quiet() {
+        if !driver.is_quiet() {
             return true;
         }
         std::hint::spin_loop();
     }
     false
-}
-
-async fn tick(driver: Rc<RefCell<Driver>>, bell: OwnedFd) {
-    let mut bell = std::fs::File::from(bell);
-    loop {
-        Timer::new(TICK).await;
-        driver.borrow_mut().tick();
-        // The driver may be asleep and have something due now. A full counter has woken it already.
-        let _ = bell.write(&1u64.to_ne_bytes());
-    }
-}
-
-fn duplicate(descriptor: RawFd) -> OwnedFd {
-    // SAFETY: the descriptor is open as long as the driver that it was asked from.
-    let borrowed = unsafe { std::os::fd::BorrowedFd::borrow_raw(descriptor) };
-    borrowed.try_clone_to_owned().unwrap_or_else(|error| crate::start::refuse(&format!("no descriptor left: {error}")))
 }

@@ -11,7 +11,9 @@ use nix::{
 /// The processors this process may run on, in order; at least one.
 pub fn allowed_processors() -> Vec<usize> {
     let allowed: Vec<usize> = match sched_getaffinity(Pid::from_raw(0)) {
-        Ok(set) => (0..CpuSet::count()).filter(|&processor| set.is_set(processor).unwrap_or(false)).collect(),
+        Ok(set) => (0..CpuSet::count())
+            .filter(|&processor| set.is_set(processor).unwrap_or(false))
+            .collect(),
         Err(_) => Vec::new(),
     };
     if allowed.is_empty() { vec![0] } else { allowed }
@@ -25,12 +27,16 @@ pub fn raise_descriptors(wanted: u64) -> u64 {
 
 /// Raises the soft limit of locked memory, which rings are charged to on some systems.
 pub fn allow_locked_memory() {
-    let Ok((_, hard)) = getrlimit(Resource::RLIMIT_MEMLOCK) else { return };
+    let Ok((_, hard)) = getrlimit(Resource::RLIMIT_MEMLOCK) else {
+        return;
+    };
     raise(Resource::RLIMIT_MEMLOCK, hard);
 }
 
 fn raise(resource: Resource, wanted: u64) -> u64 {
-    let Ok((soft, hard)) = getrlimit(resource) else { return 0 };
+    let Ok((soft, hard)) = getrlimit(resource) else {
+        return 0;
+    };
     if soft >= wanted {
         return soft;
     }
@@ -38,5 +44,9 @@ fn raise(resource: Resource, wanted: u64) -> u64 {
         return wanted;
     }
     let reachable = wanted.min(hard);
-    if setrlimit(resource, reachable, hard).is_ok() { reachable } else { soft }
+    if setrlimit(resource, reachable, hard).is_ok() {
+        reachable
+    } else {
+        soft
+    }
 }

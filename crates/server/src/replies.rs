@@ -22,7 +22,10 @@ pub struct Replies {
 
 enum Slot {
     Awaited,
-    Staged { start: u32, end: u32 },
+    Staged {
+        start: u32,
+        end: u32,
+    },
     /// The client does not want to hear it (CLIENT REPLY); it still holds its place until it comes.
     Unwanted,
 }
@@ -41,14 +44,21 @@ impl Replies {
         }
         let start = self.staged.len() as u32;
         let result = write(&mut self.staged);
-        self.slots.push_back(Slot::Staged { start, end: self.staged.len() as u32 });
+        self.slots.push_back(Slot::Staged {
+            start,
+            end: self.staged.len() as u32,
+        });
         result
     }
 
     /// Keeps a place for a reply that another core owes; answers its sequence number.
     pub fn await_one(&mut self, wanted: bool) -> u32 {
         let sequence = self.first_awaited.wrapping_add(self.slots.len() as u32);
-        self.slots.push_back(if wanted { Slot::Awaited } else { Slot::Unwanted });
+        self.slots.push_back(if wanted {
+            Slot::Awaited
+        } else {
+            Slot::Unwanted
+        });
         self.awaited += 1;
         sequence
     }
@@ -66,13 +76,17 @@ impl Replies {
         if place > 0 {
             let start = self.staged.len() as u32;
             self.staged.extend_from_slice(reply);
-            self.slots[place] = Slot::Staged { start, end: self.staged.len() as u32 };
+            self.slots[place] = Slot::Staged {
+                start,
+                end: self.staged.len() as u32,
+            };
             return;
         }
         self.out.extend_from_slice(reply);
         self.pop_slot();
         while let Some(&Slot::Staged { start, end }) = self.slots.front() {
-            self.out.extend_from_slice(&self.staged[start as usize..end as usize]);
+            self.out
+                .extend_from_slice(&self.staged[start as usize..end as usize]);
             self.pop_slot();
         }
         if self.slots.is_empty() {
@@ -103,7 +117,10 @@ impl Replies {
     /// Records that the socket took `count` bytes; the buffer goes back to `pool` when all is sent.
     pub fn took(&mut self, count: usize, pool: &mut Pool) {
         self.sent += count;
-        debug_assert!(self.sent <= self.out.len(), "no more can be sent than there is");
+        debug_assert!(
+            self.sent <= self.out.len(),
+            "no more can be sent than there is"
+        );
         if self.sent == self.out.len() {
             self.sent = 0;
             self.out.clear();

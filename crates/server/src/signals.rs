@@ -11,7 +11,8 @@ use std::sync::Arc;
 /// # Errors
 /// One line, when the system refuses.
 pub fn watch(shared: Arc<Shared>) -> Result<(), String> {
-    let mut signals = Signals::new(TERM_SIGNALS).map_err(|error| format!("cannot watch for signals: {error}"))?;
+    let mut signals =
+        Signals::new(TERM_SIGNALS).map_err(|error| format!("cannot watch for signals: {error}"))?;
     let watch = move || {
         for signal in signals.forever() {
             if shared.is_stopping() {

@@ -3,7 +3,10 @@
 //! Everything counted as start-up memory is allocated before the screen is printed.
 
 use crate::{cores, limits, mesh, net::socket, shared::Shared, signals};
-use commands::{Facts, ShardId, config::{Config, MaxMemory}};
+use commands::{
+    Facts, ShardId,
+    config::{Config, MaxMemory},
+};
 use std::{
     net::{IpAddr, SocketAddr},
     os::fd::OwnedFd,
@@ -41,7 +44,10 @@ pub fn run(mut config: Config, config_file: String) -> Result<(), String> {
     let meeting = Arc::new(Barrier::new(usize::from(shards) + 1));
     let mut threads = Vec::new();
     for (index, port) in mesh::mesh(usize::from(shards)).into_iter().enumerate() {
-        let listeners = addresses.iter().map(|&address| listen(address, &config)).collect::<Result<_, _>>()?;
+        let listeners = addresses
+            .iter()
+            .map(|&address| listen(address, &config))
+            .collect::<Result<_, _>>()?;
         threads.push(cores::spawn(cores::Start {
             id: ShardId(index as u16),
             processor: processors[index % processors.len()],
@@ -56,7 +62,7 @@ pub fn run(mut config: Config, config_file: String) -> Result<(), String> {
     meeting.wait();
     print_screen(&config, &addresses, processors.len(), &auto_reason);
     memory::process::mark_startup();
-    facts.budget.charge_fixed(memory::alloc::unsharded_allocated_bytes().max(0) as u64);
+    facts.charge_unsharded();
     meeting.wait();
     for thread in threads {
         thread.join().map_err(|_| "a core has failed".to_owned())?;
@@ -80,13 +86,17 @@ pub fn no_ring(cause: &str) -> String {
 }
 
 fn probe_ring() -> Result<(), String> {
-    crate::net::ring::Ring::new().map(drop).map_err(|error| no_ring(&error.to_string()))
+    crate::net::ring::Ring::new()
+        .map(drop)
+        .map_err(|error| no_ring(&error.to_string()))
 }
 
 fn addresses(config: &Config) -> Result<Vec<SocketAddr>, String> {
     let mut addresses = Vec::new();
     for name in &config.bind {
-        let (name, optional) = name.strip_prefix('-').map_or((name.as_str(), false), |name| (name, true));
+        let (name, optional) = name
+            .strip_prefix('-')
+            .map_or((name.as_str(), false), |name| (name, true));
         let parsed = match name {
             "*" => Ok(IpAddr::from([0, 0, 0, 0])),
             "::*" => Ok(IpAddr::from([0u16; 8])),
@@ -96,7 +106,11 @@ fn addresses(config: &Config) -> Result<Vec<SocketAddr>, String> {
         match parsed {
             Ok(address) => addresses.push(SocketAddr::new(address, config.port)),
             Err(_) if optional => {}
-            Err(_) => return Err(format!("option 'bind' has '{name}': takes IP addresses, '*' or '::*'")),
+            Err(_) => {
+                return Err(format!(
+                    "option 'bind' has '{name}': takes IP addresses, '*' or '::*'"
+                ));
+            }
         }
     }
     Ok(addresses)
@@ -121,11 +135,16 @@ fn allow_descriptors(config: &mut Config) -> Result<(), String> {
     let reserved = SPARE_DESCRIPTORS + u64::from(config.shards) * SHARD_DESCRIPTORS;
     let have = limits::raise_descriptors(u64::from(config.maxclients) + reserved);
     if have < reserved + 1 {
-        return Err(format!("only {have} file descriptors are allowed: raise `ulimit -n` above {reserved}"));
+        return Err(format!(
+            "only {have} file descriptors are allowed: raise `ulimit -n` above {reserved}"
+        ));
     }
     let clients_max = (have - reserved).min(u64::from(u32::MAX)) as u32;
     if clients_max < config.maxclients {
-        eprintln!("pinyon: maxclients is {clients_max} instead of {}: `ulimit -n` is {have}", config.maxclients);
+        eprintln!(
+            "pinyon: maxclients is {clients_max} instead of {}: `ulimit -n` is {have}",
+            config.maxclients
+        );
         config.maxclients = clients_max;
     }
     Ok(())
@@ -140,13 +159,26 @@ fn print_screen(config: &Config, addresses: &[SocketAddr], processors: usize, au
         MaxMemory::Percent(share) => format!("{mib} MiB ({share} % of what this process may use)"),
         MaxMemory::Bytes(_) => format!("{mib} MiB (maxmemory)"),
     };
-    let cli = if config.port == 6379 { "redis-cli".to_owned() } else { format!("redis-cli -p {}", config.port) };
+    let cli = if config.port == 6379 {
+        "redis-cli".to_owned()
+    } else {
+        format!("redis-cli -p {}", config.port)
+    };
     println!("pinyon {}", env!("CARGO_PKG_VERSION"));
-    println!("  listening     {}", if listening.is_empty() { "nowhere".to_owned() } else { listening.join(", ") });
-    println!("  shards        {} on {processors} {}", config.shards, if processors == 1 { "core" } else { "cores" });
+    println!(
+        "  listening     {}",
+        if listening.is_empty() {
+            "nowhere".to_owned()
+        } else {
+            listening.join(", ")
+        }
+    );
+    println!(
+        "  shards        {} on {processors} {}",
+        config.shards,
+        if processors == 1 { "core" } else { "cores" }
+    );
     println!("  memory limit  {limit}");
     println!("  io_uring      in use, one ring a shard");
     println!("  try           {cli} MEMORY STATS");
 }
-
-

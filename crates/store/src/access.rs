@@ -25,6 +25,10 @@ const PINNED_SHARE: usize = 64;
 const QUIET_TICK_MS_MIN: i64 = 1000;
 const QUIET_TICK_MS_MAX: i64 = 900_000;
 
+const SIZE_MASK: u16 = 0b1_1111;
+const HITS_MASK: u16 = (HITS_MAX as u16) << 5;
+const ONE_HIT: u16 = 1 << 5;
+
 /// Access metadata of one key: tick of the last access (8 bits), hits (3), size class (5).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[repr(transparent)]
@@ -34,9 +38,22 @@ impl Access {
     /// The metadata of an empty slot.
     pub(crate) const NEVER: Access = Access(0);
 
+    #[inline(always)]
     fn new(tick: u8, hits: u8, size_class: u8) -> Access {
         debug_assert!(hits <= HITS_MAX && size_class < 32);
         Access(u16::from(tick) << 8 | u16::from(hits) << 5 | u16::from(size_class))
+    }
+
+    /// Hits and size class, with one more hit unless that is too many to count.
+    #[inline(always)]
+    fn hit(self) -> u16 {
+        let low = self.0 & 0xff;
+        if low < HITS_MASK { low + ONE_HIT } else { low }
+    }
+
+    #[inline(always)]
+    fn with_low(self, bits: u16) -> Access {
+        Access(self.0 | bits)
     }
 
     fn tick(self) -> u8 {
@@ -89,28 +106,28 @@ impl AccessClock {
         }
     }
 
-    /// Lets time drive the clock; `keys` counts what the shard holds.
+    /// Whether time should drive the clock.
     #[inline(always)]
-    pub(crate) fn advance(&mut self, now: Millis, keys: impl FnOnce() -> usize) {
-        if now.0 > self.quiet_until_ms {
-            self.begin_tick(now, keys());
-        }
+    pub(crate) fn is_quiet(&self, now: Millis) -> bool {
+        now.0 > self.quiet_until_ms
     }
 
-    /// Lets an insertion drive the clock; `keys` counts what the shard holds.
-    #[inline]
-    pub(crate) fn insertion(&mut self, now: Millis, keys: impl FnOnce() -> usize) {
-        self.insertions_left -= 1;
-        if self.insertions_left == 0 {
-            let keys = keys();
-            self.insertions_left = (keys / TICKS_PER_TURNOVER).max(INSERTIONS_PER_TICK_MIN);
-            self.insertion_tick_ms = now.0;
-            self.begin_tick(now, keys);
-        }
+    /// Counts an insertion; whether it should drive the clock.
+    #[inline(always)]
+    pub(crate) fn count_insertion(&mut self) -> bool {
+        self.insertions_left = self.insertions_left.saturating_sub(1);
+        self.insertions_left == 0
     }
 
-    #[cold]
-    fn begin_tick(&mut self, now: Millis, keys: usize) {
+    /// Insertions drive the clock; `keys` is how many the shard holds.
+    pub(crate) fn begin_insertion_tick(&mut self, now: Millis, keys: usize) {
+        self.insertions_left = (keys / TICKS_PER_TURNOVER).max(INSERTIONS_PER_TICK_MIN);
+        self.insertion_tick_ms = now.0;
+        self.begin_tick(now, keys);
+    }
+
+    /// Time drives the clock; `keys` is how many the shard holds.
+    pub(crate) fn begin_tick(&mut self, now: Millis, keys: usize) {
         self.owed_slots = (self.owed_slots + keys / PINNED_SHARE + 1).min(keys);
         self.tick = self.tick.wrapping_add(1);
         self.tick_began_ms[usize::from(self.tick)] = now.0;
@@ -128,15 +145,14 @@ impl AccessClock {
     /// The same key, read now.
     #[inline(always)]
     pub(crate) fn touched(&self, access: Access) -> Access {
-        let hits = (access.hits() + 1).min(HITS_MAX);
-        Access::new(self.tick, hits, access.size_class())
+        Access::new(self.tick, 0, 0).with_low(access.hit())
     }
 
     /// The same key, overwritten now by an entry of so many bytes.
     #[inline]
     pub(crate) fn rewritten(&self, access: Access, bytes: u64) -> Access {
-        let hits = (access.hits() + 1).min(HITS_MAX);
-        Access::new(self.tick, hits, size_class_of(bytes))
+        let hits = access.hit() & !SIZE_MASK;
+        Access::new(self.tick, 0, size_class_of(bytes)).with_low(hits)
     }
 
     /// Ticks since the last access, at most [`AGE_TICKS_MAX`].
@@ -202,16 +218,9 @@ mod tests {
     #[test]
     fn the_clock_ticks_every_sixteenth_of_the_keys_inserted() {
         let mut clock = clock();
-        for _ in 0..16 {
-            clock.insertion(Millis(0), || 16_000);
-        }
-        let access = clock.fresh(100);
-        for _ in 0..999 {
-            clock.insertion(Millis(0), || 16_000);
-        }
-        assert_eq!(clock.age_ticks(access), 0);
-        clock.insertion(Millis(0), || 16_000);
-        assert_eq!(clock.age_ticks(access), 1);
+        clock.begin_insertion_tick(Millis(0), 16_000);
+        assert!((0..999).all(|_| !clock.count_insertion()));
+        assert!(clock.count_insertion());
     }
 
     #[test]
@@ -233,7 +242,9 @@ mod tests {
         let access = clock.fresh(100);
         for second in 1..=3600 {
             let now = Millis(second * 1000);
-            clock.advance(now, || 1000);
+            if clock.is_quiet(now) {
+                clock.begin_tick(now, 1000);
+            }
             let idle_ms = clock.idle_ms(access, now);
             assert_eq!(idle_ms, second * 1000);
             let read_now = clock.touched(access);

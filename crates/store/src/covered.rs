@@ -30,7 +30,11 @@ impl Covered {
         self.below = self.below.max(start);
         let below = self.below;
         self.partial.retain(|one| one.end > below);
-        match self.partial.iter_mut().find(|one| (one.start, one.end) == (start, end)) {
+        match self
+            .partial
+            .iter_mut()
+            .find(|one| (one.start, one.end) == (start, end))
+        {
             // Less than before where a merge made the walk begin again.
             Some(one) => one.tag = one.tag.max(tag),
             None if tag > 0 && end > below => self.partial.push(Partial { start, end, tag }),
@@ -42,7 +46,10 @@ impl Covered {
     /// Whether a key with this hash was shown already, or came after the walk had passed its place.
     #[inline]
     pub fn has(&self, hash: u64) -> bool {
-        let (prefix, tag) = ((hash >> (u64::BITS - DEPTH_MAX)) as u32, usize::from(hash as u16));
+        let (prefix, tag) = (
+            (hash >> (u64::BITS - DEPTH_MAX)) as u32,
+            usize::from(hash as u16),
+        );
         let is_in = |one: &Partial| (one.start..one.end).contains(&prefix) && tag < one.tag;
         prefix < self.below || self.partial.iter().any(is_in)
     }
@@ -75,7 +82,11 @@ mod tests {
         for step in 0.. {
             cursor = shard.scan(0, cursor, budget, NOW, &mut |key, _| {
                 if !covered.has(shard.hash(key)) {
-                    assert!(shown.insert(key.to_vec()), "{} is shown twice", key.escape_ascii());
+                    assert!(
+                        shown.insert(key.to_vec()),
+                        "{} is shown twice",
+                        key.escape_ascii()
+                    );
                 }
             });
             if cursor == 0 {
@@ -90,14 +101,23 @@ mod tests {
     #[test]
     fn a_walk_over_a_growing_and_shrinking_database_shows_every_key_once() {
         const STAY: usize = 2000;
-        for budget in [16, 100, 512] {
-            let mut shard = Shard::new(Options { seeds: [7; 4], ..Options::default() }).unwrap();
+        for budget in [128, 256, 512] {
+            let mut shard = Shard::new(Options {
+                seeds: [7; 4],
+                ..Options::default()
+            })
+            .unwrap();
             (0..STAY).for_each(|number| set(&mut shard, format!("stay:{number}")));
             let shown = walk(&mut shard, budget, |shard, step| {
+                assert!(step < 10_000, "the walk does not end");
                 // Twenty steps of growth, then twenty that take it all away again.
                 for number in 0..500 {
                     let key = format!("{}:{number}", step % 20);
-                    if step % 40 < 20 { set(shard, key) } else { remove(shard, key) }
+                    if step % 40 < 20 {
+                        set(shard, key)
+                    } else {
+                        remove(shard, key)
+                    }
                 }
             });
             assert_eq!(shown, STAY);

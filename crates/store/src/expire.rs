@@ -48,7 +48,7 @@ impl Shard {
         };
         let before = self.entry(found.block).footprint();
         let block = edit::set_expiry(&mut self.slab, found.block, expiry, self.base);
-        self.changed(db, key.hash, found, block, before, now);
+        self.changed(db, key.hash, found, block, before, expiry, now);
         true
     }
 
@@ -120,13 +120,11 @@ impl Shard {
         self.settle(db, Some(footprint), None);
     }
 
-    /// Notes the expiry of a changed entry in its segment.
+    /// Notes a new expiry in the segment of its key.
     #[inline]
-    pub(crate) fn note_expiry(&mut self, db: usize, hash: u64, block: BlockRef) {
-        if let Some(at) = self.entry(block).expiry() {
-            let sweep_at = self.sweep_time(db, at);
-            self.databases[db].index.sweep_by(&self.slab, hash, sweep_at);
-        }
+    pub(crate) fn note_expiry(&mut self, db: usize, hash: u64, at: Millis) {
+        let sweep_at = self.sweep_time(db, at);
+        self.databases[db].index.sweep_by(&self.slab, hash, sweep_at);
     }
 
     /// When the segment of a key that expires at `at` should be swept for it.

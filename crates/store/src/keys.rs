@@ -5,7 +5,7 @@
 
 use crate::entry::Entry;
 use crate::hasher::Key;
-use crate::index::Cursor;
+use crate::index::{Cursor, Rehash};
 use crate::random::Rng;
 use crate::shard::Shard;
 use crate::value::Millis;
@@ -47,7 +47,10 @@ impl Shard {
         visit: &mut dyn FnMut(&[u8], &Entry),
     ) -> u64 {
         let cursor = Cursor::from_bits(cursor);
-        let next = self.databases[db].index.scan(&self.slab, cursor, budget_slots, |block| {
+        let Shard { slab, hasher, base, .. } = self;
+        let rehash = Rehash { hasher, base: *base };
+        let index = &self.databases[db].index;
+        let next = index.scan(slab, cursor, budget_slots, rehash, |block| {
             let entry = self.entry(block);
             if !entry.is_expired(now) {
                 visit(entry.key(), &entry);
@@ -74,14 +77,13 @@ impl Shard {
     /// shard and an eighth of the time since the last insertions in a quiet one.
     pub fn idle_ms(&mut self, db: usize, key: Key, now: Millis) -> Option<i64> {
         let found = self.find(db, key, now)?;
-        let access = self.databases[db].index.access(found);
-        Some(self.clock.idle_ms(access, now))
+        Some(self.clock.idle_ms(found.access(), now))
     }
 
     /// How often a key was read or overwritten since it was made, at most 7.
     pub fn hits(&mut self, db: usize, key: Key, now: Millis) -> Option<u8> {
         let found = self.find(db, key, now)?;
-        Some(self.databases[db].index.access(found).hits())
+        Some(found.access().hits())
     }
 
     /// Exchanges two databases.

@@ -6,7 +6,7 @@
 use crate::access::Access;
 use crate::hasher::Key;
 use crate::random::Rng;
-use crate::shard::{Shard, Walk, keys_in};
+use crate::shard::{Shard, Walk};
 use crate::slab::BlockRef;
 use crate::value::Millis;
 
@@ -75,8 +75,10 @@ impl Shard {
     #[inline]
     pub(crate) fn note_insertion(&mut self, now: Millis) {
         self.insertions += 1;
-        let Shard { databases, clock, .. } = self;
-        clock.insertion(now, || keys_in(databases));
+        if self.clock.count_insertion() {
+            let keys = self.keys();
+            self.clock.begin_insertion_tick(now, keys);
+        }
         if self.insertions.is_multiple_of(INSERTIONS_PER_PINNING) {
             self.pin_segment();
         }

@@ -8,7 +8,7 @@ use std::io;
 use crate::access::AccessClock;
 use crate::account::{Account, Footprint};
 use crate::classes::Class;
-use crate::entry::{Draft, Entry, NewValue, edit};
+use crate::entry::{Draft, Entry, NewValue, Scratch, edit};
 use crate::hasher::{Hasher, Key};
 use crate::index::{Found, Index, Rehash};
 use crate::purge::Purge;
@@ -126,21 +126,16 @@ impl Shard {
     }
 
     /// The entry of a key, and notes the access. An expired key is removed and not found.
-    #[inline]
     pub fn read(&mut self, db: usize, key: Key, now: Millis) -> Option<Entry<'_>> {
-        let found = self.find(db, key, now)?;
-        let Shard { databases, clock, .. } = self;
-        clock.advance(now, || keys_in(databases));
-        let index = &mut databases[db].index;
-        let access = clock.touched(index.access(found));
-        index.set_access(found, access);
+        let found = self.locate(db, key, now)?;
+        self.note_time(now);
+        found.set_access(self.clock.touched(found.access()));
         Some(self.entry(found.block))
     }
 
     /// As [`Shard::read`], without noting the access.
-    #[inline]
     pub fn peek(&mut self, db: usize, key: Key, now: Millis) -> Option<Entry<'_>> {
-        let found = self.find(db, key, now)?;
+        let found = self.locate(db, key, now)?;
         Some(self.entry(found.block))
     }
 
@@ -150,12 +145,11 @@ impl Shard {
     }
 
     /// Stores a value under a key, whatever was there. Returns whether the key was there already.
-    #[inline]
     pub fn set(&mut self, db: usize, key: Key, value: Value, expiry: Expiry, now: Millis) -> bool {
         self.store(db, key, NewValue::Copy(value), expiry, now)
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn store(
         &mut self,
         db: usize,
@@ -164,16 +158,17 @@ impl Shard {
         expiry: Expiry,
         now: Millis,
     ) -> bool {
-        let found = self.find(db, key, now);
+        let mut scratch = Scratch::default();
+        let found = self.locate(db, key, now);
         let expiry = match (expiry, found) {
+            (Expiry::Clear, _) | (Expiry::Keep, None) => None,
             (Expiry::At(at), _) => Some(at),
             (Expiry::Keep, Some(found)) => self.entry(found.block).expiry(),
-            (Expiry::Keep, None) | (Expiry::Clear, _) => None,
         };
-        let draft = Draft::new(key, value, expiry, self.base);
+        let draft = Draft::new(key, value, expiry, self.base, &mut scratch);
         match found {
-            Some(found) => self.replace(db, key.hash, found, draft, now),
-            None => self.insert(db, key.hash, draft, now),
+            Some(found) => self.replace(db, key.hash, found, draft, expiry, now),
+            None => self.insert(db, key.hash, draft, expiry, now),
         }
         found.is_some()
     }
@@ -188,11 +183,16 @@ impl Shard {
     }
 
     /// The place of a key that is not expired; one that is goes away.
-    #[inline(always)]
     pub(crate) fn find(&mut self, db: usize, key: Key, now: Millis) -> Option<Found> {
+        self.locate(db, key, now)
+    }
+
+    /// As `find`, for the few callers that are worth a copy of it.
+    #[inline(always)]
+    fn locate(&mut self, db: usize, key: Key, now: Millis) -> Option<Found> {
         let found = self.databases[db].index.find(&self.slab, key, self.base)?;
         if self.entry(found.block).is_expired(now) {
-            self.expire(db, key.hash, found);
+            self.expire(db, &key);
             return None;
         }
         Some(found)
@@ -203,18 +203,36 @@ impl Shard {
         Entry::at(&self.slab, block, self.base)
     }
 
+    /// Removes an expired key. It is looked up again, so that finding others costs less.
     #[cold]
-    pub(crate) fn expire(&mut self, db: usize, hash: u64, found: Found) {
-        self.discard(db, hash, found);
-        self.expired_keys += 1;
+    #[inline(never)]
+    fn expire(&mut self, db: usize, key: &Key) {
+        if let Some(found) = self.databases[db].index.find(&self.slab, *key, self.base) {
+            self.discard(db, key.hash, found);
+            self.expired_keys += 1;
+        }
+    }
+
+    /// Lets time drive the coarse clock.
+    #[inline(always)]
+    fn note_time(&mut self, now: Millis) {
+        if self.clock.is_quiet(now) {
+            self.tick(now);
+        }
+    }
+
+    #[cold]
+    fn tick(&mut self, now: Millis) {
+        let keys = self.keys();
+        self.clock.begin_tick(now, keys);
     }
 
     /// Adds an entry for a key that has none.
-    fn insert(&mut self, db: usize, hash: u64, draft: Draft, now: Millis) {
+    fn insert(&mut self, db: usize, hash: u64, draft: Draft, expiry: Option<Millis>, now: Millis) {
         let block = self.slab.alloc(draft.len());
         draft.write(&mut self.slab, block);
         let footprint = self.entry(block).footprint();
-        let sweep_at = self.entry(block).expiry().map(|at| self.sweep_time(db, at));
+        let sweep_at = expiry.map(|at| self.sweep_time(db, at));
         let access = self.clock.fresh(footprint.bytes);
         let Shard { slab, databases, hasher, base, .. } = self;
         let rehash = Rehash { hasher, base: *base };
@@ -224,25 +242,48 @@ impl Shard {
     }
 
     /// Puts an entry in the place of another of the same key, in the same block if it fits.
-    #[inline]
-    fn replace(&mut self, db: usize, hash: u64, found: Found, draft: Draft, now: Millis) {
+    #[inline(always)]
+    fn replace(
+        &mut self,
+        db: usize,
+        hash: u64,
+        found: Found,
+        draft: Draft,
+        expiry: Option<Millis>,
+        now: Millis,
+    ) {
         let old = self.entry(found.block);
-        let before = old.footprint();
-        let fits = !old.owns_heap() && Class::of(draft.len()) == self.slab.class_of(found.block);
-        let block = if fits {
-            draft.write(&mut self.slab, found.block);
-            found.block
+        let class = self.slab.class_of(found.block);
+        let is_inline = !old.owns_heap() && !draft.owns_heap();
+        if is_inline && old.has_expiry() == draft.has_expiry() && Class::of(draft.len()) == class {
+            // Nothing that is counted changes.
+            draft.write_over(&mut self.slab, found.block, self.base);
+            self.rewritten(db, hash, found, class.bytes() as u64, expiry, now);
         } else {
-            let block = self.slab.alloc(draft.len());
-            draft.write(&mut self.slab, block);
-            edit::destroy(&mut self.slab, found.block, self.base);
-            block
-        };
-        self.changed(db, hash, found, block, before, now);
+            self.replace_block(db, hash, found, draft, expiry, now);
+        }
     }
 
-    /// Settles what changing an entry changed: its place, its account, its expiry, its access.
-    #[inline]
+    /// Puts an entry in the place of another of the same key, in a block of its own.
+    #[inline(never)]
+    fn replace_block(
+        &mut self,
+        db: usize,
+        hash: u64,
+        found: Found,
+        draft: Draft,
+        expiry: Option<Millis>,
+        now: Millis,
+    ) {
+        let before = self.entry(found.block).footprint();
+        let block = self.slab.alloc(draft.len());
+        draft.write(&mut self.slab, block);
+        edit::destroy(&mut self.slab, found.block, self.base);
+        self.changed(db, hash, found, block, before, expiry, now);
+    }
+
+    /// Settles what changing an entry changed: its account, its place, its expiry, its access.
+    #[expect(clippy::too_many_arguments, reason = "the one place where all of it comes together")]
     pub(crate) fn changed(
         &mut self,
         db: usize,
@@ -250,20 +291,30 @@ impl Shard {
         found: Found,
         block: BlockRef,
         before: Footprint,
+        expiry: Option<Millis>,
         now: Millis,
     ) {
         let after = self.entry(block).footprint();
         self.settle(db, Some(before), Some(after));
-        let Shard { databases, clock, .. } = self;
-        clock.advance(now, || keys_in(databases));
-        let index = &mut databases[db].index;
-        if block != found.block {
-            index.set_block(found, block);
-        }
-        let access = clock.rewritten(index.access(found), after.bytes);
-        index.set_access(found, access);
-        if after.has_expiry {
-            self.note_expiry(db, hash, block);
+        found.set_block(block);
+        self.rewritten(db, hash, found, after.bytes, expiry, now);
+    }
+
+    /// Notes the access and the expiry of an entry that was written over.
+    #[inline(always)]
+    fn rewritten(
+        &mut self,
+        db: usize,
+        hash: u64,
+        found: Found,
+        bytes: u64,
+        expiry: Option<Millis>,
+        now: Millis,
+    ) {
+        self.note_time(now);
+        found.set_access(self.clock.rewritten(found.access(), bytes));
+        if let Some(at) = expiry {
+            self.note_expiry(db, hash, at);
         }
     }
 
@@ -290,6 +341,11 @@ impl Shard {
         }
     }
 
+    /// Keys of all databases.
+    pub(crate) fn keys(&self) -> usize {
+        self.databases.iter().map(|database| database.index.len()).sum()
+    }
+
     /// Where the walk stands: a database and the directory place of a segment. Moves it on past
     /// that segment. `None` past the last segment of the last database.
     pub(crate) fn next_segment(&self, walk: &mut Walk) -> Option<(usize, usize)> {
@@ -311,11 +367,6 @@ impl Shard {
         *walk = Walk::default();
         None
     }
-}
-
-/// Keys of all databases.
-pub(crate) fn keys_in(databases: &[Database]) -> usize {
-    databases.iter().map(|database| database.index.len()).sum()
 }
 
 impl Drop for Shard {

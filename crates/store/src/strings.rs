@@ -65,7 +65,8 @@ impl Shard {
         let value = edit::value_mut(&mut self.slab, block, self.base);
         let len = value.len();
         edit(value);
-        self.changed(db, key.hash, found, block, before, now);
+        // The expiry is what it was, and noted.
+        self.changed(db, key.hash, found, block, before, None, now);
         len
     }
 }

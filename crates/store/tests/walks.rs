@@ -82,13 +82,13 @@ fn growing_to_200_000_keys_and_back_to_none_leaves_nothing() {
 }
 
 #[test]
-fn an_index_costs_at_most_ten_bytes_a_key_from_a_thousand_keys_on() {
+fn an_index_costs_at_most_eleven_bytes_a_key_from_a_thousand_keys_on() {
     let mut shard = shard();
     for number in 0..300_000u64 {
         set(&mut shard, 0, &name(number), b"1", Expiry::Clear);
         if number > 1000 && number % 97 == 0 {
             let bytes_a_key = shard.accounts().tables_bytes as f64 / (number + 1) as f64;
-            assert!(bytes_a_key < 10.6, "{bytes_a_key} bytes a key at {number}");
+            assert!(bytes_a_key < 11.0, "{bytes_a_key} bytes a key at {number}");
         }
     }
 }

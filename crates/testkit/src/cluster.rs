@@ -7,7 +7,10 @@ use std::sync::Arc;
 use commands::gather::{self, Next, Place, Plan, Stage};
 use commands::locks::Transaction;
 use commands::table::RowId;
-use commands::{Call, Client, ClientId, Core, Error, Facts, Part, Progress, ShardId, Table, config::Config, execute};
+use commands::{
+    Call, Client, ClientId, Core, Error, Facts, Part, Progress, ShardId, Table, config::Config,
+    execute,
+};
 use resp::{OwnedArgs, Proto, Reply, Writer};
 use store::Millis;
 
@@ -27,11 +30,22 @@ pub struct Cluster {
 impl Cluster {
     /// A cluster of empty shards with the default configuration. The same keys lie on the same shards every time.
     pub fn new(shards: u16) -> Cluster {
-        let mut facts = Facts::of_this_process(shards, 0, String::new(), START);
+        Cluster::starting_at(shards, START)
+    }
+
+    /// As [`Cluster::new`], with a clock that starts at `now`.
+    pub fn starting_at(shards: u16, now: Millis) -> Cluster {
+        let mut facts = Facts::of_this_process(shards, 0, String::new(), now);
         facts.hash_seeds = SEEDS;
         let facts = Arc::new(facts);
-        let cores = (0..shards).map(|shard| core(ShardId(shard), &facts)).collect();
-        Cluster { cores, coordinator: 0, transactions: 0 }
+        let cores = (0..shards)
+            .map(|shard| core(ShardId(shard), &facts))
+            .collect();
+        Cluster {
+            cores,
+            coordinator: 0,
+            transactions: 0,
+        }
     }
 
     /// Goes on as the client on another core; `core` counts round.
@@ -103,7 +117,12 @@ impl Cluster {
         let (reply, len) = Reply::parse(&bytes)
             .unwrap_or_else(|error| panic!("{error:?}: {}", bytes.escape_ascii()))
             .unwrap_or_else(|| panic!("half a reply: {}", bytes.escape_ascii()));
-        assert_eq!(len, bytes.len(), "more than one reply: {}", bytes.escape_ascii());
+        assert_eq!(
+            len,
+            bytes.len(),
+            "more than one reply: {}",
+            bytes.escape_ascii()
+        );
         reply
     }
 
@@ -113,7 +132,10 @@ impl Cluster {
         words.iter().for_each(|word| args.push(word.as_ref()));
         let mut bytes = Vec::new();
         self.dispatch(&args, &mut bytes);
-        assert!(self.cores.iter().all(|core| core.locks.is_free()), "a command leaves a lock behind");
+        assert!(
+            self.cores.iter().all(|core| core.locks.is_free()),
+            "a command leaves a lock behind"
+        );
         bytes
     }
 
@@ -127,7 +149,9 @@ impl Cluster {
         match placed {
             Err(error) => self.refuse(args, error, bytes),
             Ok((id, Place::Here)) => self.run_whole(coordinator, id, args, 0, bytes),
-            Ok((id, Place::Owner(owner, hash))) => self.run_whole(owner.0 as usize, id, args, hash, bytes),
+            Ok((id, Place::Owner(owner, hash))) => {
+                self.run_whole(owner.0 as usize, id, args, hash, bytes)
+            }
             Ok((id, Place::Parts(plan))) => self.run_parts(id, &plan, args, bytes),
         }
     }
@@ -143,13 +167,31 @@ impl Cluster {
         let client = self.cores[self.coordinator].clients.at(CLIENT);
         let (db, proto, no_touch) = (client.db as usize, client.proto, client.no_touch);
         let client = (core == self.coordinator).then_some(CLIENT);
-        Call { core: &mut self.cores[core], args: args.as_args(), db, proto, hash, client, no_touch }
+        Call {
+            core: &mut self.cores[core],
+            args: args.as_args(),
+            db,
+            proto,
+            hash,
+            client,
+            no_touch,
+        }
     }
 
-    fn run_whole(&mut self, core: usize, id: RowId, args: &OwnedArgs, hash: u64, bytes: &mut Vec<u8>) {
+    fn run_whole(
+        &mut self,
+        core: usize,
+        id: RowId,
+        args: &OwnedArgs,
+        hash: u64,
+        bytes: &mut Vec<u8>,
+    ) {
         let row = Table::instance().row(id);
         let mut call = self.call(core, args, hash);
-        assert!(!gather::must_wait(call.core, row, &args.as_args(), hash), "nothing runs that could hold a lock");
+        assert!(
+            !gather::must_wait(call.core, row, &args.as_args(), hash),
+            "nothing runs that could hold a lock"
+        );
         let proto = call.proto;
         execute::run(&mut call, id, &mut Writer::new(bytes, proto));
     }
@@ -162,19 +204,26 @@ impl Cluster {
             return self.refuse(args, error, bytes);
         }
         self.transactions += 1;
-        let transaction = Transaction { coordinator: ShardId(coordinator as u16), number: self.transactions };
+        let transaction = Transaction {
+            coordinator: ShardId(coordinator as u16),
+            number: self.transactions,
+        };
         self.lock(plan, transaction);
         let mut parts: Vec<_> = plan.shards.iter().map(|_| Part::default()).collect();
-        let failed = self.run_stage(id, plan, Stage::Part, args, &mut parts).err();
+        let failed = self
+            .run_stage(id, plan, Stage::Part, args, &mut parts)
+            .err();
         let mut call = self.call(coordinator, args, 0);
         let mut out = Writer::new(bytes, call.proto);
         let next = gather::conclude(&mut call, id, plan, &mut parts, failed, &mut out);
         if next == Next::Commit {
-            self.run_stage(id, plan, Stage::Commit, args, &mut parts).expect("a commit cannot fail");
+            self.run_stage(id, plan, Stage::Commit, args, &mut parts)
+                .expect("a commit cannot fail");
         }
         self.release(plan, transaction);
         if next == Next::After {
-            self.run_stage(id, plan, Stage::After, args, &mut parts).expect("what follows a reply cannot fail");
+            self.run_stage(id, plan, Stage::After, args, &mut parts)
+                .expect("what follows a reply cannot fail");
         }
     }
 
@@ -205,7 +254,9 @@ impl Cluster {
     fn lock(&mut self, plan: &Plan, transaction: Transaction) {
         for (shard, scope) in &plan.shards {
             if let Some(scope) = scope {
-                let locked = self.cores[shard.0 as usize].locks.try_lock(transaction, scope);
+                let locked = self.cores[shard.0 as usize]
+                    .locks
+                    .try_lock(transaction, scope);
                 assert!(locked, "nothing runs that could hold a lock");
             }
         }
@@ -214,7 +265,9 @@ impl Cluster {
     fn release(&mut self, plan: &Plan, transaction: Transaction) {
         for (shard, scope) in &plan.shards {
             if let Some(scope) = scope {
-                self.cores[shard.0 as usize].locks.release(transaction, scope);
+                self.cores[shard.0 as usize]
+                    .locks
+                    .release(transaction, scope);
             }
         }
     }

@@ -265,8 +265,14 @@ mod tests {
                 "command line: port '1 2': wrong number of arguments (port takes a number from 0 to 65535)",
             ),
             ("--nosuch 1", "command line: 'nosuch' is no option"),
-            ("--port 1 -x", "command line: port '1 -x': wrong number of arguments (port takes a number from 0 to 65535)"),
-            ("-port 1", "'-port' is no option; options are written --name value"),
+            (
+                "--port 1 -x",
+                "command line: port '1 -x': wrong number of arguments (port takes a number from 0 to 65535)",
+            ),
+            (
+                "-port 1",
+                "'-port' is no option; options are written --name value",
+            ),
             ("nosuch.conf", "nosuch.conf: No such file or directory"),
         ] {
             let words: Vec<&str> = line_words(words);
@@ -281,8 +287,16 @@ mod tests {
     #[test]
     fn a_refusal_stays_one_line_whatever_was_typed() {
         let error = from_words(&["--port", "7\n000"]).unwrap_err();
-        assert!(!error.contains('\n') && error.contains("'7?000'"), "{error}");
-        assert!(from_words(&["--port", &"9".repeat(10_000)]).unwrap_err().len() < 400);
+        assert!(
+            !error.contains('\n') && error.contains("'7?000'"),
+            "{error}"
+        );
+        assert!(
+            from_words(&["--port", &"9".repeat(10_000)])
+                .unwrap_err()
+                .len()
+                < 400
+        );
     }
 
     #[test]
@@ -304,15 +318,25 @@ mod tests {
         .unwrap();
         assert_eq!(config.port, 2);
         let limits = config.client_output_buffer_limits;
-        assert_eq!((limits.normal.hard_bytes, limits.pubsub.soft_seconds), (3, 4));
+        assert_eq!(
+            (limits.normal.hard_bytes, limits.pubsub.soft_seconds),
+            (3, 4)
+        );
     }
 
     #[test]
     fn an_included_file_is_read_where_it_stands() {
         assert_eq!(from_file("port 1\ninclude more.conf\n").unwrap().port, 7002);
         assert_eq!(from_file("include more.conf\nport 1\n").unwrap().port, 1);
-        assert!(from_file("include loop.conf").unwrap_err().contains("include each other"));
-        assert_eq!(from_file("include no.conf"), Err("no.conf: No such file or directory".into()));
+        assert!(
+            from_file("include loop.conf")
+                .unwrap_err()
+                .contains("include each other")
+        );
+        assert_eq!(
+            from_file("include no.conf"),
+            Err("no.conf: No such file or directory".into())
+        );
     }
 
     #[test]
@@ -322,8 +346,18 @@ mod tests {
             "p.conf line 2: port 'x': argument couldn't be parsed into an integer \
              (port takes a number from 0 to 65535)"
         );
-        assert_eq!(from_file("port \"1").unwrap_err(), "p.conf line 1: unbalanced quotes");
-        assert_eq!(from_file("include").unwrap_err(), "p.conf line 1: include takes one path");
-        assert!(from_file("bind \"\"").unwrap_err().contains("no address to listen on"));
+        assert_eq!(
+            from_file("port \"1").unwrap_err(),
+            "p.conf line 1: unbalanced quotes"
+        );
+        assert_eq!(
+            from_file("include").unwrap_err(),
+            "p.conf line 1: include takes one path"
+        );
+        assert!(
+            from_file("bind \"\"")
+                .unwrap_err()
+                .contains("no address to listen on")
+        );
     }
 }

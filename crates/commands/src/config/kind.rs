@@ -138,14 +138,18 @@ impl Kind {
             Kind::MemoryLimit => config.maxmemory_bytes.to_string(),
             Kind::OutputLimits => {
                 let limits = &config.client_output_buffer_limits;
-                [("normal", limits.normal), ("slave", limits.replica), ("pubsub", limits.pubsub)]
-                    .map(|(class, limit)| {
-                        format!(
-                            "{class} {} {} {}",
-                            limit.hard_bytes, limit.soft_bytes, limit.soft_seconds
-                        )
-                    })
-                    .join(" ")
+                [
+                    ("normal", limits.normal),
+                    ("slave", limits.replica),
+                    ("pubsub", limits.pubsub),
+                ]
+                .map(|(class, limit)| {
+                    format!(
+                        "{class} {} {} {}",
+                        limit.hard_bytes, limit.soft_bytes, limit.soft_seconds
+                    )
+                })
+                .join(" ")
             }
             Kind::Fixed(only) => only.to_owned(),
         }
@@ -174,6 +178,9 @@ impl Kind {
         }
     }
 }
+
+/// As many as fit the number Redis keeps; also in microseconds it fits 64 bits.
+const SOFT_SECONDS_MAX: u64 = i32::MAX as u64;
 
 const NOT_MEMORY: &str = "argument must be a memory value";
 
@@ -217,7 +224,10 @@ fn memory_limit(text: &str) -> Result<MaxMemory, String> {
     }
     if let Some(share) = text.strip_suffix('%') {
         let digits = !share.is_empty() && share.bytes().all(|byte| byte.is_ascii_digit());
-        let share = share.parse().ok().filter(|share| digits && (1..=100).contains(share));
+        let share = share
+            .parse()
+            .ok()
+            .filter(|share| digits && (1..=100).contains(share));
         return share.map(MaxMemory::Percent).ok_or(NOT_MEMORY.into());
     }
     memory_bytes(text)
@@ -235,7 +245,7 @@ fn addresses(text: &str) -> Result<Vec<String>, String> {
 
 fn output_limits(config: &mut Config, text: &str) -> Result<(), String> {
     let words: Vec<&str> = text.split_ascii_whitespace().collect();
-    if words.is_empty() || words.len() % 4 != 0 {
+    if words.is_empty() || !words.len().is_multiple_of(4) {
         return Err("Wrong number of arguments in buffer limit configuration.".into());
     }
     let mut limits = config.client_output_buffer_limits;
@@ -245,14 +255,11 @@ fn output_limits(config: &mut Config, text: &str) -> Result<(), String> {
             "replica" | "slave" => &mut limits.replica,
             "pubsub" => &mut limits.pubsub,
             _ => {
-                return Err(
-                    "Invalid client class specified in buffer limit configuration.".into(),
-                );
+                return Err("Invalid client class specified in buffer limit configuration.".into());
             }
         };
-        *class = output_limit(four).ok_or(
-            "Error in hard, soft or soft_seconds setting in buffer limit configuration.",
-        )?;
+        *class = output_limit(four)
+            .ok_or("Error in hard, soft or soft_seconds setting in buffer limit configuration.")?;
     }
     config.client_output_buffer_limits = limits;
     Ok(())
@@ -262,6 +269,7 @@ fn output_limit(four: &[&str]) -> Option<OutputLimit> {
     Some(OutputLimit {
         hard_bytes: memory_bytes(four[1])?,
         soft_bytes: memory_bytes(four[2])?,
-        soft_seconds: four[3].parse().ok()?,
+        soft_seconds: resp::number::parse_u64(four[3].as_bytes())
+            .filter(|seconds| *seconds <= SOFT_SECONDS_MAX)?,
     })
 }

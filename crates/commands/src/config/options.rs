@@ -264,7 +264,7 @@ pub const OPTIONS: &[Setting] = &[
         },
         default: "10",
         when: When::Anytime,
-        summary: "Rounds of background work a second, 1 to 500.",
+        summary: "Pulled into 1 to 500 and kept for tools that set it; background work follows what there is to do.",
     },
     Setting {
         name: "databases",

@@ -28,7 +28,11 @@ pub fn printed_config() -> String {
         };
         let _ = writeln!(text, "\n# {}", setting.summary);
         let _ = writeln!(text, "# Takes {}; {when}.", setting.kind.takes());
-        let value = if setting.default.is_empty() { "\"\"" } else { setting.default };
+        let value = if setting.default.is_empty() {
+            "\"\""
+        } else {
+            setting.default
+        };
         let _ = writeln!(text, "{} {value}", setting.name);
     }
     text
@@ -39,7 +43,11 @@ pub fn printed_usage() -> String {
     let mut text = String::from(
         "Usage: pinyon [config file] [--option value ...]\n       pinyon --version | --help\n\nOptions:\n",
     );
-    let width = OPTIONS.iter().map(|setting| setting.name.len()).max().unwrap_or(0);
+    let width = OPTIONS
+        .iter()
+        .map(|setting| setting.name.len())
+        .max()
+        .unwrap_or(0);
     for setting in OPTIONS {
         let _ = writeln!(text, "  --{:width$}  {}", setting.name, setting.summary);
     }
@@ -59,13 +67,17 @@ mod tests {
             std::fs::write(path, &printed).expect("the file can be written");
         }
         let there = std::fs::read_to_string(path).unwrap_or_default();
-        assert!(there == printed, "config/pinyon.conf is out of date: run this test with PINYON_PRINT=1");
+        assert!(
+            there == printed,
+            "config/pinyon.conf is out of date: run this test with PINYON_PRINT=1"
+        );
     }
 
     #[test]
     fn the_printed_file_reads_back_as_the_defaults() {
         let read = |_: &str| Ok(printed_config().into_bytes());
-        let Ok(Arguments::Start { config, .. }) = arguments(&["pinyon.conf".to_owned()], &read) else {
+        let Ok(Arguments::Start { config, .. }) = arguments(&["pinyon.conf".to_owned()], &read)
+        else {
             panic!("the printed file is accepted")
         };
         assert_eq!(*config, Config::default());
@@ -81,10 +93,15 @@ mod tests {
 
     #[test]
     fn every_option_stands_once_and_is_documented() {
-        let names: std::collections::HashSet<&str> = OPTIONS.iter().map(|setting| setting.name).collect();
+        let names: std::collections::HashSet<&str> =
+            OPTIONS.iter().map(|setting| setting.name).collect();
         assert_eq!(names.len(), OPTIONS.len());
         for setting in OPTIONS {
-            assert!(setting.summary.ends_with('.') && setting.summary.len() > 5, "{}", setting.name);
+            assert!(
+                setting.summary.ends_with('.') && setting.summary.len() > 5,
+                "{}",
+                setting.name
+            );
             assert!(printed_usage().contains(&format!("--{}", setting.name)));
         }
     }

@@ -30,7 +30,9 @@ pub fn write(out: &mut Writer<'_>, row: &Command) {
     if !row.subcommands.is_empty() {
         out.bulk(b"subcommands");
         out.map(row.subcommands.len());
-        row.subcommands.iter().for_each(|subcommand| write(out, subcommand));
+        row.subcommands
+            .iter()
+            .for_each(|subcommand| write(out, subcommand));
         pairs += 1;
     }
     out.finish(map, pairs);
@@ -67,7 +69,10 @@ fn write_argument(out: &mut Writer<'_>, argument: &Argument) {
     ];
     if flags.iter().any(|(_, set)| *set) {
         out.bulk(b"flags");
-        super::write_words(out, flags.iter().filter(|(_, set)| *set).map(|(name, _)| *name));
+        super::write_words(
+            out,
+            flags.iter().filter(|(_, set)| *set).map(|(name, _)| *name),
+        );
         pairs += 1;
     }
     if !argument.members.is_empty() {

@@ -24,11 +24,18 @@ pub fn printed_reference() -> String {
         }
     }
     for group in groups {
-        let _ = write!(text, "\n## {}{}\n\n", group[..1].to_ascii_uppercase(), &group[1..]);
+        let _ = write!(
+            text,
+            "\n## {}{}\n\n",
+            group[..1].to_ascii_uppercase(),
+            &group[1..]
+        );
         text.push_str("| command | meaning | where | cost | since |\n|---|---|---|---|---|\n");
         for row in commands.iter().filter(|row| row.doc.group == group) {
             line(&mut text, row);
-            row.subcommands.iter().for_each(|subcommand| line(&mut text, subcommand));
+            row.subcommands
+                .iter()
+                .for_each(|subcommand| line(&mut text, subcommand));
         }
     }
     text
@@ -40,8 +47,18 @@ fn line(text: &mut String, row: &Command) {
     }
     let name = row.name.to_ascii_uppercase().replace('|', " ");
     let call = format!("{name} {}", row.doc.syntax);
-    let (meaning, cost, since) = (row.doc.summary, row.doc.complexity.trim_end_matches('.'), row.doc.since);
-    let cells = [&format!("`{}`", call.trim_end()), meaning, place(row), cost, since];
+    let (meaning, cost, since) = (
+        row.doc.summary,
+        row.doc.complexity.trim_end_matches('.'),
+        row.doc.since,
+    );
+    let cells = [
+        &format!("`{}`", call.trim_end()),
+        meaning,
+        place(row),
+        cost,
+        since,
+    ];
     let cells = cells.map(|cell| cell.replace('|', "\\|"));
     let _ = writeln!(text, "| {} |", cells.join(" | "));
 }
@@ -71,6 +88,9 @@ mod tests {
             std::fs::write(path, &printed).expect("the file can be written");
         }
         let there = std::fs::read_to_string(path).unwrap_or_default();
-        assert!(there == printed, "docs/commands.md is out of date: run this test with PINYON_PRINT=1");
+        assert!(
+            there == printed,
+            "docs/commands.md is out of date: run this test with PINYON_PRINT=1"
+        );
     }
 }

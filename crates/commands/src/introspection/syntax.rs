@@ -31,9 +31,19 @@ pub struct Argument {
 /// Where a row's syntax does not follow the notation.
 pub fn arguments(row: &Command) -> Vec<Argument> {
     let words = words(row.doc.syntax);
-    let mut parser = Parser { words: &words, at: 0, row, keys: 0 };
+    let mut parser = Parser {
+        words: &words,
+        at: 0,
+        row,
+        keys: 0,
+    };
     let Sequence { items, repeats } = parser.sequence();
-    assert!(parser.at == words.len() && !repeats, "{}: syntax ends early: {}", row.name, row.doc.syntax);
+    assert!(
+        parser.at == words.len() && !repeats,
+        "{}: syntax ends early: {}",
+        row.name,
+        row.doc.syntax
+    );
     items
 }
 
@@ -81,7 +91,10 @@ impl Parser<'_> {
                 "]" | ">" | "|" => break,
                 "..." => {
                     self.at += 1;
-                    return Sequence { items, repeats: true };
+                    return Sequence {
+                        items,
+                        repeats: true,
+                    };
                 }
                 "[" => self.bracket(&mut items),
                 _ => {
@@ -90,7 +103,10 @@ impl Parser<'_> {
                 }
             }
         }
-        Sequence { items, repeats: false }
+        Sequence {
+            items,
+            repeats: false,
+        }
     }
 
     /// A literal with what it introduces, a name, or a choice.
@@ -103,9 +119,14 @@ impl Parser<'_> {
         if !is_literal(word) {
             return self.named(word);
         }
-        let introduces = self.peek().is_some_and(|next| next == "<" || (is_name(next) && !is_literal(next)));
+        let introduces = self
+            .peek()
+            .is_some_and(|next| next == "<" || (is_name(next) && !is_literal(next)));
         if introduces {
-            return Argument { token: Some(word.to_owned()), ..self.item() };
+            return Argument {
+                token: Some(word.to_owned()),
+                ..self.item()
+            };
         }
         Argument {
             name: word.to_ascii_lowercase(),
@@ -120,22 +141,42 @@ impl Parser<'_> {
         self.at += 1;
         let keys_before = self.keys;
         let mut alternatives = self.alternatives("]");
-        if let [Sequence { items, repeats: true }] = &alternatives[..] {
+        if let [
+            Sequence {
+                items,
+                repeats: true,
+            },
+        ] = &alternatives[..]
+        {
             let start = before.len().saturating_sub(items.len());
             let repeated = &mut before[start..];
-            if repeated.len() == items.len() && repeated.iter().zip(items).all(|(one, other)| one.name == other.name) {
+            if repeated.len() == items.len()
+                && repeated
+                    .iter()
+                    .zip(items)
+                    .all(|(one, other)| one.name == other.name)
+            {
                 self.keys = keys_before;
                 let with_token = items[0].token.is_some();
-                let mut one = group(vec![Sequence { items: before.split_off(start), repeats: false }]);
+                let mut one = group(vec![Sequence {
+                    items: before.split_off(start),
+                    repeats: false,
+                }]);
                 one.multiple = true;
                 one.multiple_token = with_token;
                 before.push(one);
                 return;
             }
         }
-        let repeats = alternatives.iter_mut().any(|sequence| std::mem::take(&mut sequence.repeats));
+        let repeats = alternatives
+            .iter_mut()
+            .any(|sequence| std::mem::take(&mut sequence.repeats));
         let inner = group(alternatives);
-        before.push(Argument { optional: true, multiple: inner.multiple || repeats, ..inner });
+        before.push(Argument {
+            optional: true,
+            multiple: inner.multiple || repeats,
+            ..inner
+        });
     }
 
     fn alternatives(&mut self, close: &str) -> Vec<Sequence> {
@@ -144,13 +185,22 @@ impl Parser<'_> {
             self.at += 1;
             alternatives.push(self.sequence());
         }
-        assert!(self.peek() == Some(close), "{}: '{close}' is missing in: {}", self.row.name, self.row.doc.syntax);
+        assert!(
+            self.peek() == Some(close),
+            "{}: '{close}' is missing in: {}",
+            self.row.name,
+            self.row.doc.syntax
+        );
         self.at += 1;
         alternatives
     }
 
     fn named(&mut self, name: &str) -> Argument {
-        let mut argument = Argument { name: name.to_owned(), kind: self.kind(name), ..Argument::default() };
+        let mut argument = Argument {
+            name: name.to_owned(),
+            kind: self.kind(name),
+            ..Argument::default()
+        };
         if argument.kind == "key" {
             let ways = super::key_specs(self.row).len();
             argument.key_spec = Some(self.keys.min(ways - 1));
@@ -161,13 +211,19 @@ impl Parser<'_> {
 
     fn kind(&self, name: &str) -> &'static str {
         match name {
-            "key" | "source" | "destination" | "newkey" | "key1" | "key2" if self.row.keys.first != 0 => "key",
+            "key" | "source" | "destination" | "newkey" | "key1" | "key2"
+                if self.row.keys.first != 0 =>
+            {
+                "key"
+            }
             "increment" if self.row.name.ends_with("float") => "double",
             "pattern" => "pattern",
             "unix-time-seconds" | "unix-time-milliseconds" => "unix-time",
-            "seconds" | "milliseconds" | "count" | "index" | "index1" | "index2" | "db" | "destination-db" | "offset"
-            | "start" | "end" | "increment" | "decrement" | "cursor" | "protover" | "version" | "client-id" | "maxage"
-            | "min-match-len" => "integer",
+            "seconds" | "milliseconds" | "count" | "index" | "index1" | "index2" | "db"
+            | "destination-db" | "offset" | "start" | "end" | "increment" | "decrement"
+            | "cursor" | "protover" | "version" | "client-id" | "maxage" | "min-match-len" => {
+                "integer"
+            }
             _ => "string",
         }
     }
@@ -179,13 +235,23 @@ fn group(alternatives: Vec<Sequence>) -> Argument {
     if members.len() == 1 {
         return members.remove(0);
     }
-    Argument { name: "choice".into(), kind: "oneof", members, ..Argument::default() }
+    Argument {
+        name: "choice".into(),
+        kind: "oneof",
+        members,
+        ..Argument::default()
+    }
 }
 
 fn block(Sequence { mut items, repeats }: Sequence) -> Argument {
     let mut one = match items.len() {
         1 => items.remove(0),
-        _ => Argument { name: "block".into(), kind: "block", members: items, ..Argument::default() },
+        _ => Argument {
+            name: "block".into(),
+            kind: "block",
+            members: items,
+            ..Argument::default()
+        },
     };
     one.multiple |= repeats;
     one
@@ -196,7 +262,9 @@ fn is_name(word: &str) -> bool {
 }
 
 fn is_literal(word: &str) -> bool {
-    is_name(word) && word.bytes().any(|byte| byte.is_ascii_uppercase()) && word == word.to_ascii_uppercase()
+    is_name(word)
+        && word.bytes().any(|byte| byte.is_ascii_uppercase())
+        && word == word.to_ascii_uppercase()
 }
 
 #[cfg(test)]
@@ -227,18 +295,28 @@ mod tests {
         if argument.multiple {
             text += if argument.multiple_token { "++" } else { "+" };
         }
-        if argument.optional { format!("[{text}]") } else { text }
+        if argument.optional {
+            format!("[{text}]")
+        } else {
+            text
+        }
     }
 
     fn parsed(syntax: &'static str) -> String {
         let get = Table::instance().row(Table::instance().by_name(b"get").unwrap());
-        let row = Command { doc: Doc { syntax, ..get.doc }, ..*get };
+        let row = Command {
+            doc: Doc { syntax, ..get.doc },
+            ..*get
+        };
         shown(&arguments(&row))
     }
 
     #[test]
     fn plain_names_have_types() {
-        assert_eq!(parsed("key seconds value pattern"), "key:key seconds:integer value:string pattern:pattern");
+        assert_eq!(
+            parsed("key seconds value pattern"),
+            "key:key seconds:integer value:string pattern:pattern"
+        );
     }
 
     #[test]
@@ -252,16 +330,28 @@ mod tests {
     #[test]
     fn repetition_marks_what_stands_before_it() {
         assert_eq!(parsed("key [key ...]"), "key:key+");
-        assert_eq!(parsed("key value [key value ...]"), "(key:key value:string)+");
+        assert_eq!(
+            parsed("key value [key value ...]"),
+            "(key:key value:string)+"
+        );
         assert_eq!(parsed("[pattern [pattern ...]]"), "[pattern:pattern+]");
-        assert_eq!(parsed("GET pattern [GET pattern ...]"), "GET pattern:pattern++");
+        assert_eq!(
+            parsed("GET pattern [GET pattern ...]"),
+            "GET pattern:pattern++"
+        );
         assert_eq!(parsed("[section ...]"), "[section:string+]");
     }
 
     #[test]
     fn a_literal_stands_before_what_it_introduces() {
-        assert_eq!(parsed("[LIMIT offset count]"), "[(LIMIT offset:integer count:integer)]");
-        assert_eq!(parsed("[TYPE <A | B>] [ID client-id [client-id ...]]"), "[TYPE <A|B>] [ID client-id:integer+]");
+        assert_eq!(
+            parsed("[LIMIT offset count]"),
+            "[(LIMIT offset:integer count:integer)]"
+        );
+        assert_eq!(
+            parsed("[TYPE <A | B>] [ID client-id [client-id ...]]"),
+            "[TYPE <A|B>] [ID client-id:integer+]"
+        );
         assert_eq!(parsed("<a:b | <[X] [Y]>>"), "<a:b:string|([X] [Y])>");
     }
 
@@ -275,10 +365,18 @@ mod tests {
     #[test]
     fn every_row_with_keys_names_its_key_argument() {
         fn has_key(arguments: &[Argument]) -> bool {
-            arguments.iter().any(|argument| argument.kind == "key" || has_key(&argument.members))
+            arguments
+                .iter()
+                .any(|argument| argument.kind == "key" || has_key(&argument.members))
         }
         for (_, row) in Table::instance().rows() {
-            assert_eq!(has_key(&arguments(row)), row.keys.first != 0, "{}: {}", row.name, row.doc.syntax);
+            assert_eq!(
+                has_key(&arguments(row)),
+                row.keys.first != 0,
+                "{}: {}",
+                row.name,
+                row.doc.syntax
+            );
         }
     }
 }

@@ -25,7 +25,11 @@ pub struct Blocks {
 pub type BySize = BTreeMap<u64, Blocks>;
 
 pub fn part(call: &mut Call<'_>, part: &mut Part) -> Result<Progress, Error> {
-    let slab = call.core.shard.size_classes().filter(|class| class.committed_bytes > 0);
+    let slab = call
+        .core
+        .shard
+        .size_classes()
+        .filter(|class| class.committed_bytes > 0);
     let slab = slab.map(|class| {
         let blocks = Blocks {
             count: class.used_blocks,
@@ -48,7 +52,11 @@ fn by_size(areas: memory::alloc::HeapAreas) -> BySize {
         used_bytes: class.used_bytes,
         committed_bytes: class.committed_bytes,
     };
-    areas.classes.into_iter().map(|class| (class.block_bytes, blocks(class))).collect()
+    areas
+        .classes
+        .into_iter()
+        .map(|class| (class.block_bytes, blocks(class)))
+        .collect()
 }
 
 fn add(into: &mut BySize, from: &BySize) {
@@ -76,7 +84,11 @@ pub fn merge(_: &mut Call<'_>, parts: &mut [Part], out: &mut Writer<'_>) -> Repl
     write_classes(&mut text, "heap, whole process", &by_size(process_areas()));
     for (number, (slab, heap)) in classes.iter().enumerate() {
         write_classes(&mut text, &format!("slab, shard {number}"), slab);
-        write_classes(&mut text, &format!("heap pages in the hands of shard {number}"), heap);
+        write_classes(
+            &mut text,
+            &format!("heap pages in the hands of shard {number}"),
+            heap,
+        );
     }
     out.verbatim("txt", text.as_bytes());
     Ok(())
@@ -89,7 +101,10 @@ fn summary(report: &MemoryReport) -> String {
         env!("CARGO_PKG_VERSION")
     );
     let mut line = |name: &str, allocated: i128, committed: i128, resident: &str| {
-        let _ = writeln!(text, "{name:<14} {allocated:>16} {committed:>16} {resident:>16}");
+        let _ = writeln!(
+            text,
+            "{name:<14} {allocated:>16} {committed:>16} {resident:>16}"
+        );
     };
     let (allocated, committed) = (report.total_bytes().into(), report.active_bytes().into());
     let (mut rest_allocated, mut rest_committed): (i128, i128) = (allocated, committed);
@@ -100,22 +115,50 @@ fn summary(report: &MemoryReport) -> String {
         line(&format!("shard {number}"), allocated, committed, "-");
     }
     line("no shard's", rest_allocated, rest_committed, "-");
-    line("all", allocated, committed, &report.resident_anonymous_bytes().to_string());
-    format!("{text}\n").replacen("\n\n", &format!("\n\n{:<14} {:>16} {:>16} {:>16}\n", "", "allocated", "committed", "resident"), 1)
+    line(
+        "all",
+        allocated,
+        committed,
+        &report.resident_anonymous_bytes().to_string(),
+    );
+    format!("{text}\n").replacen(
+        "\n\n",
+        &format!(
+            "\n\n{:<14} {:>16} {:>16} {:>16}\n",
+            "", "allocated", "committed", "resident"
+        ),
+        1,
+    )
 }
 
 fn write_classes(text: &mut String, title: &str, classes: &BySize) {
     let (mut used_bytes, mut committed_bytes) = (0, 0);
-    let _ = writeln!(text, "{title}\n{:>10} {:>12} {:>16} {:>16} {:>16}", "block", "blocks", "used", "committed", "waste");
+    let _ = writeln!(
+        text,
+        "{title}\n{:>10} {:>12} {:>16} {:>16} {:>16}",
+        "block", "blocks", "used", "committed", "waste"
+    );
     let mut line = |name: &str, count: &str, used: u64, committed: u64| {
         let waste = committed.saturating_sub(used);
-        let _ = writeln!(text, "{name:>10} {count:>12} {used:>16} {committed:>16} {waste:>16}");
+        let _ = writeln!(
+            text,
+            "{name:>10} {count:>12} {used:>16} {committed:>16} {waste:>16}"
+        );
     };
     // The class of what is larger than any other comes last.
     let (larger, ordered): (Vec<_>, Vec<_>) = classes.iter().partition(|(size, _)| **size == 0);
     for (size, blocks) in ordered.into_iter().chain(larger) {
-        let name = if *size == 0 { "larger".to_owned() } else { size.to_string() };
-        line(&name, &blocks.count.to_string(), blocks.used_bytes, blocks.committed_bytes);
+        let name = if *size == 0 {
+            "larger".to_owned()
+        } else {
+            size.to_string()
+        };
+        line(
+            &name,
+            &blocks.count.to_string(),
+            blocks.used_bytes,
+            blocks.committed_bytes,
+        );
         used_bytes += blocks.used_bytes;
         committed_bytes += blocks.committed_bytes;
     }
@@ -129,12 +172,23 @@ mod tests {
 
     #[test]
     fn classes_are_listed_in_order_with_their_waste_and_sum() {
-        let blocks = |count, used_bytes, committed_bytes| Blocks { count, used_bytes, committed_bytes };
+        let blocks = |count, used_bytes, committed_bytes| Blocks {
+            count,
+            used_bytes,
+            committed_bytes,
+        };
         let mut classes = BySize::from([(0, blocks(1, 900, 1000)), (64, blocks(2, 128, 65536))]);
-        add(&mut classes, &BySize::from([(64, blocks(1, 64, 0)), (32, blocks(1, 32, 64))]));
+        add(
+            &mut classes,
+            &BySize::from([(64, blocks(1, 64, 0)), (32, blocks(1, 32, 64))]),
+        );
         let mut text = String::new();
         write_classes(&mut text, "slab", &classes);
-        let words = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+        let words = |line: &str| {
+            line.split_whitespace()
+                .map(str::to_owned)
+                .collect::<Vec<_>>()
+        };
         let lines: Vec<Vec<String>> = text.lines().map(words).collect();
         assert_eq!(lines[2], ["32", "1", "32", "64", "32"]);
         assert_eq!(lines[3], ["64", "3", "192", "65536", "65344"]);

@@ -19,7 +19,10 @@ pub fn part(call: &mut Call<'_>, part: &mut Part) -> Result<Progress, Error> {
     let expired_keys = call.core.shard.expired_keys();
     call.core.stats.sample(mono_us);
     call.core.stats.take_expired_keys(expired_keys);
-    *part = Part::Figures(Box::new(shard_memory(call.core)), Box::new(call.core.stats.clone()));
+    *part = Part::Figures(
+        Box::new(shard_memory(call.core)),
+        Box::new(call.core.stats.clone()),
+    );
     Ok(Progress::Done)
 }
 
@@ -53,17 +56,27 @@ pub fn merge(call: &mut Call<'_>, parts: &mut [Part], out: &mut Writer<'_>) -> R
     let mut stats = CoreStats::default();
     let mut shards = Vec::with_capacity(parts.len());
     for part in parts {
-        let Part::Figures(memory, own) = std::mem::take(part) else { unreachable!("every shard gives its figures") };
+        let Part::Figures(memory, own) = std::mem::take(part) else {
+            unreachable!("every shard gives its figures")
+        };
         stats.merge(&own);
         shards.push(*memory);
     }
-    let figures = Figures { call, stats, report: MemoryReport::take(shards) };
+    let figures = Figures {
+        call,
+        stats,
+        report: MemoryReport::take(shards),
+    };
     let mut text = String::new();
     for (name, _, write) in SECTIONS.iter().filter(|section| is_wanted(call, section)) {
         if !text.is_empty() {
             text.push_str("\r\n");
         }
-        let title = if *name == "cpu" { "CPU".to_owned() } else { name[..1].to_ascii_uppercase() + &name[1..] };
+        let title = if *name == "cpu" {
+            "CPU".to_owned()
+        } else {
+            name[..1].to_ascii_uppercase() + &name[1..]
+        };
         let _ = write!(text, "# {title}\r\n");
         write(&figures, &mut text);
     }
@@ -74,11 +87,13 @@ pub fn merge(call: &mut Call<'_>, parts: &mut [Part], out: &mut Writer<'_>) -> R
 fn is_wanted(call: &Call<'_>, (name, by_default, _): &Section) -> bool {
     let asked = call.args.from(1);
     (asked.is_empty() && *by_default)
-        || asked.iter().any(|section| match &section.to_ascii_lowercase()[..] {
-            b"all" | b"everything" => true,
-            b"default" => *by_default,
-            section => section == name.as_bytes(),
-        })
+        || asked
+            .iter()
+            .any(|section| match &section.to_ascii_lowercase()[..] {
+                b"all" | b"everything" => true,
+                b"default" => *by_default,
+                section => section == name.as_bytes(),
+            })
 }
 
 /// Adds `name:value` lines.
@@ -133,7 +148,11 @@ fn clients(figures: &Figures<'_>, text: &mut String) {
 fn memory_section(figures: &Figures<'_>, text: &mut String) {
     static MACHINE_BYTES: LazyLock<u64> = LazyLock::new(|| machine_memory_bytes().unwrap_or(0));
     let (report, config) = (&figures.report, &figures.call.core.config);
-    let (used, resident, peak) = (report.total_bytes(), report.process().resident_bytes, report.peak_bytes());
+    let (used, resident, peak) = (
+        report.total_bytes(),
+        report.process().resident_bytes,
+        report.peak_bytes(),
+    );
     let policy = match config.maxmemory_policy {
         MaxMemoryPolicy::NoEviction => "noeviction",
     };
@@ -189,8 +208,20 @@ fn memory_section(figures: &Figures<'_>, text: &mut String) {
 
 fn memory_ratios(report: &MemoryReport, text: &mut String) {
     let (used, active) = (report.total_bytes(), report.active_bytes());
-    let (anonymous, resident) = (report.resident_anonymous_bytes(), report.process().resident_bytes);
-    let ratio = |bytes: u64, of: u64| format!("{:.2}", if of == 0 { 0.0 } else { bytes as f64 / of as f64 });
+    let (anonymous, resident) = (
+        report.resident_anonymous_bytes(),
+        report.process().resident_bytes,
+    );
+    let ratio = |bytes: u64, of: u64| {
+        format!(
+            "{:.2}",
+            if of == 0 {
+                0.0
+            } else {
+                bytes as f64 / of as f64
+            }
+        )
+    };
     let less = |bytes: u64, of: u64| bytes as i64 - of as i64;
     lines!(text,
         "allocator_frag_ratio": ratio(active, used),
@@ -292,7 +323,10 @@ fn processor_seconds(stat: &str) -> [f64; 4] {
     const TICKS_A_SECOND: f64 = 100.0;
     // The name of the program, in parentheses, may hold spaces; after it the figures are the 12th to the 15th.
     let after_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
-    let mut ticks = after_name.split_ascii_whitespace().skip(11).map(|field| field.parse().unwrap_or(0.0));
+    let mut ticks = after_name
+        .split_ascii_whitespace()
+        .skip(11)
+        .map(|field| field.parse().unwrap_or(0.0));
     std::array::from_fn(|_| ticks.next().unwrap_or(0.0) / TICKS_A_SECOND)
 }
 
@@ -300,7 +334,9 @@ fn processor_seconds(stat: &str) -> [f64; 4] {
 /// tools read the line by position.
 fn commandstats(figures: &Figures<'_>, text: &mut String) {
     for (id, row) in Table::instance().rows() {
-        let Some(counts) = figures.stats.calls.get(id.0 as usize) else { continue };
+        let Some(counts) = figures.stats.calls.get(id.0 as usize) else {
+            continue;
+        };
         if counts.calls + counts.rejected > 0 {
             let _ = write!(
                 text,
@@ -325,7 +361,10 @@ fn keyspace(figures: &Figures<'_>, text: &mut String) {
     for (number, database) in figures.report.merged().databases.iter().enumerate() {
         if database.keys > 0 {
             let (keys, expires) = (database.keys, database.expiring_keys);
-            let _ = write!(text, "db{number}:keys={keys},expires={expires},avg_ttl=0\r\n");
+            let _ = write!(
+                text,
+                "db{number}:keys={keys},expires={expires},avg_ttl=0\r\n"
+            );
         }
     }
 }
@@ -337,7 +376,11 @@ fn human(bytes: u64) -> String {
         return format!("{bytes}B");
     }
     let power = (bytes.ilog2() / 10).min(UNITS.len() as u32);
-    format!("{:.2}{}", bytes as f64 / (1u64 << (10 * power)) as f64, UNITS[power as usize - 1])
+    format!(
+        "{:.2}{}",
+        bytes as f64 / (1u64 << (10 * power)) as f64,
+        UNITS[power as usize - 1]
+    )
 }
 
 #[cfg(test)]
@@ -369,6 +412,10 @@ mod tests {
     #[test]
     fn this_process_has_used_processor_time_or_none_yet() {
         let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
-        assert!(processor_seconds(&stat).iter().all(|seconds| (0.0..1e6).contains(seconds)));
+        assert!(
+            processor_seconds(&stat)
+                .iter()
+                .all(|seconds| (0.0..1e6).contains(seconds))
+        );
     }
 }

@@ -17,7 +17,11 @@ pub fn lolwut(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
         resp::number::parse_i64(call.args.at(2)).ok_or(error::NOT_AN_INTEGER)?;
         at = 3;
     }
-    let height = call.args.get(at).and_then(resp::number::parse_i64).unwrap_or(HEIGHT_DEFAULT);
+    let height = call
+        .args
+        .get(at)
+        .and_then(resp::number::parse_i64)
+        .unwrap_or(HEIGHT_DEFAULT);
     let tree = tree(call.core, height.clamp(HEIGHT_MIN, HEIGHT_MAX) as usize);
     out.verbatim("txt", tree.as_bytes());
     Ok(())
@@ -36,7 +40,10 @@ fn tree(core: &mut Core, height: usize) -> String {
     for _ in 0..height.div_ceil(6) {
         text.push_str(&format!("{:>width$}\n", "|||", width = height + 4));
     }
-    text.push_str(&format!("\nPinyon ver. {}, a pine that keeps its seeds for years\n", env!("CARGO_PKG_VERSION")));
+    text.push_str(&format!(
+        "\nPinyon ver. {}, a pine that keeps its seeds for years\n",
+        env!("CARGO_PKG_VERSION")
+    ));
     text
 }
 

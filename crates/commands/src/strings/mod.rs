@@ -43,7 +43,9 @@ fn set(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
         Lifetime::Unchanged => Expiry::Clear,
         Lifetime::Keep => Expiry::Keep,
         Lifetime::Persist => unreachable!("SET has no PERSIST"),
-        Lifetime::Until(index, meaning) => Expiry::At(positive_moment(call, index, meaning, "set")?),
+        Lifetime::Until(index, meaning) => {
+            Expiry::At(positive_moment(call, index, meaning, "set")?)
+        }
     };
     let exists = if options.get {
         lookup::bulk_or_null(out, lookup::read(call, key))
@@ -132,7 +134,11 @@ fn mget_element(call: &mut Call<'_>, key: Key<'_>, out: &mut Writer<'_>) {
 }
 
 fn check_pairs(call: &Call<'_>, command: &str) -> Reply {
-    if call.args.len().is_multiple_of(2) { Err(error::wrong_arity(command)) } else { Ok(()) }
+    if call.args.len().is_multiple_of(2) {
+        Err(error::wrong_arity(command))
+    } else {
+        Ok(())
+    }
 }
 
 fn prepare_mset(call: &mut Call<'_>, _: &mut Part) -> Reply {
@@ -169,13 +175,28 @@ fn prepare_msetnx(call: &mut Call<'_>, part: &mut Part) -> Reply {
     Ok(())
 }
 
-fn decide_msetnx(_: &mut Call<'_>, parts: &mut [Part], out: &mut Writer<'_>) -> Result<Decision, Error> {
+fn decide_msetnx(
+    _: &mut Call<'_>,
+    parts: &mut [Part],
+    out: &mut Writer<'_>,
+) -> Result<Decision, Error> {
     let none_exists = parts.iter().all(|part| matches!(part, Part::Count(0)));
     out.int(i64::from(none_exists));
-    Ok(if none_exists { Decision::Commit } else { Decision::Abort })
+    Ok(if none_exists {
+        Decision::Commit
+    } else {
+        Decision::Abort
+    })
 }
 
-const fn row(name: &'static str, arity: i32, flags: Flags, key_flags: &'static [&'static str], run: Run, doc: Doc) -> Command {
+const fn row(
+    name: &'static str,
+    arity: i32,
+    flags: Flags,
+    key_flags: &'static [&'static str],
+    run: Run,
+    doc: Doc,
+) -> Command {
     Command {
         name,
         arity,
@@ -194,8 +215,19 @@ const fn several(row: Command, keys: Keys, tips: &'static [&'static str]) -> Com
     Command { keys, tips, ..row }
 }
 
-const fn doc(since: &'static str, complexity: &'static str, summary: &'static str, syntax: &'static str) -> Doc {
-    Doc { summary, since, group: "string", complexity, syntax }
+const fn doc(
+    since: &'static str,
+    complexity: &'static str,
+    summary: &'static str,
+    syntax: &'static str,
+) -> Doc {
+    Doc {
+        summary,
+        since,
+        group: "string",
+        complexity,
+        syntax,
+    }
 }
 
 const READ: Flags = Flags::READONLY;
@@ -213,7 +245,14 @@ const PER_RESULT: &str = "O(N) where N is the length of the answer";
 
 /// The commands of this family.
 pub const ROWS: &[Command] = &[
-    row("get", 2, FAST_READ, ACCESS, Run::Owner(get), doc("1.0.0", "O(1)", "The value of a key", "key")),
+    row(
+        "get",
+        2,
+        FAST_READ,
+        ACCESS,
+        Run::Owner(get),
+        doc("1.0.0", "O(1)", "The value of a key", "key"),
+    ),
     row(
         "set",
         -3,
@@ -234,7 +273,12 @@ pub const ROWS: &[Command] = &[
         FAST_GROWS,
         INSERTS,
         Run::Owner(setnx),
-        doc("1.0.0", "O(1)", "Gives a key a value unless it has one", "key value"),
+        doc(
+            "1.0.0",
+            "O(1)",
+            "Gives a key a value unless it has one",
+            "key value",
+        ),
     ),
     row(
         "setex",
@@ -242,7 +286,12 @@ pub const ROWS: &[Command] = &[
         GROWS,
         SETS,
         Run::Owner(setex),
-        doc("2.0.0", "O(1)", "Gives a key a value for so many seconds", "key seconds value"),
+        doc(
+            "2.0.0",
+            "O(1)",
+            "Gives a key a value for so many seconds",
+            "key seconds value",
+        ),
     ),
     row(
         "psetex",
@@ -250,7 +299,12 @@ pub const ROWS: &[Command] = &[
         GROWS,
         SETS,
         Run::Owner(psetex),
-        doc("2.6.0", "O(1)", "Gives a key a value for so many milliseconds", "key milliseconds value"),
+        doc(
+            "2.6.0",
+            "O(1)",
+            "Gives a key a value for so many milliseconds",
+            "key milliseconds value",
+        ),
     ),
     row(
         "getset",
@@ -258,7 +312,12 @@ pub const ROWS: &[Command] = &[
         FAST_GROWS,
         GETS_AND_CHANGES,
         Run::Owner(getset),
-        doc("1.0.0", "O(1)", "Gives a key a value and answers the one before", "key value"),
+        doc(
+            "1.0.0",
+            "O(1)",
+            "Gives a key a value and answers the one before",
+            "key value",
+        ),
     ),
     row(
         "getdel",
@@ -266,7 +325,12 @@ pub const ROWS: &[Command] = &[
         WRITE.and(Flags::FAST),
         &["RW", "access", "delete"],
         Run::Owner(getdel),
-        doc("6.2.0", "O(1)", "The value of a key, which is then deleted", "key"),
+        doc(
+            "6.2.0",
+            "O(1)",
+            "The value of a key, which is then deleted",
+            "key",
+        ),
     ),
     row(
         "getex",
@@ -282,7 +346,14 @@ pub const ROWS: &[Command] = &[
         ),
     ),
     several(
-        row("mget", -2, FAST_READ, ACCESS, Run::Each(mget_element), doc("1.0.0", PER_KEY, "The values of keys", "key [key ...]")),
+        row(
+            "mget",
+            -2,
+            FAST_READ,
+            ACCESS,
+            Run::Each(mget_element),
+            doc("1.0.0", PER_KEY, "The values of keys", "key [key ...]"),
+        ),
         Keys::ALL,
         &["request_policy:multi_shard"],
     ),
@@ -292,11 +363,23 @@ pub const ROWS: &[Command] = &[
             -3,
             GROWS,
             SETS,
-            Run::Atomic(Atomic { prepare: prepare_mset, decide: decide_mset, commit: commit_mset }),
-            doc("1.0.1", PER_KEY, "Gives keys their values as one moment", "key value [key value ...]"),
+            Run::Atomic(Atomic {
+                prepare: prepare_mset,
+                decide: decide_mset,
+                commit: commit_mset,
+            }),
+            doc(
+                "1.0.1",
+                PER_KEY,
+                "Gives keys their values as one moment",
+                "key value [key value ...]",
+            ),
         ),
         Keys::ALTERNATE,
-        &["request_policy:multi_shard", "response_policy:all_succeeded"],
+        &[
+            "request_policy:multi_shard",
+            "response_policy:all_succeeded",
+        ],
     ),
     several(
         row(
@@ -304,8 +387,17 @@ pub const ROWS: &[Command] = &[
             -3,
             GROWS,
             INSERTS,
-            Run::Atomic(Atomic { prepare: prepare_msetnx, decide: decide_msetnx, commit: commit_mset }),
-            doc("1.0.1", PER_KEY, "Gives keys their values unless one of them has one", "key value [key value ...]"),
+            Run::Atomic(Atomic {
+                prepare: prepare_msetnx,
+                decide: decide_msetnx,
+                commit: commit_mset,
+            }),
+            doc(
+                "1.0.1",
+                PER_KEY,
+                "Gives keys their values unless one of them has one",
+                "key value [key value ...]",
+            ),
         ),
         Keys::ALTERNATE,
         &["request_policy:multi_shard", "response_policy:agg_min"],
@@ -316,7 +408,12 @@ pub const ROWS: &[Command] = &[
         FAST_GROWS,
         &["RW", "insert"],
         Run::Owner(ranges::append),
-        doc("2.0.0", "O(1) amortized", "Adds to the end of a string", "key value"),
+        doc(
+            "2.0.0",
+            "O(1) amortized",
+            "Adds to the end of a string",
+            "key value",
+        ),
     ),
     row(
         "strlen",
@@ -340,7 +437,12 @@ pub const ROWS: &[Command] = &[
         READ,
         ACCESS,
         Run::Owner(ranges::getrange),
-        doc("1.0.0", PER_RESULT, "A part of a string, under its old name", "key start end"),
+        doc(
+            "1.0.0",
+            PER_RESULT,
+            "A part of a string, under its old name",
+            "key start end",
+        ),
     ),
     row(
         "setrange",

@@ -41,7 +41,11 @@ pub struct Options {
 }
 
 impl Options {
-    const NONE: Options = Options { condition: Condition::Always, get: false, lifetime: Lifetime::Unchanged };
+    const NONE: Options = Options {
+        condition: Condition::Always,
+        get: false,
+        lifetime: Lifetime::Unchanged,
+    };
 
     /// The options of SET.
     ///

@@ -33,7 +33,9 @@ pub fn append(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
     let (db, now) = (call.db, call.now());
     let new_len = match len {
         None => {
-            call.core.shard.set(db, key, Value::from_bytes(added), Expiry::Clear, now);
+            call.core
+                .shard
+                .set(db, key, Value::from_bytes(added), Expiry::Clear, now);
             added.len() as u64
         }
         Some(len) => {
@@ -59,7 +61,9 @@ pub fn getrange(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
     let key = call.key(1);
     match lookup::read(call, key) {
         None => out.bulk(b""),
-        Some(entry) => lookup::with_text(entry.value(), |text| out.bulk(&text[range(start, end, text.len())])),
+        Some(entry) => lookup::with_text(entry.value(), |text| {
+            out.bulk(&text[range(start, end, text.len())])
+        }),
     }
     Ok(())
 }
@@ -71,9 +75,19 @@ fn range(start: i64, end: i64, len: usize) -> std::ops::Range<usize> {
     if len == 0 || start < 0 && end < 0 && start > end {
         return 0..0;
     }
-    let from_start = |position: i64| if position < 0 { (position + len).max(0) } else { position };
+    let from_start = |position: i64| {
+        if position < 0 {
+            (position + len).max(0)
+        } else {
+            position
+        }
+    };
     let (start, end) = (from_start(start), from_start(end).min(len - 1));
-    if start > end { 0..0 } else { start as usize..end as usize + 1 }
+    if start > end {
+        0..0
+    } else {
+        start as usize..end as usize + 1
+    }
 }
 
 /// SETRANGE: answers the new length.
@@ -88,7 +102,10 @@ pub fn setrange(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
     }
     check_growth(call, len, offset.checked_add(patch.len() as u64))?;
     let (db, now) = (call.db, call.now());
-    let new_len = call.core.shard.set_range(db, key, offset as usize, patch, now);
+    let new_len = call
+        .core
+        .shard
+        .set_range(db, key, offset as usize, patch, now);
     out.int(new_len as i64);
     Ok(())
 }

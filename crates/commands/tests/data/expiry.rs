@@ -110,7 +110,13 @@ fn times_are_taken_in_seconds_and_milliseconds_from_now_and_since_1970() {
 
 #[test]
 fn a_time_that_has_passed_deletes_the_key_and_answers_1() {
-    for command in ["expire k 0", "expire k -1", "pexpire k -5000", "expireat k 1", "pexpireat k 1699999999999"] {
+    for command in [
+        "expire k 0",
+        "expire k -1",
+        "pexpire k -5000",
+        "expireat k 1",
+        "pexpireat k 1699999999999",
+    ] {
         script(&format!("set k v => OK\n{command} => 1\nexists k => 0"));
     }
 }

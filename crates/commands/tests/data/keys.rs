@@ -51,14 +51,28 @@ fn values_of_every_kind_survive_a_way_between_shards() {
     for shards in SHARDS {
         let mut cluster = Cluster::new(shards);
         let (here, there) = keys_apart(&cluster);
-        for (value, encoding) in [("12", "int"), ("short", "embstr"), (&"x".repeat(100), "raw"), (&"x".repeat(100_000), "raw")] {
+        for (value, encoding) in [
+            ("12", "int"),
+            ("short", "embstr"),
+            (&"x".repeat(100), "raw"),
+            (&"x".repeat(100_000), "raw"),
+        ] {
             cluster.run(&["set", &here, value, "ex", "100"]);
             assert_eq!(ask(&mut cluster, &format!("rename {here} {there}")), "OK");
-            assert_eq!(cluster.run(&["get", &there]), resp::Reply::Bulk(value.into()));
-            assert_eq!(ask(&mut cluster, &format!("object encoding {there}")), format!("\"{encoding}\""));
+            assert_eq!(
+                cluster.run(&["get", &there]),
+                resp::Reply::Bulk(value.into())
+            );
+            assert_eq!(
+                ask(&mut cluster, &format!("object encoding {there}")),
+                format!("\"{encoding}\"")
+            );
             assert_eq!(ask(&mut cluster, &format!("ttl {there}")), "100");
             assert_eq!(ask(&mut cluster, &format!("copy {there} {here}")), "1");
-            assert_eq!(cluster.run(&["get", &here]), resp::Reply::Bulk(value.into()));
+            assert_eq!(
+                cluster.run(&["get", &here]),
+                resp::Reply::Bulk(value.into())
+            );
             assert_eq!(ask(&mut cluster, &format!("copy {there} {here}")), "0");
             assert_eq!(ask(&mut cluster, &format!("renamenx {there} {here}")), "0");
             assert_eq!(ask(&mut cluster, "dbsize"), "2");
@@ -141,14 +155,22 @@ fn object_tells_how_a_value_is_stored() {
 
 #[test]
 fn an_idle_key_grows_older_and_touching_it_ends_that() {
-    let idle = |cluster: &mut Cluster| -> i64 { ask(cluster, "object idletime k").parse().unwrap() };
+    let idle =
+        |cluster: &mut Cluster| -> i64 { ask(cluster, "object idletime k").parse().unwrap() };
     let mut cluster = Cluster::new(1);
     ask(&mut cluster, "set k v");
     cluster.advance(1_000_000);
-    assert!((850..=1000).contains(&idle(&mut cluster)), "{}", idle(&mut cluster));
+    assert!(
+        (850..=1000).contains(&idle(&mut cluster)),
+        "{}",
+        idle(&mut cluster)
+    );
     ask(&mut cluster, "ttl k");
     ask(&mut cluster, "exists k");
-    assert!(idle(&mut cluster) > 850, "asking about a key does not touch it");
+    assert!(
+        idle(&mut cluster) > 850,
+        "asking about a key does not touch it"
+    );
     ask(&mut cluster, "get k");
     assert!(idle(&mut cluster) < 150, "{}", idle(&mut cluster));
 }
@@ -157,7 +179,10 @@ fn an_idle_key_grows_older_and_touching_it_ends_that() {
 fn a_client_that_asked_for_no_touch_leaves_keys_idle_but_for_touch() {
     let mut cluster = Cluster::new(1);
     ask(&mut cluster, "set k v");
-    cluster.cores_mut()[0].clients.at_mut(commands::ClientId(0)).no_touch = true;
+    cluster.cores_mut()[0]
+        .clients
+        .at_mut(commands::ClientId(0))
+        .no_touch = true;
     cluster.advance(1_000_000);
     ask(&mut cluster, "get k");
     let idle: i64 = ask(&mut cluster, "object idletime k").parse().unwrap();
@@ -170,7 +195,17 @@ fn a_client_that_asked_for_no_touch_leaves_keys_idle_but_for_touch() {
 #[test]
 fn lookups_count_as_hits_and_misses() {
     let mut cluster = Cluster::new(2);
-    for command in ["set k v", "get k", "get nok", "mget k nok", "exists k nok", "ttl k", "strlen nok", "set k w", "incr n"] {
+    for command in [
+        "set k v",
+        "get k",
+        "get nok",
+        "mget k nok",
+        "exists k nok",
+        "ttl k",
+        "strlen nok",
+        "set k w",
+        "incr n",
+    ] {
         ask(&mut cluster, command);
     }
     let sum = |figure: fn(&commands::Core) -> u64| cluster.cores().iter().map(figure).sum::<u64>();

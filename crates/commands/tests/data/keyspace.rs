@@ -15,7 +15,9 @@ fn filled(shards: u16, keys: usize) -> Cluster {
 }
 
 fn bulks(reply: &Reply) -> Vec<String> {
-    let Reply::Array(elements) = reply else { panic!("{reply:?} is no array") };
+    let Reply::Array(elements) = reply else {
+        panic!("{reply:?} is no array")
+    };
     let text = |element: &Reply| match element {
         Reply::Bulk(text) => String::from_utf8(text.clone()).unwrap(),
         other => panic!("{other:?} is no bulk string"),
@@ -24,15 +26,24 @@ fn bulks(reply: &Reply) -> Vec<String> {
 }
 
 /// All keys of a SCAN with these options, and how many calls it took.
-fn scan(cluster: &mut Cluster, options: &str, mut between: impl FnMut(&mut Cluster)) -> (Vec<String>, usize) {
+fn scan(
+    cluster: &mut Cluster,
+    options: &str,
+    mut between: impl FnMut(&mut Cluster),
+) -> (Vec<String>, usize) {
     let (mut cursor, mut found, mut calls) = ("0".to_owned(), Vec::new(), 0);
     loop {
         let reply = cluster.ask(format!("scan {cursor} {options}").trim());
-        let Reply::Array(page) = reply else { panic!("{reply:?}") };
+        let Reply::Array(page) = reply else {
+            panic!("{reply:?}")
+        };
         found.extend(bulks(&page[1]));
         cursor = bulks(&Reply::Array(vec![page[0].clone()])).remove(0);
         calls += 1;
-        assert!(cursor.parse::<u64>().unwrap() < 1 << 53, "every client library can hold the cursor");
+        assert!(
+            cursor.parse::<u64>().unwrap() < 1 << 53,
+            "every client library can hold the cursor"
+        );
         if cursor == "0" {
             return (found, calls);
         }
@@ -56,10 +67,22 @@ fn keys_returns_every_key_that_matches_once() {
 fn scan_returns_every_key_whatever_the_count() {
     for shards in SHARDS {
         let mut cluster = filled(shards, 3000);
-        for options in ["", "count 1", "count 100", "count 9223372036854775807", "match *", "type string", "TYPE STRING"] {
+        for options in [
+            "",
+            "count 1",
+            "count 100",
+            "count 9223372036854775807",
+            "match *",
+            "type string",
+            "TYPE STRING",
+        ] {
             let (found, _) = scan(&mut cluster, options, |_| {});
             assert_eq!(found.len(), 3000, "{options}");
-            assert_eq!(found.into_iter().collect::<BTreeSet<_>>().len(), 3000, "{options}");
+            assert_eq!(
+                found.into_iter().collect::<BTreeSet<_>>().len(),
+                3000,
+                "{options}"
+            );
         }
         let (found, calls) = scan(&mut cluster, "match key:12? count 500", |_| {});
         assert_eq!(found.len(), 10);
@@ -96,7 +119,15 @@ fn scan_misses_no_key_that_stays_while_the_tables_grow_and_shrink() {
 
 #[test]
 fn a_bad_cursor_or_option_is_refused() {
-    for cursor in ["x", "-1", "1.0", "''", "+1", "18446744073709551616", "18446744073709551615"] {
+    for cursor in [
+        "x",
+        "-1",
+        "1.0",
+        "''",
+        "+1",
+        "18446744073709551616",
+        "18446744073709551615",
+    ] {
         script(&format!("scan {cursor} => (ERR invalid cursor)"));
     }
     script(
@@ -118,7 +149,10 @@ fn a_cursor_of_a_shard_that_is_not_there_is_refused() {
     for shards in SHARDS {
         let mut cluster = Cluster::new(shards);
         let cursor = u64::from(shards) << store::CURSOR_BITS;
-        assert_eq!(ask(&mut cluster, &format!("scan {cursor}")), "(ERR invalid cursor)");
+        assert_eq!(
+            ask(&mut cluster, &format!("scan {cursor}")),
+            "(ERR invalid cursor)"
+        );
     }
 }
 
@@ -151,7 +185,13 @@ fn a_random_key_is_any_key() {
 #[test]
 fn flushing_leaves_no_key_and_no_byte() {
     for shards in SHARDS {
-        for flush in ["flushall", "flushall sync", "FLUSHALL ASYNC", "flushdb", "flushdb async"] {
+        for flush in [
+            "flushall",
+            "flushall sync",
+            "FLUSHALL ASYNC",
+            "flushdb",
+            "flushdb async",
+        ] {
             let mut cluster = filled(shards, 2500);
             cluster.run(&["set", "large", &"x".repeat(100_000)]);
             if flush.to_lowercase().starts_with("flushall") {
@@ -234,7 +274,9 @@ fn a_walk_works_in_steps() {
     };
     let mut steps = 1;
     let stage = commands::gather::Stage::Part;
-    while commands::gather::run_stage(&mut call, row, stage, &mut part).unwrap() == commands::Progress::Again {
+    while commands::gather::run_stage(&mut call, row, stage, &mut part).unwrap()
+        == commands::Progress::Again
+    {
         steps += 1;
     }
     assert!(steps >= 5, "{steps} steps");
@@ -259,7 +301,9 @@ fn keys_that_are_written_while_keys_walks_are_not_returned_twice() {
             client: None,
             no_touch: false,
         };
-        let progress = commands::gather::run_stage(&mut call, row, commands::gather::Stage::Part, &mut part).unwrap();
+        let progress =
+            commands::gather::run_stage(&mut call, row, commands::gather::Stage::Part, &mut part)
+                .unwrap();
         if progress == commands::Progress::Done {
             break;
         }
@@ -273,12 +317,31 @@ fn keys_that_are_written_while_keys_walks_are_not_returned_twice() {
             }
         }
     }
-    let commands::Part::Walk(walk) = part else { panic!("KEYS walks") };
+    let commands::Part::Walk(walk) = part else {
+        panic!("KEYS walks")
+    };
     let mut bytes = format!("*{}\r\n", walk.count).into_bytes();
     bytes.extend(&walk.bytes);
     let (reply, _) = Reply::parse(&bytes).unwrap().expect("a whole reply");
     let found = bulks(&reply);
     let distinct: BTreeSet<_> = found.iter().collect();
     assert_eq!(distinct.len(), found.len(), "a key comes twice");
-    assert!((0..1000).all(|n| distinct.contains(&format!("key:{n}"))), "{}", shown(&reply).len());
+    assert!(
+        (0..1000).all(|n| distinct.contains(&format!("key:{n}"))),
+        "{}",
+        shown(&reply).len()
+    );
+}
+
+#[test]
+fn a_hostile_pattern_makes_a_walk_of_small_steps() {
+    let mut cluster = filled(2, 400);
+    let pattern = "k*e*y*".repeat(2000) + "z";
+    assert_eq!(bulks(&cluster.run(&["keys", &pattern])).len(), 0);
+    assert_eq!(
+        scan(&mut cluster, &format!("count 1000 match {pattern}"), |_| {})
+            .0
+            .len(),
+        0
+    );
 }

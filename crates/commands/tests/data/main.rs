@@ -27,7 +27,10 @@ fn shown(reply: &Reply) -> String {
         Reply::Null => "nil".to_owned(),
         Reply::Array(replies) => format!("[{}]", list(replies)),
         Reply::Map(pairs) => {
-            let pairs: Vec<_> = pairs.iter().map(|(key, value)| format!("{}: {}", shown(key), shown(value))).collect();
+            let pairs: Vec<_> = pairs
+                .iter()
+                .map(|(key, value)| format!("{}: {}", shown(key), shown(value)))
+                .collect();
             format!("{{{}}}", pairs.join(", "))
         }
         other => format!("{other:?}"),
@@ -40,21 +43,33 @@ fn shown(reply: &Reply) -> String {
 fn script(lines: &str) {
     for shards in SHARDS {
         let mut cluster = Cluster::new(shards);
-        for (number, line) in lines.lines().map(str::trim).filter(|line| !line.is_empty()).enumerate() {
+        for (number, line) in lines
+            .lines()
+            .map(str::trim)
+            .filter(|line| !line.is_empty())
+            .enumerate()
+        {
             cluster.connect_to(number);
             if let Some(ms) = line.strip_prefix('+') {
                 cluster.advance(ms.parse().expect("a number of milliseconds"));
                 continue;
             }
             let (command, expected) = line.split_once(" => ").expect("a line has a reply");
-            assert_eq!(ask(&mut cluster, command), expected, "{shards} shards, line {number}: {command}");
+            assert_eq!(
+                ask(&mut cluster, command),
+                expected,
+                "{shards} shards, line {number}: {command}"
+            );
         }
         cluster.cores().iter().for_each(|core| core.shard.check());
     }
 }
 
 fn ask(cluster: &mut Cluster, command: &str) -> String {
-    let words: Vec<_> = command.split(' ').map(|word| if word == "''" { "" } else { word }).collect();
+    let words: Vec<_> = command
+        .split(' ')
+        .map(|word| if word == "''" { "" } else { word })
+        .collect();
     shown(&cluster.run(&words))
 }
 
@@ -62,6 +77,8 @@ fn ask(cluster: &mut Cluster, command: &str) -> String {
 fn keys_apart(cluster: &Cluster) -> (String, String) {
     let first = "k0".to_owned();
     let shards = cluster.cores().len();
-    let second = (1..).map(|n| format!("k{n}")).find(|key| shards == 1 || cluster.owner(key) != cluster.owner(&first));
+    let second = (1..)
+        .map(|n| format!("k{n}"))
+        .find(|key| shards == 1 || cluster.owner(key) != cluster.owner(&first));
     (first, second.expect("keys spread over the shards"))
 }

@@ -18,11 +18,14 @@ impl Model {
     fn advance(&mut self, ms: i64) {
         self.now += ms;
         let now = self.now;
-        self.keys.retain(|_, (_, ends)| ends.is_none_or(|ends| now <= ends));
+        self.keys
+            .retain(|_, (_, ends)| ends.is_none_or(|ends| now <= ends));
     }
 
     fn get(&self, key: &str) -> Reply {
-        self.keys.get(key).map_or(Reply::Null, |(value, _)| Reply::Bulk(value.clone().into_bytes()))
+        self.keys.get(key).map_or(Reply::Null, |(value, _)| {
+            Reply::Bulk(value.clone().into_bytes())
+        })
     }
 
     fn has(&self, key: &str) -> bool {
@@ -56,8 +59,13 @@ fn step(model: &mut Model, random: &mut Random) -> (Vec<String>, Reply) {
     let key = |random: &mut Random| format!("key:{}", random.below(60));
     let (a, b, c) = (key(random), key(random), key(random));
     let text = value(random);
-    let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
-    match random.below(14) {
+    let words = |words: &[&str]| {
+        words
+            .iter()
+            .map(|word| (*word).to_owned())
+            .collect::<Vec<_>>()
+    };
+    match random.below(13) {
         0 | 1 => {
             model.put(&a, &text, None);
             (words(&["set", &a, &text]), ok())
@@ -68,7 +76,10 @@ fn step(model: &mut Model, random: &mut Random) -> (Vec<String>, Reply) {
             (words(&["set", &a, &text, "px", &ms.to_string()]), ok())
         }
         3 => (words(&["get", &a]), model.get(&a)),
-        4 => (words(&["mget", &a, &b, &c]), Reply::Array([&a, &b, &c].map(|key| model.get(key)).to_vec())),
+        4 => (
+            words(&["mget", &a, &b, &c]),
+            Reply::Array([&a, &b, &c].map(|key| model.get(key)).to_vec()),
+        ),
         5 => {
             model.put(&a, &text, None);
             model.put(&b, "2", None);
@@ -82,38 +93,29 @@ fn step(model: &mut Model, random: &mut Random) -> (Vec<String>, Reply) {
                 model.put(&b, &text, None);
                 model.put(&c, &text, None);
             }
-            (words(&["msetnx", &a, &text, &b, &text, &c, &text]), int(usize::from(sets)))
+            (
+                words(&["msetnx", &a, &text, &b, &text, &c, &text]),
+                int(usize::from(sets)),
+            )
         }
         7 => {
-            let removed = [&a, &b].iter().filter(|key| model.keys.remove(key.as_str()).is_some()).count();
+            let removed = [&a, &b]
+                .iter()
+                .filter(|key| model.keys.remove(key.as_str()).is_some())
+                .count();
             (words(&["del", &a, &b]), int(removed))
         }
-        8 => (words(&["exists", &a, &b, &c]), int([&a, &b, &c].iter().filter(|key| model.has(key)).count())),
-        9 => match model.keys.get(&a).cloned() {
-            None => (words(&["rename", &a, &b]), Reply::Error(b"ERR no such key".to_vec())),
-            Some(moved) => {
-                if a != b {
-                    model.keys.remove(&a);
-                    model.keys.insert(b.clone(), moved);
-                }
-                (words(&["rename", &a, &b]), ok())
-            }
-        },
-        10 if a != b => {
-            let copied = model.keys.get(&a).cloned();
-            let copies = copied.is_some();
-            if let Some(copied) = copied {
-                model.keys.insert(b.clone(), copied);
-            }
-            (words(&["copy", &a, &b, "replace"]), int(usize::from(copies)))
-        }
-        11 => {
+        8 => (
+            words(&["exists", &a, &b, &c]),
+            int([&a, &b, &c].iter().filter(|key| model.has(key)).count()),
+        ),
+        9 => {
             let (mut text_before, ends) = model.keys.get(&a).cloned().unwrap_or_default();
             text_before.push_str(&text);
             model.put(&a, &text_before, ends);
             (words(&["append", &a, &text]), int(text_before.len()))
         }
-        12 => {
+        10 => {
             let ends = model.keys.get(&a).map(|(_, ends)| *ends);
             let left = match ends {
                 None => -2,
@@ -122,16 +124,38 @@ fn step(model: &mut Model, random: &mut Random) -> (Vec<String>, Reply) {
             };
             (words(&["pttl", &a]), Reply::Int(left))
         }
-        _ => {
-            let moves = model.has(&a) && !model.has(&b);
-            if !model.has(&a) {
-                return (words(&["renamenx", &a, &b]), Reply::Error(b"ERR no such key".to_vec()));
-            }
-            if moves {
-                let moved = model.keys.remove(&a).expect("the key is there");
-                model.keys.insert(b.clone(), moved);
-            }
-            (words(&["renamenx", &a, &b]), int(usize::from(moves)))
+        _ => move_step(model, random, &a, &b),
+    }
+}
+
+/// RENAME, RENAMENX or COPY, and what becomes of the model.
+fn move_step(model: &mut Model, random: &mut Random, a: &str, b: &str) -> (Vec<String>, Reply) {
+    let words = |name: &str| vec![name.to_owned(), a.to_owned(), b.to_owned()];
+    let missing = Reply::Error(b"ERR no such key".to_vec());
+    let (source, target_lives) = (model.keys.get(a).cloned(), model.has(b));
+    match (random.below(3), source) {
+        (0, None) => (words("rename"), missing),
+        (0, Some(source)) => {
+            model.keys.remove(a);
+            model.keys.insert(b.to_owned(), source);
+            (words("rename"), ok())
+        }
+        (1, None) => (words("renamenx"), missing),
+        (1, Some(_)) if target_lives => (words("renamenx"), int(0)),
+        (1, Some(source)) => {
+            model.keys.remove(a);
+            model.keys.insert(b.to_owned(), source);
+            (words("renamenx"), int(1))
+        }
+        (_, _) if a == b => (
+            words("copy"),
+            Reply::Error(b"ERR source and destination objects are the same".to_vec()),
+        ),
+        (_, None) => (words("copy"), int(0)),
+        (_, Some(_)) if target_lives => (words("copy"), int(0)),
+        (_, Some(source)) => {
+            model.keys.insert(b.to_owned(), source);
+            (words("copy"), int(1))
         }
     }
 }
@@ -142,7 +166,10 @@ fn a_cluster_of_any_size_does_what_one_map_does() {
     for shards in SHARDS {
         let mut random = Random::new(u64::from(shards));
         let mut cluster = Cluster::new(shards);
-        let mut model = Model { now: cluster.now().0, ..Model::default() };
+        let mut model = Model {
+            now: cluster.now().0,
+            ..Model::default()
+        };
         for number in 0..STEPS {
             let (words, expected) = step(&mut model, &mut random);
             cluster.connect_to(random.below(u64::from(shards)) as usize);
@@ -169,8 +196,19 @@ fn check(cluster: &mut Cluster, model: &Model) {
         core.shard.check();
     }
     assert_eq!(cluster.ask("dbsize"), int(model.keys.len()));
-    let expiring: usize = cluster.cores().iter().map(|core| core.shard.expiring(0)).sum();
-    assert_eq!(expiring, model.keys.values().filter(|(_, ends)| ends.is_some()).count());
+    let expiring: usize = cluster
+        .cores()
+        .iter()
+        .map(|core| core.shard.expiring(0))
+        .sum();
+    assert_eq!(
+        expiring,
+        model
+            .keys
+            .values()
+            .filter(|(_, ends)| ends.is_some())
+            .count()
+    );
     for key in model.keys.keys() {
         assert_eq!(cluster.run(&["get", key]), model.get(key), "{key}");
     }

@@ -14,7 +14,9 @@ const COMMANDS: usize = 12_000;
 const SELECT_EVERY: usize = 700;
 
 fn now() -> Millis {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("the clock is past 1970");
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .expect("the clock is past 1970");
     Millis(since.as_millis() as i64)
 }
 
@@ -31,16 +33,15 @@ fn settle(words: &Words, oracle: &mut Oracle) {
 
 #[test]
 fn every_generated_command_is_answered_as_redis_answers_it() {
-    let Some(mut oracle) = Oracle::start("every_generated_command_is_answered_as_redis_answers_it") else { return };
+    let Some(mut oracle) = Oracle::start("every_generated_command_is_answered_as_redis_answers_it")
+    else {
+        return;
+    };
     let mut differences = Vec::new();
     for (shards, proto) in [(1, Proto::Resp2), (2, Proto::Resp3), (4, Proto::Resp2)] {
-        let mut cluster = Cluster::new(shards);
-        cluster.set_now(now());
+        let mut cluster = Cluster::starting_at(shards, now());
         cluster.speak(proto);
-        match proto {
-            Proto::Resp2 => {}
-            Proto::Resp3 => oracle.speak_resp3(),
-        }
+        oracle.connect(proto);
         flush(&mut oracle);
         let seed = u64::from(shards) + 100;
         let (mut commands, mut random) = (Commands::new(seed), Random::new(seed));
@@ -71,14 +72,21 @@ fn every_generated_command_is_answered_as_redis_answers_it() {
 
 #[test]
 fn decimal_sums_are_those_of_redis_to_the_last_digit() {
-    let Some(mut oracle) = Oracle::start("decimal_sums_are_those_of_redis_to_the_last_digit") else { return };
+    let Some(mut oracle) = Oracle::start("decimal_sums_are_those_of_redis_to_the_last_digit")
+    else {
+        return;
+    };
     const PAIRS: usize = 5000;
     let mut cluster = Cluster::new(1);
     let mut random = Random::new(7);
     for _ in 0..PAIRS {
         let (value, increment) = (number(&mut random), number(&mut random));
-        let set: Words = ["set", "k", &value].map(|word| word.as_bytes().to_vec()).to_vec();
-        let add: Words = ["incrbyfloat", "k", &increment].map(|word| word.as_bytes().to_vec()).to_vec();
+        let set: Words = ["set", "k", &value]
+            .map(|word| word.as_bytes().to_vec())
+            .to_vec();
+        let add: Words = ["incrbyfloat", "k", &increment]
+            .map(|word| word.as_bytes().to_vec())
+            .to_vec();
         assert_eq!(cluster.run(&set), oracle.run(&set));
         assert_eq!(cluster.run(&add), oracle.run(&add), "{value} + {increment}");
     }
@@ -88,7 +96,9 @@ fn decimal_sums_are_those_of_redis_to_the_last_digit() {
 fn number(random: &mut Random) -> String {
     let mut digits = |most: u64| {
         let len = 1 + random.below(most);
-        (0..len).map(|_| char::from(b'0' + random.below(10) as u8)).collect::<String>()
+        (0..len)
+            .map(|_| char::from(b'0' + random.below(10) as u8))
+            .collect::<String>()
     };
     let (whole, fraction, long) = (digits(4), digits(20), digits(25));
     let exponent = random.below(60) as i64 - 30;
@@ -101,8 +111,99 @@ fn number(random: &mut Random) -> String {
         3 => long,
         4 => format!("{whole}.{fraction}e{exponent}"),
         5 => format!("{long}e{far}"),
-        6 => format!("0x{:x}.{:x}p{exponent}", random.next_u64(), random.below(4096)),
+        6 => format!(
+            "0x{:x}.{:x}p{exponent}",
+            random.next_u64(),
+            random.below(4096)
+        ),
         _ => (random.next_u64() as f64 / random.next_u64() as f64).to_string(),
     };
     format!("{sign}{number}")
+}
+
+#[test]
+fn patterns_match_what_they_match_in_redis() {
+    let Some(mut oracle) = Oracle::start("patterns_match_what_they_match_in_redis") else {
+        return;
+    };
+    const PATTERNS: usize = 4000;
+    let mut cluster = Cluster::new(1);
+    let mut random = Random::new(11);
+    let word = |random: &mut Random, letters: &[u8]| -> Vec<u8> {
+        let len = random.below(7);
+        (0..len).map(|_| *random.pick(letters)).collect()
+    };
+    for _ in 0..150 {
+        let set: Words = vec![
+            b"set".to_vec(),
+            word(&mut random, b"abc-]^\\"),
+            b"v".to_vec(),
+        ];
+        assert_eq!(cluster.run(&set), oracle.run(&set));
+    }
+    for _ in 0..PATTERNS {
+        let keys: Words = vec![b"keys".to_vec(), word(&mut random, b"aabbc***??[[]]^-\\\\")];
+        let (ours, theirs) = (cluster.run(&keys), oracle.run(&keys));
+        compare(&keys, &ours, &theirs).unwrap_or_else(|difference| panic!("{difference}"));
+    }
+}
+
+/// What COMMAND INFO says of one command: name, arity, flags, positions of its keys, and tips.
+type Row = (String, i64, Vec<String>, [i64; 3], Vec<String>);
+
+fn texts(reply: &Reply) -> Vec<String> {
+    let (Reply::Array(elements) | Reply::Set(elements)) = reply else {
+        panic!("{reply:?} is no list")
+    };
+    let text = |element: &Reply| match element {
+        Reply::Simple(text) | Reply::Bulk(text) => {
+            String::from_utf8(text.clone()).expect("names are text")
+        }
+        other => panic!("{other:?} is no name"),
+    };
+    let mut texts: Vec<_> = elements.iter().map(text).collect();
+    texts.sort();
+    texts
+}
+
+fn row(reply: &Reply) -> Row {
+    let Reply::Array(fields) = reply else {
+        panic!("{reply:?} is no command")
+    };
+    let number = |index: usize| match fields[index] {
+        Reply::Int(number) => number,
+        ref other => panic!("{other:?} is no number"),
+    };
+    let name = texts(&Reply::Array(vec![fields[0].clone()])).remove(0);
+    (
+        name,
+        number(1),
+        texts(&fields[2]),
+        [number(3), number(4), number(5)],
+        texts(&fields[7]),
+    )
+}
+
+#[test]
+fn rows_say_of_commands_what_redis_says() {
+    let Some(mut oracle) = Oracle::start("rows_say_of_commands_what_redis_says") else {
+        return;
+    };
+    let mut cluster = Cluster::new(1);
+    let names = "del unlink exists touch type rename renamenx copy move expire pexpire expireat pexpireat ttl pttl \
+                 expiretime pexpiretime persist keys scan randomkey dbsize flushall flushdb swapdb object \
+                 object|encoding object|freq object|help object|idletime object|refcount get set setnx setex psetex \
+                 getset getdel getex mget mset msetnx append strlen getrange substr setrange lcs incr decr incrby \
+                 decrby incrbyfloat";
+    let words: Vec<_> = ["command", "info"]
+        .into_iter()
+        .chain(names.split_whitespace())
+        .collect();
+    let (Reply::Array(ours), Reply::Array(theirs)) = (cluster.run(&words), oracle.run(&words))
+    else {
+        panic!("COMMAND INFO answers an array");
+    };
+    for (ours, theirs) in ours.iter().zip(&theirs) {
+        assert_eq!(row(ours), row(theirs));
+    }
 }

@@ -56,8 +56,18 @@ fn set_takes_every_option() {
 #[test]
 fn set_refuses_options_that_exclude_each_other() {
     for options in [
-        "nx xx", "xx nx", "ex 1 px 1", "px 1 ex 1", "keepttl ex 1", "ex 1 keepttl", "ex", "pxat", "persist", "foo",
-        "exat 1 ex 1", "ex 1 nosuch",
+        "nx xx",
+        "xx nx",
+        "ex 1 px 1",
+        "px 1 ex 1",
+        "keepttl ex 1",
+        "ex 1 keepttl",
+        "ex",
+        "pxat",
+        "persist",
+        "foo",
+        "exat 1 ex 1",
+        "ex 1 nosuch",
     ] {
         script(&format!("set k v {options} => (ERR syntax error)"));
     }
@@ -154,10 +164,19 @@ fn msetnx_sets_all_or_nothing_wherever_the_keys_lie() {
     for shards in SHARDS {
         let mut cluster = Cluster::new(shards);
         let (first, second) = keys_apart(&cluster);
-        assert_eq!(ask(&mut cluster, &format!("msetnx {first} 1 {second} 2")), "1");
+        assert_eq!(
+            ask(&mut cluster, &format!("msetnx {first} 1 {second} 2")),
+            "1"
+        );
         assert_eq!(ask(&mut cluster, &format!("del {first}")), "1");
-        assert_eq!(ask(&mut cluster, &format!("msetnx {first} 3 {second} 4")), "0");
-        assert_eq!(ask(&mut cluster, &format!("mget {first} {second}")), r#"[nil, "2"]"#);
+        assert_eq!(
+            ask(&mut cluster, &format!("msetnx {first} 3 {second} 4")),
+            "0"
+        );
+        assert_eq!(
+            ask(&mut cluster, &format!("mget {first} {second}")),
+            r#"[nil, "2"]"#
+        );
     }
 }
 
@@ -234,15 +253,28 @@ fn a_subsequence_common_to_two_strings_is_found_wherever_they_lie() {
         let (x, y) = keys_apart(&cluster);
         for (x, y) in [(x.clone(), y.clone()), (y, x)] {
             ask(&mut cluster, &format!("mset {x} ohmytext {y} mynewtext"));
-            let mut lcs = |options: &str| ask(&mut cluster, format!("lcs {x} {y} {options}").trim());
+            let mut lcs =
+                |options: &str| ask(&mut cluster, format!("lcs {x} {y} {options}").trim());
             assert_eq!(lcs(""), r#""mytext""#);
             assert_eq!(lcs("len"), "6");
-            assert_eq!(lcs("IDX"), r#"["matches", [[[4, 7], [5, 8]], [[2, 3], [0, 1]]], "len", 6]"#);
-            assert_eq!(lcs("idx minmatchlen 4 withmatchlen"), r#"["matches", [[[4, 7], [5, 8], 4]], "len", 6]"#);
+            assert_eq!(
+                lcs("IDX"),
+                r#"["matches", [[[4, 7], [5, 8]], [[2, 3], [0, 1]]], "len", 6]"#
+            );
+            assert_eq!(
+                lcs("idx minmatchlen 4 withmatchlen"),
+                r#"["matches", [[[4, 7], [5, 8], 4]], "len", 6]"#
+            );
             assert_eq!(lcs("minmatchlen -1"), r#""mytext""#);
-            assert_eq!(lcs("len idx"), "(ERR If you want both the length and indexes, please just use IDX.)");
+            assert_eq!(
+                lcs("len idx"),
+                "(ERR If you want both the length and indexes, please just use IDX.)"
+            );
             assert_eq!(lcs("minmatchlen"), "(ERR syntax error)");
-            assert_eq!(lcs("minmatchlen x"), "(ERR value is not an integer or out of range)");
+            assert_eq!(
+                lcs("minmatchlen x"),
+                "(ERR value is not an integer or out of range)"
+            );
             assert_eq!(lcs("foo"), "(ERR syntax error)");
         }
     }
@@ -275,7 +307,10 @@ fn under_resp3_a_missing_value_is_null_and_matches_are_a_map() {
     cluster.speak(resp::Proto::Resp3);
     assert_eq!(cluster.run_raw(&["get", "nok"]), b"_\r\n");
     assert_eq!(cluster.run_raw(&["mget", "nok"]), b"*1\r\n_\r\n");
-    assert_eq!(ask(&mut cluster, "lcs nok nok idx"), r#"{"matches": [], "len": 0}"#);
+    assert_eq!(
+        ask(&mut cluster, "lcs nok nok idx"),
+        r#"{"matches": [], "len": 0}"#
+    );
 }
 
 #[test]

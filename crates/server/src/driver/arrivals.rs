@@ -24,8 +24,17 @@ impl Driver {
         self.ring.events(&mut events);
         for event in events.drain(..) {
             match event {
-                Event::Accepted { listener, result, armed } => self.accepted(listener, result, armed),
-                Event::Received { connection, result, buffer, armed } => {
+                Event::Accepted {
+                    listener,
+                    result,
+                    armed,
+                } => self.accepted(listener, result, armed),
+                Event::Received {
+                    connection,
+                    result,
+                    buffer,
+                    armed,
+                } => {
                     self.received(connection, result, buffer, armed);
                 }
                 Event::Writable { connection } => self.writable(connection),
@@ -187,7 +196,11 @@ impl Driver {
             return self.kill(place);
         }
         let full = connection.input.len() > PAUSED_INPUT_BYTES_MAX;
-        if full && connection.pause != Pause::No && connection.receiving && !connection.receive_stopped {
+        if full
+            && connection.pause != Pause::No
+            && connection.receiving
+            && !connection.receive_stopped
+        {
             connection.receive_stopped = true;
             self.ring.stop_receiving(place);
         }
@@ -211,7 +224,8 @@ impl Driver {
                 self.to_bury.push(place);
                 continue;
             }
-            let full = connection.input.len() > PAUSED_INPUT_BYTES_MAX && connection.pause != Pause::No;
+            let full =
+                connection.input.len() > PAUSED_INPUT_BYTES_MAX && connection.pause != Pause::No;
             if !connection.input_ended && !connection.closing && !full {
                 connection.receiving = true;
                 let descriptor = connection.descriptor();

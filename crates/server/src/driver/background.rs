@@ -1,5 +1,5 @@
 //! What a core does besides answering: due keys leave, freed memory goes back, limits in time are held.
-//! Everything here works in bounded steps, one a turn, so that no client feels it; an idle core is woken ten times a second.
+//! Everything here works in bounded steps, one a turn, so that no client feels it; an idle core is woken `hz` times a second.
 //! Expiry needs no list of its own: each table segment knows its earliest deadline.
 
 use super::Driver;
@@ -15,6 +15,7 @@ const ACCEPT_RETRY_US: u64 = 1_000_000;
 /// What is left to do in the background.
 #[derive(Default)]
 pub(super) struct Background {
+    next_tick_us: u64,
     expiring: bool,
     freeing: bool,
     accept_retry_us: Option<u64>,
@@ -26,12 +27,19 @@ impl Background {
         self.expiring || self.freeing
     }
 
+    pub(super) fn next_tick_us(&self) -> u64 {
+        self.next_tick_us
+    }
+
     /// A listener has stopped because there was no descriptor or memory left.
     pub(super) fn accept_failed(&mut self, errno: i32, now_us: u64) {
         self.accept_retry_us = Some(now_us + ACCEPT_RETRY_US);
         if now_us >= self.accept_logged_us + ACCEPT_RETRY_US || self.accept_logged_us == 0 {
             self.accept_logged_us = now_us;
-            eprintln!("pinyon: cannot accept connections: {}", std::io::Error::from_raw_os_error(errno));
+            eprintln!(
+                "pinyon: cannot accept connections: {}",
+                std::io::Error::from_raw_os_error(errno)
+            );
         }
     }
 
@@ -44,27 +52,42 @@ impl Background {
 }
 
 impl Driver {
-    /// Called ten times a second.
-    pub fn tick(&mut self) {
+    /// What is done `hz` times a second.
+    pub(super) fn tick_when_due(&mut self) {
+        if self.core.mono_us < self.background.next_tick_us {
+            return;
+        }
+        self.background.next_tick_us =
+            self.core.mono_us + 1_000_000 / u64::from(self.core.config.hz.max(1));
+        self.core.stats.sample(self.core.mono_us);
         let used = self.core.limited_bytes();
         self.core.lease.settle(used);
         self.core.shard.release_step();
         self.background.expiring = self.core.active_expire;
         self.background.freeing = true;
-        if self.background.accept_retry_us.is_some_and(|at| at <= self.core.mono_us) {
+        if self
+            .background
+            .accept_retry_us
+            .is_some_and(|at| at <= self.core.mono_us)
+        {
             self.background.accept_retry_us = None;
             self.listen();
         }
         self.core.publish_bytes();
         if self.core.id.0 == 0 {
             self.core.facts.lift_peak();
+            self.core.facts.charge_unsharded();
         }
         self.hold_time_limits();
     }
 
     pub(super) fn background_step(&mut self) {
         if self.background.expiring {
-            self.background.expiring = self.core.shard.expire_step(self.core.now, EXPIRE_STEP_KEYS).more;
+            self.background.expiring = self
+                .core
+                .shard
+                .expire_step(self.core.now, EXPIRE_STEP_KEYS)
+                .more;
         }
         if self.background.freeing {
             self.background.freeing = self.core.shard.free_step(FREE_STEP_KEYS);
@@ -84,7 +107,8 @@ impl Driver {
                 continue;
             }
             let since = connection.soft_limit_since_us;
-            let slow = since > 0 && self.core.mono_us > since + u64::from(soft.soft_seconds) * 1_000_000;
+            let slow =
+                since > 0 && self.core.mono_us > since + u64::from(soft.soft_seconds) * 1_000_000;
             let silent_ms = self.core.now.0 - self.core.clients.at(ClientId(place)).last_active.0;
             let silent = timeout_s > 0 && silent_ms > i64::from(timeout_s) * 1000;
             if slow {

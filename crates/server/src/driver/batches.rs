@@ -39,22 +39,40 @@ impl Driver {
     fn serve_from(&mut self, mut batch: Box<Batch>, first: usize) {
         match self.run_batch(&mut batch, first) {
             Some(locked) => self.stalled_batches.push_front((batch, locked)),
-            None => self.port.send(usize::from(batch.maker), Message::Replies(batch)),
+            None => self
+                .port
+                .send(usize::from(batch.maker), Message::Replies(batch)),
         }
     }
 
     /// Runs the requests of a batch from `first` on; answers the number of one that must wait for a lock.
     fn run_batch(&mut self, batch: &mut Batch, first: usize) -> Option<usize> {
         let Driver { core, table, .. } = self;
-        let Batch { maker: _, bytes, spans, requests, replies, reply_ends } = batch;
+        let Batch {
+            maker: _,
+            bytes,
+            spans,
+            requests,
+            replies,
+            reply_ends,
+        } = batch;
         for (index, request) in requests.iter().enumerate().skip(first) {
             if (index - first) % GROUP_REQUESTS == 0 {
                 let ahead = || requests[index..].iter().take(GROUP_REQUESTS);
-                ahead().for_each(|request| core.shard.prefetch_bucket(usize::from(request.db), request.hash));
-                ahead().for_each(|request| core.shard.prefetch_entry(usize::from(request.db), request.hash));
+                ahead().for_each(|request| {
+                    core.shard
+                        .prefetch_bucket(usize::from(request.db), request.hash)
+                });
+                ahead().for_each(|request| {
+                    core.shard
+                        .prefetch_entry(usize::from(request.db), request.hash)
+                });
             }
             let span_first = request.span_first as usize;
-            let args = Args::new(bytes, &spans[span_first..span_first + request.span_count as usize]);
+            let args = Args::new(
+                bytes,
+                &spans[span_first..span_first + request.span_count as usize],
+            );
             if gather::must_wait(core, table.row(request.row), &args, request.hash) {
                 return Some(index);
             }
@@ -68,7 +86,11 @@ impl Driver {
                 client: None,
                 no_touch: request.no_touch,
             };
-            execute::run(&mut call, request.row, &mut Writer::new(replies, request.proto));
+            execute::run(
+                &mut call,
+                request.row,
+                &mut Writer::new(replies, request.proto),
+            );
             reply_ends.push(replies.len() as u32);
         }
         None
@@ -78,7 +100,9 @@ impl Driver {
     pub(super) fn replies_came(&mut self, mut batch: Box<Batch>) {
         for index in 0..batch.requests.len() {
             let to = batch.requests[index].reply_to;
-            let Some(connection) = self.connections.still(to.connection, to.generation) else { continue };
+            let Some(connection) = self.connections.still(to.connection, to.generation) else {
+                continue;
+            };
             connection.replies.arrived(to.sequence, batch.reply(index));
             if connection.replies.awaited() == 0 && connection.pause == Pause::Barrier {
                 connection.pause = Pause::No;

@@ -3,11 +3,7 @@
 //! A place is freed when the kernel has answered everything that names it.
 
 use super::{Driver, group::UNSENT_BYTES_MAX};
-use crate::{
-    connection::Pause,
-    mesh::message::Message,
-    net::socket,
-};
+use crate::{connection::Pause, mesh::message::Message, net::socket};
 use commands::{Client, ClientId};
 use std::{io::ErrorKind, sync::atomic::Ordering};
 
@@ -49,7 +45,10 @@ impl Driver {
     pub(super) fn flush(&mut self, place: u32) {
         loop {
             let connection = self.connections.at(place);
-            if connection.dead || connection.awaiting_writable || connection.replies.unsent().is_empty() {
+            if connection.dead
+                || connection.awaiting_writable
+                || connection.replies.unsent().is_empty()
+            {
                 break;
             }
             match socket::send(connection.socket(), connection.replies.unsent()) {
@@ -91,7 +90,9 @@ impl Driver {
         if connection.dead {
             return;
         }
-        if connection.pause == Pause::Output && connection.replies.unsent().len() <= UNSENT_BYTES_MAX / 2 {
+        if connection.pause == Pause::Output
+            && connection.replies.unsent().len() <= UNSENT_BYTES_MAX / 2
+        {
             connection.pause = Pause::No;
             self.resumed.push(place);
             self.to_receive.push(place);
@@ -148,7 +149,9 @@ impl Driver {
     /// Frees the places of dead connections that nothing names any more.
     pub(super) fn bury(&mut self) {
         for place in std::mem::take(&mut self.to_bury) {
-            let Some(connection) = self.connections.dead(place) else { continue };
+            let Some(connection) = self.connections.dead(place) else {
+                continue;
+            };
             if !connection.receiving && !connection.awaiting_writable && !connection.dirty {
                 self.connections.remove(place);
             } else if connection.dirty {

@@ -86,7 +86,13 @@ impl Driver {
     /// Decodes all whole commands of these bytes into groups and runs the full groups.
     pub(super) fn decode(&mut self, place: u32, from: From) {
         self.connections.at(place).in_group = true;
-        self.group.sources.push(Source { place, from, decoded: 0, stopped_at: None, complete: false });
+        self.group.sources.push(Source {
+            place,
+            from,
+            decoded: 0,
+            stopped_at: None,
+            complete: false,
+        });
         let authenticated = self.core.clients.at(ClientId(place)).authenticated;
         let limits = Limits {
             bulk_bytes_max: self.core.config.proto_max_bulk_len.min(u64::from(u32::MAX)) as u32,
@@ -118,7 +124,14 @@ impl Driver {
 
     /// Decodes one command; answers how many bytes it took, or `None` when there is no further whole command.
     fn decode_one(&mut self, place: u32, from: From, at: usize, limits: &Limits) -> Option<usize> {
-        let Driver { ring, connections, group, core, table, .. } = self;
+        let Driver {
+            ring,
+            connections,
+            group,
+            core,
+            table,
+            ..
+        } = self;
         let connection = connections.at(place);
         let crate::connection::Connection { input, decoder, .. } = connection;
         let bytes = match from {
@@ -149,7 +162,8 @@ impl Driver {
                     Ok(id) => {
                         let row = table.row(id);
                         if let Run::Owner(_) = row.run {
-                            (command.hash, command.owner) = core.locate(args.at(row.keys.first as usize));
+                            (command.hash, command.owner) =
+                                core.locate(args.at(row.keys.first as usize));
                         }
                         command.what = What::Row(id);
                     }
@@ -196,9 +210,18 @@ impl Driver {
     }
 
     fn prefetch(&self, commands: &[Pending]) {
-        let here = || commands.iter().filter(|command| command.hash != 0 && command.owner == self.core.id);
+        let here = || {
+            commands
+                .iter()
+                .filter(|command| command.hash != 0 && command.owner == self.core.id)
+        };
         let db = |command: &Pending| {
-            usize::from(self.core.clients.at(ClientId(self.group.sources[command.source].place)).db)
+            usize::from(
+                self.core
+                    .clients
+                    .at(ClientId(self.group.sources[command.source].place))
+                    .db,
+            )
         };
         for command in here() {
             self.core.shard.prefetch_bucket(db(command), command.hash);
@@ -211,7 +234,10 @@ impl Driver {
     fn close_sources(&mut self) {
         let mut sources = std::mem::take(&mut self.group.sources);
         for source in sources.drain(..) {
-            debug_assert!(source.complete, "sources are closed when nothing is being decoded");
+            debug_assert!(
+                source.complete,
+                "sources are closed when nothing is being decoded"
+            );
             self.close_source(&source);
         }
         self.group.sources = sources;
@@ -282,7 +308,9 @@ impl Driver {
         let connection = self.connections.at(place);
         connection.replies.equip(&mut self.pool);
         if wanted {
-            connection.replies.local(|out| Writer::new(out, proto).error(&error.0));
+            connection
+                .replies
+                .local(|out| Writer::new(out, proto).error(&error.0));
         }
     }
 
@@ -310,9 +338,16 @@ impl Driver {
     }
 
     /// For a command of several keys or shards: its only owner, or `None` when it was begun in parts, refused, or must wait.
-    fn whole_or_parts(&mut self, place: u32, command: &Pending, id: RowId) -> Option<(ShardId, u64)> {
+    fn whole_or_parts(
+        &mut self,
+        place: u32,
+        command: &Pending,
+        id: RowId,
+    ) -> Option<(ShardId, u64)> {
         let row = self.table.row(id);
-        let placed = self.with_args(command, |driver, args| gather::place(&driver.core, row, &args));
+        let placed = self.with_args(command, |driver, args| {
+            gather::place(&driver.core, row, &args)
+        });
         match placed {
             Ok(Place::Here) => Some((self.core.id, 0)),
             Ok(Place::Owner(owner, hash)) => Some((owner, hash)),
@@ -335,7 +370,11 @@ impl Driver {
     }
 
     /// Calls `with` with the arguments of a command; for what is not the common path, so it may copy.
-    fn with_args<R>(&mut self, command: &Pending, with: impl FnOnce(&mut Driver, Args<'_>) -> R) -> R {
+    fn with_args<R>(
+        &mut self,
+        command: &Pending,
+        with: impl FnOnce(&mut Driver, Args<'_>) -> R,
+    ) -> R {
         let owned = self.owned_args(command);
         with(self, owned.as_args())
     }
@@ -353,10 +392,24 @@ impl Driver {
     }
 
     fn run_here(&mut self, place: u32, command: &Pending, id: RowId, hash: u64) {
-        let Driver { core, ring, connections, group, pool, table, .. } = self;
+        let Driver {
+            core,
+            ring,
+            connections,
+            group,
+            pool,
+            table,
+            ..
+        } = self;
         let connection = connections.at(place);
         connection.replies.equip(pool);
-        let crate::connection::Connection { input, replies, pause, generation, .. } = connection;
+        let crate::connection::Connection {
+            input,
+            replies,
+            pause,
+            generation,
+            ..
+        } = connection;
         let bytes = match group.sources[command.source].from {
             From::Buffer { buffer, len } => ring.bytes(buffer, len),
             From::Input => input,
@@ -373,9 +426,22 @@ impl Driver {
         }
         let client = core.clients.at_mut(ClientId(place));
         client.commands += 1;
-        let (db, proto, no_touch, mode) = (usize::from(client.db), client.proto, client.no_touch, client.reply_mode);
+        let (db, proto, no_touch, mode) = (
+            usize::from(client.db),
+            client.proto,
+            client.no_touch,
+            client.reply_mode,
+        );
         let plain = mode == ReplyMode::On && !matches!(row.run, Run::Here(_));
-        let mut call = Call { core, args, db, proto, hash, client: Some(ClientId(place)), no_touch };
+        let mut call = Call {
+            core,
+            args,
+            db,
+            proto,
+            hash,
+            client: Some(ClientId(place)),
+            no_touch,
+        };
         if plain {
             replies.local(|out| execute::run(&mut call, id, &mut Writer::new(out, proto)));
             return;
@@ -406,7 +472,11 @@ impl Driver {
         connection.replies.equip(&mut self.pool);
         let sequence = connection.replies.await_one(wanted);
         let request = Request {
-            reply_to: ReplyTo { connection: place, generation: connection.generation, sequence },
+            reply_to: ReplyTo {
+                connection: place,
+                generation: connection.generation,
+                sequence,
+            },
             row: id,
             db: client.db,
             proto: client.proto,

@@ -1,5 +1,5 @@
 //! What one core does: its turn is events in, commands run, messages out, replies sent, then the next turn.
-//! Nothing in a turn waits; long work is done in steps between turns; an idle core sleeps until its eventfd is written.
+//! Nothing in a turn waits; long work is done in steps between turns; an idle core sleeps in its ring.
 //! Decision 0002 says why sockets are driven here and not by the runtime's own streams.
 
 mod arrivals;
@@ -25,6 +25,7 @@ use std::{
     collections::{HashMap, VecDeque},
     os::fd::{AsRawFd, OwnedFd},
     sync::Arc,
+    time::Duration,
 };
 use tasks::Coordinated;
 
@@ -76,7 +77,13 @@ struct Listener {
 
 impl Driver {
     /// A driver on the calling thread's own ring.
-    pub fn new(core: Core, shared: Arc<Shared>, ring: Ring, port: Port, listeners: Vec<OwnedFd>) -> Driver {
+    pub fn new(
+        core: Core,
+        shared: Arc<Shared>,
+        ring: Ring,
+        port: Port,
+        listeners: Vec<OwnedFd>,
+    ) -> Driver {
         port.announce(ring.descriptor());
         let cores = core.shards as usize;
         Driver {
@@ -85,7 +92,13 @@ impl Driver {
             shared,
             ring,
             port,
-            listeners: listeners.into_iter().map(|socket| Listener { socket, armed: false }).collect(),
+            listeners: listeners
+                .into_iter()
+                .map(|socket| Listener {
+                    socket,
+                    armed: false,
+                })
+                .collect(),
             connections: Connections::default(),
             pool: Pool::default(),
             group: Group::default(),
@@ -138,6 +151,7 @@ impl Driver {
     pub fn turn(&mut self) {
         self.ring.enter();
         self.set_clock();
+        self.tick_when_due();
         self.take_events();
         self.take_messages();
         self.resume();
@@ -165,23 +179,15 @@ impl Driver {
             && self.ring.is_quiet()
     }
 
-    /// Announces that this core is about to sleep; `is_quiet` must be asked once more after it.
-    pub fn lie_down(&mut self) {
-        self.ring.watch(true);
+    /// Sleeps until something comes or the next tick is due. A message put into the mesh meanwhile rings this core's bell.
+    pub fn sleep(&mut self) {
         self.port.lie_down();
-        // Whatever was pushed since the turn must be with the kernel, or nobody would be woken by it.
-        self.ring.enter();
-    }
-
-    /// Undoes `lie_down`.
-    pub fn get_up(&mut self) {
-        self.port.get_up();
-        self.ring.watch(false);
-    }
-
-    /// The descriptor that becomes readable when a sleeping core has something to do.
-    pub fn eventfd(&self) -> i32 {
-        self.ring.eventfd()
+        if self.is_quiet() {
+            let (_, now_us) = crate::clock::read();
+            let until_tick_us = self.background.next_tick_us().saturating_sub(now_us);
+            self.ring.wait(Duration::from_micros(until_tick_us));
+        }
+        self.port.rise();
     }
 
     /// Whether the process is to end.
@@ -208,8 +214,15 @@ impl Driver {
 
     /// Bytes of this core's buffers that belong to no single client.
     fn mesh_bytes(&self) -> u64 {
-        let batches = self.spare_batches.iter().chain(self.outbox.iter().flatten()).map(|batch| batch.heap_bytes());
-        let queued = self.stalled_batches.iter().map(|(batch, _)| batch.heap_bytes());
+        let batches = self
+            .spare_batches
+            .iter()
+            .chain(self.outbox.iter().flatten())
+            .map(|batch| batch.heap_bytes());
+        let queued = self
+            .stalled_batches
+            .iter()
+            .map(|(batch, _)| batch.heap_bytes());
         let tables = self.connections.heap_bytes() + self.group.heap_bytes();
         (batches.chain(queued).sum::<usize>() + self.pool.bytes() + tables) as u64
     }

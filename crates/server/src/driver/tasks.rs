@@ -84,7 +84,11 @@ impl Driver {
         if coordinated.error.is_some() || coordinated.asked == count {
             return self.conclude(number);
         }
-        let until = if coordinated.plan.locked { coordinated.asked + 1 } else { count };
+        let until = if coordinated.plan.locked {
+            coordinated.asked + 1
+        } else {
+            count
+        };
         for place in coordinated.asked..until {
             self.send_task(number, place, Stage::Part);
         }
@@ -97,7 +101,10 @@ impl Driver {
         coordinated.outstanding += 1;
         let (shard, scope) = &coordinated.plan.shards[place];
         let task = Box::new(Task {
-            transaction: Transaction { coordinator: self.core.id, number },
+            transaction: Transaction {
+                coordinator: self.core.id,
+                number,
+            },
             place,
             stage,
             row: coordinated.row,
@@ -125,7 +132,9 @@ impl Driver {
     pub(super) fn task_done(&mut self, task: Box<Task>) {
         let number = task.transaction.number;
         // A release is not waited for: its command is gone by now.
-        let Some(coordinated) = self.coordinated.get_mut(&number) else { return };
+        let Some(coordinated) = self.coordinated.get_mut(&number) else {
+            return;
+        };
         coordinated.outstanding -= 1;
         coordinated.parts[task.place] = task.part;
         if coordinated.error.is_none() {
@@ -144,7 +153,10 @@ impl Driver {
 
     fn conclude(&mut self, number: u32) {
         let coordinated = self.coordinated.get_mut(&number).expect("it is under way");
-        let client = self.connections.still(coordinated.place, coordinated.generation).map(|_| ClientId(coordinated.place));
+        let client = self
+            .connections
+            .still(coordinated.place, coordinated.generation)
+            .map(|_| ClientId(coordinated.place));
         let mut reply = Vec::new();
         let mut call = Call {
             core: &mut self.core,
@@ -184,13 +196,23 @@ impl Driver {
 
     /// Gives the connection its reply and lets it go on.
     fn deliver(&mut self, number: u32) {
-        let coordinated = self.coordinated.remove(&number).expect("it is delivered once");
+        let coordinated = self
+            .coordinated
+            .remove(&number)
+            .expect("it is delivered once");
         let reply = coordinated.reply.expect("it was concluded");
-        let Some(connection) = self.connections.still(coordinated.place, coordinated.generation) else { return };
+        let Some(connection) = self
+            .connections
+            .still(coordinated.place, coordinated.generation)
+        else {
+            return;
+        };
         connection.replies.equip(&mut self.pool);
         let client = self.core.clients.at_mut(ClientId(coordinated.place));
         if client.wants_reply() {
-            connection.replies.local(|out| out.extend_from_slice(&reply));
+            connection
+                .replies
+                .local(|out| out.extend_from_slice(&reply));
         }
         connection.pause = Pause::No;
         self.resumed.push(coordinated.place);
@@ -219,13 +241,14 @@ impl Driver {
     /// Runs one step of a task, and sends it home when it is done.
     fn run_task(&mut self, mut task: Box<Task>) {
         self.core.mesh_bytes = self.mesh_bytes();
+        let client = self.client_of(&task);
         let mut call = Call {
             core: &mut self.core,
             args: task.args.as_args(),
             db: usize::from(task.db),
             proto: task.proto,
             hash: 0,
-            client: None,
+            client,
             no_touch: task.no_touch,
         };
         match gather::run_stage(&mut call, task.row, task.stage, &mut task.part) {
@@ -239,6 +262,18 @@ impl Driver {
         let home = task.transaction.coordinator;
         self.send_to(home, Message::TaskDone(task));
         self.close_marked();
+    }
+
+    /// The client that asked, where its connection is held by this core and still there.
+    fn client_of(&mut self, task: &Task) -> Option<ClientId> {
+        if task.transaction.coordinator != self.core.id {
+            return None;
+        }
+        let coordinated = self.coordinated.get(&task.transaction.number)?;
+        let (place, generation) = (coordinated.place, coordinated.generation);
+        self.connections
+            .still(place, generation)
+            .map(|_| ClientId(place))
     }
 
     fn release(&mut self, task: &Task) {
@@ -259,7 +294,10 @@ impl Driver {
     /// Lets those go on that waited for a lock: first tasks, so that commands over several shards come to an end.
     pub(super) fn retry_locked(&mut self) {
         while let Some(task) = self.lock_queue.pop_front() {
-            let scope = task.scope.as_ref().expect("only tasks with a scope wait for locks");
+            let scope = task
+                .scope
+                .as_ref()
+                .expect("only tasks with a scope wait for locks");
             if !self.core.locks.try_lock(task.transaction, scope) {
                 self.lock_queue.push_front(task);
                 break;

@@ -13,7 +13,9 @@ impl Doorbell {
     /// A core that is awake.
     #[allow(clippy::new_without_default)]
     pub fn new() -> Doorbell {
-        Doorbell { asleep: AtomicBool::new(false) }
+        Doorbell {
+            asleep: AtomicBool::new(false),
+        }
     }
 
     /// The core is about to sleep: it must look at its queues once more after this.
@@ -23,7 +25,7 @@ impl Doorbell {
     }
 
     /// The core is awake.
-    pub fn get_up(&self) {
+    pub fn rise(&self) {
         self.asleep.store(false, Ordering::Relaxed);
     }
 
@@ -62,7 +64,10 @@ mod tests {
             bell.lie_down();
             let sleeps = receiver.is_empty();
             writer.join().unwrap();
-            assert!(!sleeps || rung.load(Ordering::SeqCst), "the message would be waited for forever");
+            assert!(
+                !sleeps || rung.load(Ordering::SeqCst),
+                "the message would be waited for forever"
+            );
         });
     }
 }

@@ -2,7 +2,12 @@
 //! A batch goes out and comes back in the same buffers and is used again by the core that made it.
 //! Arguments are ranges of one buffer, never copies of their own.
 
-use commands::{Part, gather::Stage, locks::{Scope, Transaction}, table::RowId};
+use commands::{
+    Part,
+    gather::Stage,
+    locks::{Scope, Transaction},
+    table::RowId,
+};
 use resp::{Args, OwnedArgs, Proto, Span};
 use std::sync::Arc;
 
@@ -72,15 +77,26 @@ impl Batch {
     pub fn push(&mut self, args: &Args<'_>, request: Request) {
         let span_first = self.spans.len() as u32;
         for argument in args.iter() {
-            self.spans.push(Span { start: self.bytes.len() as u32, len: argument.len() as u32 });
+            self.spans.push(Span {
+                start: self.bytes.len() as u32,
+                len: argument.len() as u32,
+            });
             self.bytes.extend_from_slice(argument);
         }
-        self.requests.push(Request { span_first, span_count: args.len() as u32, ..request });
+        self.requests.push(Request {
+            span_first,
+            span_count: args.len() as u32,
+            ..request
+        });
     }
 
     /// The reply of request number `index`.
     pub fn reply(&self, index: usize) -> &[u8] {
-        let start = if index == 0 { 0 } else { self.reply_ends[index - 1] as usize };
+        let start = if index == 0 {
+            0
+        } else {
+            self.reply_ends[index - 1] as usize
+        };
         &self.replies[start..self.reply_ends[index] as usize]
     }
 

@@ -42,8 +42,12 @@ pub struct Port {
 
 /// Makes the mesh of `cores` cores.
 pub fn mesh(cores: usize) -> Vec<Port> {
-    let sleepers: Arc<[Sleeper]> =
-        (0..cores).map(|_| Sleeper { doorbell: Doorbell::new(), ring: AtomicI32::new(-1) }).collect();
+    let sleepers: Arc<[Sleeper]> = (0..cores)
+        .map(|_| Sleeper {
+            doorbell: Doorbell::new(),
+            ring: AtomicI32::new(-1),
+        })
+        .collect();
     let mut ports: Vec<Port> = (0..cores)
         .map(|me| Port {
             me,
@@ -81,7 +85,9 @@ impl Port {
     }
 
     fn push_waiting(&mut self, to: usize) {
-        let sender = self.outgoing[to].as_mut().expect("a queue to every other core");
+        let sender = self.outgoing[to]
+            .as_mut()
+            .expect("a queue to every other core");
         while let Some(message) = self.waiting[to].pop_front() {
             if let Err(message) = sender.push(message) {
                 self.waiting[to].push_front(message);
@@ -126,7 +132,7 @@ impl Port {
     }
 
     /// This core is awake.
-    pub fn get_up(&self) {
-        self.sleepers[self.me].doorbell.get_up();
+    pub fn rise(&self) {
+        self.sleepers[self.me].doorbell.rise();
     }
 }

@@ -38,10 +38,26 @@ pub struct Receiver<T> {
 
 /// Makes a queue for `capacity` messages, a power of two.
 pub fn queue<T>(capacity: usize) -> (Sender<T>, Receiver<T>) {
-    assert!(capacity.is_power_of_two(), "the capacity of a queue is a power of two");
-    let slots = (0..capacity).map(|_| UnsafeCell::new(MaybeUninit::uninit())).collect();
-    let queue = Arc::new(Queue { head: Padded(AtomicUsize::new(0)), tail: Padded(AtomicUsize::new(0)), slots });
-    (Sender { queue: queue.clone(), tail: 0, head_seen: 0 }, Receiver { queue, head: 0 })
+    assert!(
+        capacity.is_power_of_two(),
+        "the capacity of a queue is a power of two"
+    );
+    let slots = (0..capacity)
+        .map(|_| UnsafeCell::new(MaybeUninit::uninit()))
+        .collect();
+    let queue = Arc::new(Queue {
+        head: Padded(AtomicUsize::new(0)),
+        tail: Padded(AtomicUsize::new(0)),
+        slots,
+    });
+    (
+        Sender {
+            queue: queue.clone(),
+            tail: 0,
+            head_seen: 0,
+        },
+        Receiver { queue, head: 0 },
+    )
 }
 
 impl<T> Sender<T> {

@@ -28,7 +28,11 @@ impl Buffers {
     pub fn new() -> Buffers {
         let ring = zeroed(ring_layout()).cast::<BufRingEntry>();
         let area = zeroed(area_layout());
-        let mut buffers = Buffers { ring, area, tail: 0 };
+        let mut buffers = Buffers {
+            ring,
+            area,
+            tail: 0,
+        };
         for buffer in 0..COUNT {
             buffers.offer(buffer);
         }
@@ -48,10 +52,15 @@ impl Buffers {
 
     /// The first `len` bytes of a buffer that the kernel has handed over.
     pub fn bytes(&self, buffer: u16, len: usize) -> &[u8] {
-        assert!(buffer < COUNT && len <= BYTES, "buffer {buffer} of {len} bytes is outside the area");
+        assert!(
+            buffer < COUNT && len <= BYTES,
+            "buffer {buffer} of {len} bytes is outside the area"
+        );
         // SAFETY: inside the area, and the kernel does not write to a buffer between its completion and `recycle`,
         // which needs the exclusive borrow that this shared one excludes.
-        unsafe { std::slice::from_raw_parts(self.area.as_ptr().add(usize::from(buffer) * BYTES), len) }
+        unsafe {
+            std::slice::from_raw_parts(self.area.as_ptr().add(usize::from(buffer) * BYTES), len)
+        }
     }
 
     /// Gives a buffer back.
@@ -94,7 +103,8 @@ impl Drop for Buffers {
 }
 
 fn ring_layout() -> Layout {
-    Layout::from_size_align(usize::from(COUNT) * size_of::<BufRingEntry>(), RING_ALIGN).expect("a valid layout")
+    Layout::from_size_align(usize::from(COUNT) * size_of::<BufRingEntry>(), RING_ALIGN)
+        .expect("a valid layout")
 }
 
 fn area_layout() -> Layout {

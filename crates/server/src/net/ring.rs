@@ -6,7 +6,8 @@ use super::buffers::Buffers;
 use io_uring::{IoUring, cqueue, opcode, squeue, types};
 use std::{
     io,
-    os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd},
+    os::fd::{AsRawFd, RawFd},
+    time::Duration,
 };
 
 /// Submission entries: enough that a full turn seldom has to submit in between.
@@ -61,7 +62,6 @@ pub struct Ring {
     // Declared before the buffers: it is dropped first, and with it the kernel's claim on them.
     uring: IoUring,
     buffers: Buffers,
-    eventfd: OwnedFd,
 }
 
 impl Ring {
@@ -70,7 +70,7 @@ impl Ring {
     /// # Errors
     /// The kernel's, where io_uring is blocked or too old, or memory cannot be locked.
     pub fn new() -> io::Result<Ring> {
-        let mut uring = IoUring::builder()
+        let uring = IoUring::builder()
             .setup_single_issuer()
             .setup_defer_taskrun()
             .setup_taskrun_flag()
@@ -81,19 +81,14 @@ impl Ring {
         let buffers = Buffers::new();
         // SAFETY: the buffer ring's memory lives in `buffers`, which this struct drops after the ring that uses it.
         unsafe {
-            uring.submitter().register_buf_ring_with_flags(buffers.ring_address(), buffers.entries(), BUFFER_GROUP, 0)?;
+            uring.submitter().register_buf_ring_with_flags(
+                buffers.ring_address(),
+                buffers.entries(),
+                BUFFER_GROUP,
+                0,
+            )?;
         }
-        // SAFETY: eventfd takes no pointers; a non-negative result is a descriptor that we own.
-        let eventfd = unsafe {
-            let descriptor = libc::eventfd(0, libc::EFD_CLOEXEC);
-            if descriptor < 0 {
-                return Err(io::Error::last_os_error());
-            }
-            OwnedFd::from_raw_fd(descriptor)
-        };
-        uring.submitter().register_eventfd(eventfd.as_raw_fd())?;
-        uring.completion().disable_eventfd();
-        Ok(Ring { uring, buffers, eventfd })
+        Ok(Ring { uring, buffers })
     }
 
     /// The ring's descriptor, for other cores' doorbells.
@@ -101,20 +96,11 @@ impl Ring {
         self.uring.as_raw_fd()
     }
 
-    /// The descriptor that becomes readable when a completion comes while `watch(true)` holds.
-    pub fn eventfd(&self) -> RawFd {
-        self.eventfd.as_raw_fd()
-    }
-
-    /// Whether completions are announced on the eventfd.
-    pub fn watch(&mut self, on: bool) {
-        let completion = self.uring.completion();
-        if on { completion.enable_eventfd() } else { completion.disable_eventfd() }
-    }
-
     /// Accepts connections on a listening socket until that fails.
     pub fn accept(&mut self, listener: u32, descriptor: RawFd) {
-        let entry = opcode::AcceptMulti::new(types::Fd(descriptor)).flags(libc::SOCK_CLOEXEC).build();
+        let entry = opcode::AcceptMulti::new(types::Fd(descriptor))
+            .flags(libc::SOCK_CLOEXEC)
+            .build();
         self.push(entry.user_data(OP_ACCEPT << OP_SHIFT | u64::from(listener)));
     }
 
@@ -126,7 +112,8 @@ impl Ring {
 
     /// Stops receiving from a connection; its last `Received` follows.
     pub fn stop_receiving(&mut self, connection: u32) {
-        let entry = opcode::AsyncCancel::new(OP_RECEIVE << OP_SHIFT | u64::from(connection)).build();
+        let entry =
+            opcode::AsyncCancel::new(OP_RECEIVE << OP_SHIFT | u64::from(connection)).build();
         self.push(entry.user_data(OP_CANCEL << OP_SHIFT));
     }
 
@@ -140,7 +127,9 @@ impl Ring {
     pub fn ring_bell(&mut self, ring: RawFd) {
         let entry = opcode::MsgRingData::new(types::Fd(ring), 0, OP_BELL << OP_SHIFT, None).build();
         // A bell that was heard needs no completion here.
-        let entry = entry.flags(squeue::Flags::SKIP_SUCCESS).user_data(OP_BELL_SENT << OP_SHIFT);
+        let entry = entry
+            .flags(squeue::Flags::SKIP_SUCCESS)
+            .user_data(OP_BELL_SENT << OP_SHIFT);
         self.push(entry);
     }
 
@@ -165,10 +154,33 @@ impl Ring {
         drop(submission);
         const GETEVENTS: u32 = 1;
         // SAFETY: no argument is passed, and the entries were checked when they were pushed.
-        let entered = unsafe { self.uring.submitter().enter::<libc::sigset_t>(count, 0, GETEVENTS, None) };
+        let entered = unsafe {
+            self.uring
+                .submitter()
+                .enter::<libc::sigset_t>(count, 0, GETEVENTS, None)
+        };
         if let Err(error) = entered {
-            let passing = matches!(error.raw_os_error(), Some(libc::EINTR | libc::EAGAIN | libc::EBUSY));
+            let passing = matches!(
+                error.raw_os_error(),
+                Some(libc::EINTR | libc::EAGAIN | libc::EBUSY)
+            );
             assert!(passing, "io_uring_enter failed: {error}");
+        }
+    }
+
+    /// Hands entries to the kernel and sleeps until something completes, a bell is rung, or `at_most` has passed.
+    pub fn wait(&mut self, at_most: Duration) {
+        let timeout = types::Timespec::from(at_most);
+        let waited = self
+            .uring
+            .submitter()
+            .submit_with_args(1, &types::SubmitArgs::new().timespec(&timeout));
+        if let Err(error) = waited {
+            let passing = [libc::ETIME, libc::EINTR, libc::EAGAIN, libc::EBUSY];
+            let is_passing = error
+                .raw_os_error()
+                .is_some_and(|errno| passing.contains(&errno));
+            assert!(is_passing, "io_uring_enter failed: {error}");
         }
     }
 
@@ -199,8 +211,17 @@ fn event(user_data: u64, result: i32, flags: u32) -> Event {
     let place = user_data as u32;
     let armed = cqueue::more(flags);
     match user_data >> OP_SHIFT {
-        OP_ACCEPT => Event::Accepted { listener: place, result, armed },
-        OP_RECEIVE => Event::Received { connection: place, result, buffer: cqueue::buffer_select(flags), armed },
+        OP_ACCEPT => Event::Accepted {
+            listener: place,
+            result,
+            armed,
+        },
+        OP_RECEIVE => Event::Received {
+            connection: place,
+            result,
+            buffer: cqueue::buffer_select(flags),
+            armed,
+        },
         OP_WRITABLE => Event::Writable { connection: place },
         _ => Event::Nothing,
     }

@@ -15,7 +15,11 @@ use std::{
 /// # Errors
 /// The system's, for instance when another program has the port.
 pub fn listen(address: SocketAddr, backlog: i32, shared: bool) -> io::Result<OwnedFd> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(shared)?;
     if address.is_ipv6() {
@@ -33,8 +37,10 @@ pub fn prepare(descriptor: BorrowedFd<'_>, keepalive_s: u64) {
     let _ = socket.set_tcp_nodelay(true);
     if keepalive_s > 0 {
         let probe = Duration::from_secs((keepalive_s / 3).max(1));
-        let keepalive =
-            socket2::TcpKeepalive::new().with_time(Duration::from_secs(keepalive_s)).with_interval(probe).with_retries(3);
+        let keepalive = socket2::TcpKeepalive::new()
+            .with_time(Duration::from_secs(keepalive_s))
+            .with_interval(probe)
+            .with_retries(3);
         let _ = socket.set_tcp_keepalive(&keepalive);
     }
 }

@@ -9,7 +9,7 @@ use crate::value::{IntText, Millis, Value};
 
 use super::{
     EXPIRY_MASK, Entry, FORM_NONE, FORM_SHORT, HEADER_BYTES, Header, LARGE_VALUE_BYTES,
-    SHAPE_SHIFT, Shape, StoredExpiry, VALUE_LEN_MASK, VALUE_LEN_SHIFT, reference_bytes, word_of,
+    Shape, StoredExpiry, reference_bytes, word_of,
 };
 
 /// Frees an entry: its block, and what it owns on the heap.
@@ -206,13 +206,4 @@ fn replace_value(
 /// The block itself if an entry of `len` bytes belongs in its class, another one if not.
 fn fitting_block(slab: &mut Slab, block: BlockRef, len: usize) -> BlockRef {
     if Class::of(len) == slab.class_of(block) { block } else { slab.alloc(len) }
-}
-
-impl Header {
-    /// The same header for another value part.
-    fn with_value(self, shape: Shape, len: usize) -> Header {
-        debug_assert!(len <= VALUE_LEN_MASK as usize);
-        let cleared = self.0 & !(VALUE_LEN_MASK << VALUE_LEN_SHIFT | 0xf << SHAPE_SHIFT);
-        Header(cleared | (len as u32) << VALUE_LEN_SHIFT | (shape as u32) << SHAPE_SHIFT)
-    }
 }

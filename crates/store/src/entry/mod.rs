@@ -15,6 +15,7 @@ pub(crate) mod edit;
 
 use crate::account::Footprint;
 use crate::classes::BLOCK_BYTES_MAX;
+use crate::hasher::Key;
 use crate::heap::HeapBlock;
 use crate::slab::{BlockRef, Slab};
 use crate::value::{Encoding, Kind, Millis, Value};
@@ -38,7 +39,7 @@ const EXPIRY_HIGH_BITS: u32 = 4;
 /// How the value is stored.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u32)]
-pub(crate) enum Shape {
+enum Shape {
     /// Its bytes.
     Str = 0,
     /// Its bytes, edited in place once.
@@ -120,6 +121,14 @@ impl Header {
     fn entry_len(self) -> usize {
         self.value_offset() + self.value_len()
     }
+
+    /// The same header for another value part.
+    #[inline(always)]
+    fn with_value(self, shape: Shape, len: usize) -> Header {
+        debug_assert!(len <= VALUE_LEN_MASK as usize);
+        let cleared = self.0 & !(VALUE_LEN_MASK << VALUE_LEN_SHIFT | 0xf << SHAPE_SHIFT);
+        Header(cleared | (len as u32) << VALUE_LEN_SHIFT | (shape as u32) << SHAPE_SHIFT)
+    }
 }
 
 /// An expiry as an entry stores it: bits of the header, and up to eight bytes.
@@ -151,51 +160,6 @@ impl StoredExpiry {
     }
 }
 
-/// The key part of an entry to be written.
-#[derive(Clone, Copy)]
-enum KeyPart<'a> {
-    Inline(&'a [u8]),
-    Long([u8; LONG_KEY_BYTES]),
-}
-
-impl KeyPart<'_> {
-    #[inline(always)]
-    fn bytes(&self) -> &[u8] {
-        match self {
-            KeyPart::Inline(key) => key,
-            KeyPart::Long(reference) => reference,
-        }
-    }
-}
-
-/// The value part of an entry to be written.
-#[derive(Clone, Copy)]
-enum ValuePart<'a> {
-    Inline(Shape, &'a [u8]),
-    Int([u8; 8], usize),
-    Large([u8; LARGE_VALUE_BYTES]),
-}
-
-impl ValuePart<'_> {
-    #[inline(always)]
-    fn bytes(&self) -> &[u8] {
-        match self {
-            ValuePart::Inline(_, bytes) => bytes,
-            ValuePart::Int(bytes, len) => &bytes[..*len],
-            ValuePart::Large(reference) => reference,
-        }
-    }
-
-    #[inline(always)]
-    fn shape(&self) -> Shape {
-        match self {
-            ValuePart::Inline(shape, _) => *shape,
-            ValuePart::Int(..) => Shape::Int,
-            ValuePart::Large(_) => Shape::Large,
-        }
-    }
-}
-
 /// A value on its way into an entry.
 #[derive(Debug)]
 pub(crate) enum NewValue<'a> {
@@ -205,56 +169,60 @@ pub(crate) enum NewValue<'a> {
     Heap(HeapBlock),
 }
 
+/// Where the parts of a draft are put that are neither the caller's key nor its value.
+#[derive(Default)]
+pub(crate) struct Scratch {
+    key: [u8; LONG_KEY_BYTES],
+    value: [u8; LARGE_VALUE_BYTES],
+}
+
 /// Everything of an entry but the block it goes into.
 pub(crate) struct Draft<'a> {
     header: Header,
     expiry_word: u64,
-    key: KeyPart<'a>,
-    value: ValuePart<'a>,
+    key: &'a [u8],
+    value: &'a [u8],
 }
 
 impl<'a> Draft<'a> {
-    /// Drafts an entry for a key that has none yet; a long key is copied to the heap.
+    /// Drafts the entry of a key. What must lie on the heap is put there now, so the draft has to
+    /// be written.
     #[inline(always)]
     pub(crate) fn new(
-        key: crate::hasher::Key<'a>,
+        key: Key<'a>,
         value: NewValue<'a>,
         expiry: Option<Millis>,
         base: Millis,
-    ) -> Draft<'a> {
-        let key_part = if key.bytes.len() <= INLINE_KEY_BYTES_MAX {
-            KeyPart::Inline(key.bytes)
-        } else {
-            KeyPart::Long(long_key_reference(key))
-        };
-        Draft::with_key(key_part, value, expiry, base)
-    }
-
-    #[inline(always)]
-    fn with_key(
-        key: KeyPart<'a>,
-        value: NewValue<'a>,
-        expiry: Option<Millis>,
-        base: Millis,
+        scratch: &'a mut Scratch,
     ) -> Draft<'a> {
         let expiry = StoredExpiry::of(expiry, base);
-        let header_bits = expiry.header_bits
-            | key.bytes().len() as u32
-            | if matches!(key, KeyPart::Long(_)) { LONG_KEY_BIT } else { 0 };
-        let room = BLOCK_BYTES_MAX - Header(header_bits).value_offset();
-        let value = match value {
-            NewValue::Copy(Value::Int(number)) => int_part(number),
+        let (key, key_bits) = if key.bytes.len() <= INLINE_KEY_BYTES_MAX {
+            (key.bytes, key.bytes.len() as u32)
+        } else {
+            refer_to_key(key, &mut scratch.key);
+            (&scratch.key[..], LONG_KEY_BYTES as u32 | LONG_KEY_BIT)
+        };
+        let prefix = Header(expiry.header_bits | key_bits);
+        let room = BLOCK_BYTES_MAX - prefix.value_offset();
+        let (shape, value) = match value {
             NewValue::Copy(Value::Bytes { bytes, raw }) if bytes.len() <= room => {
-                ValuePart::Inline(if raw { Shape::StrRaw } else { Shape::Str }, bytes)
+                (if raw { Shape::StrRaw } else { Shape::Str }, bytes)
+            }
+            NewValue::Copy(Value::Int(number)) => {
+                scratch.value[..8].copy_from_slice(&number.to_le_bytes());
+                (Shape::Int, &scratch.value[..int_bytes(number)])
             }
             NewValue::Copy(Value::Bytes { bytes, .. }) => {
-                ValuePart::Large(reference_bytes(HeapBlock::concat(&[bytes])))
+                scratch.value = reference_bytes(HeapBlock::concat(&[bytes]));
+                (Shape::Large, &scratch.value[..])
             }
-            NewValue::Heap(block) => ValuePart::Large(reference_bytes(block)),
+            NewValue::Heap(block) => {
+                scratch.value = reference_bytes(block);
+                (Shape::Large, &scratch.value[..])
+            }
         };
-        let value_bits =
-            (value.bytes().len() as u32) << VALUE_LEN_SHIFT | (value.shape() as u32) << SHAPE_SHIFT;
-        Draft { header: Header(header_bits | value_bits), expiry_word: expiry.word, key, value }
+        let header = prefix.with_value(shape, value.len());
+        Draft { header, expiry_word: expiry.word, key, value }
     }
 
     /// Bytes the entry takes.
@@ -263,51 +231,81 @@ impl<'a> Draft<'a> {
         self.header.entry_len()
     }
 
-    /// Writes the entry into a block of at least [`Draft::len`] bytes, over whatever is there.
+    /// Whether the entry has an expiry.
+    #[inline(always)]
+    pub(crate) fn has_expiry(&self) -> bool {
+        self.header.expiry_form() != FORM_NONE
+    }
+
+    /// Whether the entry refers to the heap.
+    #[inline(always)]
+    pub(crate) fn owns_heap(&self) -> bool {
+        self.header.is_key_long() || self.header.shape() == Shape::Large
+    }
+
+    /// Writes the entry into a block of at least [`Draft::len`] bytes that holds none.
     #[inline(always)]
     pub(crate) fn write(self, slab: &mut Slab, block: BlockRef) {
         debug_assert!(self.len() <= slab.class_of(block).bytes());
-        let (key, value) = (self.key.bytes(), self.value.bytes());
-        // SAFETY: the block is live and at least `len` bytes; the parts lie one after the other
-        // within it. Neither part can lie in the slab: both are borrowed from the caller, who
-        // gave us the slab alone.
+        let start = slab.pointer(block);
+        // SAFETY: the block is live and at least `len` bytes, and the key lies within it; it is
+        // no part of the slab, being borrowed from a caller who gave us the slab alone.
         unsafe {
-            let start = slab.pointer(block);
+            let at_key = start.add(self.header.key_offset());
+            at_key.copy_from_nonoverlapping(self.key.as_ptr(), self.key.len());
+            self.write_around_key(start);
+        }
+    }
+
+    /// Writes the entry over another one of the same key, which refers to nothing on the heap.
+    #[inline(always)]
+    pub(crate) fn write_over(self, slab: &mut Slab, block: BlockRef, base: Millis) {
+        let old = Entry::at(slab, block, base).header;
+        debug_assert!(self.key.len() == old.key_len() && !self.header.is_key_long());
+        if old.key_offset() == self.header.key_offset() {
+            debug_assert!(self.len() <= slab.class_of(block).bytes());
+            // SAFETY: the block is live and at least `len` bytes, and the key is where it belongs.
+            unsafe { self.write_around_key(slab.pointer(block)) }
+        } else {
+            self.write(slab, block);
+        }
+    }
+
+    /// Writes everything but the key.
+    ///
+    /// # Safety
+    /// `start` is that of a live block of at least [`Draft::len`] bytes.
+    #[inline(always)]
+    unsafe fn write_around_key(self, start: *mut u8) {
+        // SAFETY: the parts lie one after the other within the block; the value is no part of the
+        // slab, being borrowed from a caller who gave us the slab alone.
+        unsafe {
             start.cast::<u32>().write_unaligned(self.header.0);
+            let at_expiry = start.add(HEADER_BYTES);
             match self.header.expiry_form() {
                 FORM_NONE => {}
-                FORM_SHORT => {
-                    start.add(HEADER_BYTES).cast::<u32>().write_unaligned(self.expiry_word as u32);
-                }
-                _ => start.add(HEADER_BYTES).cast::<u64>().write_unaligned(self.expiry_word),
+                FORM_SHORT => at_expiry.cast::<u32>().write_unaligned(self.expiry_word as u32),
+                _ => at_expiry.cast::<u64>().write_unaligned(self.expiry_word),
             }
-            let at_key = start.add(self.header.key_offset());
-            at_key.copy_from_nonoverlapping(key.as_ptr(), key.len());
-            at_key.add(key.len()).copy_from_nonoverlapping(value.as_ptr(), value.len());
+            let at_value = start.add(self.header.value_offset());
+            at_value.copy_from_nonoverlapping(self.value.as_ptr(), self.value.len());
         }
     }
 }
 
-fn int_part(number: i64) -> ValuePart<'static> {
-    let len = if number == i64::from(number as i8) {
-        1
-    } else if number == i64::from(number as i16) {
-        2
-    } else if number == i64::from(number as i32) {
-        4
-    } else {
-        8
-    };
-    ValuePart::Int(number.to_le_bytes(), len)
+/// How many bytes an integer is stored in.
+#[inline(always)]
+fn int_bytes(number: i64) -> usize {
+    // Without its copies of the sign, and with one.
+    let bits = 65 - (number ^ number >> 63).leading_zeros();
+    (bits.div_ceil(8) as usize).next_power_of_two()
 }
 
 #[cold]
-fn long_key_reference(key: crate::hasher::Key) -> [u8; LONG_KEY_BYTES] {
-    let mut reference = [0u8; LONG_KEY_BYTES];
+fn refer_to_key(key: Key, reference: &mut [u8; LONG_KEY_BYTES]) {
     let block = HeapBlock::concat(&[key.bytes]);
     reference[..LARGE_VALUE_BYTES].copy_from_slice(&reference_bytes(block));
     reference[LARGE_VALUE_BYTES..].copy_from_slice(&key.hash.to_le_bytes());
-    reference
 }
 
 fn reference_bytes(block: HeapBlock) -> [u8; LARGE_VALUE_BYTES] {
@@ -322,7 +320,7 @@ fn reference_bytes(block: HeapBlock) -> [u8; LARGE_VALUE_BYTES] {
 #[derive(Clone, Copy)]
 pub struct Entry<'a> {
     slab: &'a Slab,
-    block: BlockRef,
+    start: *const u8,
     header: Header,
     base: Millis,
 }
@@ -331,9 +329,10 @@ impl<'a> Entry<'a> {
     /// Reads the header of the entry in a block that holds one.
     #[inline(always)]
     pub(crate) fn at(slab: &'a Slab, block: BlockRef, base: Millis) -> Entry<'a> {
+        let start = slab.pointer(block).cast_const();
         // SAFETY: blocks in the index hold entries, and an entry begins with its header.
-        let header = Header(unsafe { slab.pointer(block).cast::<u32>().read_unaligned() });
-        Entry { slab, block, header, base }
+        let header = Header(unsafe { start.cast::<u32>().read_unaligned() });
+        Entry { slab, start, header, base }
     }
 
     /// The key.
@@ -364,7 +363,7 @@ impl<'a> Entry<'a> {
     pub fn expiry(&self) -> Option<Millis> {
         // SAFETY: the form says how many bytes of expiry follow the header.
         unsafe {
-            let word = self.slab.pointer(self.block).add(HEADER_BYTES);
+            let word = self.start.add(HEADER_BYTES);
             match self.header.expiry_form() {
                 FORM_NONE => None,
                 FORM_SHORT => {
@@ -403,8 +402,7 @@ impl<'a> Entry<'a> {
 
     /// Bytes of the blocks that hold key and value, as the allocator rounds them.
     pub fn bytes(&self) -> u64 {
-        let block = self.slab.class_of(self.block).bytes();
-        (block + self.heap_capacities().iter().sum::<usize>()) as u64
+        (self.block_bytes() + self.heap_capacities().iter().sum::<usize>()) as u64
     }
 
     /// What MEMORY USAGE answers: [`Entry::bytes`] and the share of the index.
@@ -423,7 +421,7 @@ impl<'a> Entry<'a> {
         let part = |on_heap: usize, inline: usize| if on_heap > 0 { on_heap } else { inline };
         let reference = |on_heap: usize, inline: usize| if on_heap > 0 { inline } else { 0 };
         let (key_len, value_len) = (self.header.key_len(), self.header.value_len());
-        let block_slack = self.slab.class_of(self.block).bytes() - self.header.entry_len();
+        let block_slack = self.block_bytes() - self.header.entry_len();
         let heap_slack = key_capacity + value_capacity - key_on_heap - value_on_heap;
         Bill {
             slot_bytes: SLOT_BYTES,
@@ -441,10 +439,16 @@ impl<'a> Entry<'a> {
     #[inline(always)]
     pub(crate) fn is_of(&self, key: &[u8]) -> bool {
         if self.header.is_key_long() {
-            return self.key() == key;
+            return self.is_of_long(key);
         }
         self.header.key_len() == key.len()
-            && self.part(self.header.key_offset(), key.len()) == key
+            && are_same(self.part(self.header.key_offset(), key.len()), key)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn is_of_long(&self, key: &[u8]) -> bool {
+        self.key() == key
     }
 
     /// The hash of the key if the entry remembers it; only a long key's is worth its bytes.
@@ -487,10 +491,15 @@ impl<'a> Entry<'a> {
 
     #[inline(always)]
     fn part(&self, offset: usize, len: usize) -> &'a [u8] {
-        debug_assert!(offset + len <= self.slab.class_of(self.block).bytes());
+        debug_assert!(offset + len <= self.block_bytes());
         // SAFETY: the header describes the entry it begins, which lies within its block; the
         // slab is borrowed for 'a, so the block is neither freed nor written meanwhile.
-        unsafe { std::slice::from_raw_parts(self.slab.pointer(self.block).add(offset), len) }
+        unsafe { std::slice::from_raw_parts(self.start.add(offset), len) }
+    }
+
+    #[inline(always)]
+    fn block_bytes(&self) -> usize {
+        self.slab.class_at(self.start).bytes()
     }
 
     /// The bytes a reference points at.
@@ -501,6 +510,31 @@ impl<'a> Entry<'a> {
         // is neither freed nor grown while the slab is borrowed.
         unsafe { std::slice::from_raw_parts(pointer, word_of(reference, 8) as usize) }
     }
+}
+
+/// Whether two slices of one length hold the same bytes. Keys are short: words compared in line
+/// are faster than a call.
+#[inline(always)]
+fn are_same(one: &[u8], other: &[u8]) -> bool {
+    debug_assert_eq!(one.len(), other.len());
+    let len = one.len();
+    if len < 8 {
+        return one.iter().zip(other).all(|(a, b)| a == b);
+    }
+    // SAFETY: every offset is at most eight below the length of both slices.
+    let differs = |at: usize| unsafe {
+        let (one, other) = (one.as_ptr().add(at), other.as_ptr().add(at));
+        one.cast::<u64>().read_unaligned() != other.cast::<u64>().read_unaligned()
+    };
+    let mut at = 0;
+    while at < len - 8 {
+        if differs(at) {
+            return false;
+        }
+        at += 8;
+    }
+    // The last word overlaps the one before.
+    !differs(len - 8)
 }
 
 #[inline(always)]

@@ -39,7 +39,8 @@ impl Iterator for Lanes {
         if self.0 == 0 {
             return None;
         }
-        let lane = self.0.trailing_zeros() as usize;
+        // Below eight; saying so spares a check at every use.
+        let lane = self.0.trailing_zeros() as usize % LANES;
         self.0 &= self.0 - 1;
         Some(lane)
     }
@@ -99,8 +100,9 @@ impl Bucket {
     }
 
     /// The slots that are taken.
+    #[inline(always)]
     pub(super) fn slots(&self) -> impl Iterator<Item = Slot> + '_ {
-        (0..self.len()).map(|lane| self.slot(lane))
+        (0..LANES).map_while(|lane| (!self.blocks[lane].is_none()).then(|| self.slot(lane)))
     }
 
     /// Puts a slot in a lane.

@@ -2,16 +2,18 @@
 //! Never happens here: state between calls; all of it is in the cursor.
 //! Source: after the reverse-binary cursor of Redis; here segments split by prefix, so plain order does.
 //!
-//! The order is that of the keys' hashes: segments by the prefix their keys share, and within one
-//! by tag. Growing and shrinking a segment keep the order of tags. After a split both halves go
-//! on from the same tag or start again; after a merge the segment starts again, since its other
-//! half may not have been visited. So a key that is there all the while is returned, some twice.
+//! The order is that of the keys' hashes: by the prefix that the keys of a segment share, and within
+//! it by tag. A cursor says: every key of a lower prefix was shown, and of this cell of prefixes
+//! those of a lower tag. Growing and shrinking a segment keep the order of tags. If the cell was
+//! split since, its first part goes on from the tag and the others begin anew, so keys may be shown
+//! twice. If it was merged, the larger segment is searched for the keys of the cell alone. So a
+//! cursor only moves forward, a scan ends, and a key that is there all the while is shown.
 #![forbid(unsafe_code)]
 
 use crate::slab::Slab;
 
 use super::segment::Segment;
-use super::{BlockRef, DEPTH_MAX, Index, LANES, PREFIX_END};
+use super::{BlockRef, DEPTH_MAX, Index, LANES, PREFIX_END, Rehash};
 
 const TAG_BITS: u32 = 16;
 const DEPTH_BITS: u32 = 5;
@@ -29,18 +31,33 @@ pub(crate) struct Cursor {
 impl Cursor {
     /// The place a number names; any number names one.
     pub(crate) fn from_bits(bits: u64) -> Cursor {
+        let depth = ((bits >> TAG_BITS) as u32 & ((1 << DEPTH_BITS) - 1)).min(DEPTH_MAX);
+        let prefix = (bits >> (DEPTH_BITS + TAG_BITS)) as u32 & (PREFIX_END - 1);
         Cursor {
-            prefix: (bits >> (DEPTH_BITS + TAG_BITS)) as u32 & (PREFIX_END - 1),
-            depth: (bits >> TAG_BITS) as u32 & ((1 << DEPTH_BITS) - 1),
+            // A cell begins at a multiple of its size; ours do.
+            prefix: prefix & !((PREFIX_END >> depth) - 1),
+            depth,
             tag: bits as usize & ((1 << TAG_BITS) - 1),
         }
+    }
+
+    /// Whether the cell at this place, of so many bits, has the keys of a hash.
+    fn cell_has(self, depth: u32, hash: u64) -> bool {
+        (hash >> (u64::BITS - DEPTH_MAX)) as u32 >> (DEPTH_MAX - depth)
+            == self.prefix >> (DEPTH_MAX - depth)
+    }
+
+    /// The beginning of the largest cell after the one at this place of so many bits.
+    fn next_cell(self, depth: u32) -> Option<Cursor> {
+        let prefix = self.prefix + (PREFIX_END >> depth);
+        let depth = DEPTH_MAX - prefix.trailing_zeros().min(DEPTH_MAX);
+        (prefix < PREFIX_END).then_some(Cursor { prefix, depth, tag: 0 })
     }
 
     /// What lies behind this place: every prefix below the first figure, and of the prefixes up to
     /// the second the tags below the third.
     pub(crate) fn covers(self) -> (u32, u32, usize) {
-        let depth = self.depth.min(DEPTH_MAX);
-        (self.prefix, self.prefix + (PREFIX_END >> depth), self.tag)
+        (self.prefix, self.prefix + (PREFIX_END >> self.depth), self.tag)
     }
 
     /// The number of this place, below 2^43.
@@ -59,28 +76,30 @@ impl Index {
         slab: &Slab,
         mut cursor: Cursor,
         budget_slots: usize,
+        rehash: Rehash,
         mut visit: impl FnMut(BlockRef),
     ) -> Option<Cursor> {
         let mut seen_slots = 0;
         loop {
-            let (place, next_prefix) = self.segment_at(cursor.prefix)?;
+            let (place, _) = self.segment_at(cursor.prefix)?;
             let entry = self.directory[place];
             let segment = entry.segment(slab);
-            // A segment less deep than the cursor was merged since.
-            let mut tag = if entry.depth() >= cursor.depth { cursor.tag } else { 0 };
+            let depth = cursor.depth.max(entry.depth());
+            let is_part = entry.depth() < depth;
+            let mut tag = cursor.tag;
             for bucket in segment.home(tag as u16)..segment.buckets() {
                 if seen_slots >= budget_slots {
-                    let prefix = (place as u32) << (DEPTH_MAX - self.depth);
-                    return Some(Cursor { prefix, depth: entry.depth(), tag });
+                    return Some(Cursor { depth, tag, ..cursor });
                 }
-                visit_home(&segment, bucket, tag, &mut visit);
+                visit_home(&segment, bucket, tag, |block| {
+                    if !is_part || cursor.cell_has(depth, rehash.hash_of(slab, block)) {
+                        visit(block);
+                    }
+                });
                 seen_slots += LANES;
                 tag = segment.first_tag(bucket + 1);
             }
-            if next_prefix == PREFIX_END {
-                return None;
-            }
-            cursor = Cursor { prefix: next_prefix, depth: 0, tag: 0 };
+            cursor = cursor.next_cell(depth)?;
             if seen_slots >= budget_slots {
                 return Some(cursor);
             }
@@ -89,7 +108,7 @@ impl Index {
 }
 
 /// Visits the slots whose home is `home` and whose tag is not below `tag`.
-fn visit_home(segment: &Segment, home: usize, tag: usize, visit: &mut impl FnMut(BlockRef)) {
+fn visit_home(segment: &Segment, home: usize, tag: usize, mut visit: impl FnMut(BlockRef)) {
     let mut number = home;
     loop {
         let bucket = segment.bucket(number);
@@ -111,12 +130,22 @@ mod tests {
 
     #[test]
     fn a_cursor_survives_being_a_number() {
-        for prefix in [0, 1, PREFIX_END / 2, PREFIX_END - 1] {
-            for (depth, tag) in [(0, 0), (22, 0xffff), (7, 1)] {
-                let cursor = Cursor { prefix, depth, tag };
+        for depth in [0, 1, 7, 22] {
+            for (cell, tag) in [(0, 0), ((1 << depth) - 1, 0xffff), (1 << depth >> 1, 1)] {
+                let cursor = Cursor { prefix: cell << (DEPTH_MAX - depth), depth, tag };
                 assert!(cursor.to_bits() < 1 << CURSOR_BITS);
                 assert_eq!(Cursor::from_bits(cursor.to_bits()), cursor);
             }
         }
+    }
+
+    #[test]
+    fn the_cells_after_a_small_one_grow_until_the_end() {
+        let mut cursor = Cursor { prefix: 5, depth: DEPTH_MAX, tag: 0 };
+        while let Some(next) = cursor.next_cell(cursor.depth) {
+            assert!(next.depth < cursor.depth && next.prefix > cursor.prefix);
+            cursor = next;
+        }
+        assert_eq!((cursor.depth, cursor.prefix), (1, PREFIX_END / 2));
     }
 }

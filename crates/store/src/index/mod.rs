@@ -13,6 +13,7 @@ mod walk;
 
 pub(crate) use bucket::Slot;
 pub(crate) use cursor::{CURSOR_BITS, Cursor};
+pub(crate) use segment::Found;
 pub(crate) use walk::Swept;
 
 use crate::access::Access;
@@ -22,7 +23,7 @@ use crate::slab::{BlockRef, Slab};
 use crate::value::Millis;
 
 use bucket::LANES;
-use segment::{BUCKETS_MAX, HEADER_BYTES, Position, Segment, chunk_bytes, slots_max};
+use segment::{BUCKETS_MAX, HEADER_BYTES, Segment, chunk_bytes, slots_max};
 
 /// The directory has at most 2^22 entries: four million segments, beyond what a shard's blocks
 /// can fill.
@@ -77,14 +78,6 @@ impl Rehash<'_> {
     }
 }
 
-/// A key that was found, valid until the index changes.
-#[derive(Clone, Copy)]
-pub(crate) struct Found {
-    segment: Segment,
-    position: Position,
-    pub(crate) block: BlockRef,
-}
-
 /// The index of one database.
 #[derive(Debug, Default)]
 pub(crate) struct Index {
@@ -125,10 +118,13 @@ impl Index {
     #[inline(always)]
     pub(crate) fn find(&self, slab: &Slab, key: Key, base: Millis) -> Option<Found> {
         let entry = *self.directory.get(self.place_of(key.hash))?;
-        let segment = entry.segment(slab);
-        let is_wanted = |block| Entry::at(slab, block, base).is_of(key.bytes);
-        let (position, block) = segment.find(key.hash as u16, is_wanted)?;
-        Some(Found { segment, position, block })
+        // A plain loop: what `Iterator::find` makes of it is not inlined.
+        for found in entry.segment(slab).slots_with(key.hash as u16) {
+            if Entry::at(slab, found.block, base).is_of(key.bytes) {
+                return Some(found);
+            }
+        }
+        None
     }
 
     /// Hints the processor to fetch the bucket this hash belongs in.
@@ -190,29 +186,10 @@ impl Index {
     }
 
     /// Takes a found key out.
-    pub(crate) fn remove(&mut self, slab: &mut Slab, hash: u64, mut found: Found) {
-        found.segment.remove(found.position);
+    pub(crate) fn remove(&mut self, slab: &mut Slab, hash: u64, found: Found) {
+        found.remove();
         self.len -= 1;
         self.settle(slab, hash);
-    }
-
-    /// The block of a found key moved.
-    #[inline(always)]
-    pub(crate) fn set_block(&mut self, mut found: Found, block: BlockRef) {
-        let Position { bucket, lane } = found.position;
-        found.segment.bucket_mut(bucket).blocks[lane] = block;
-    }
-
-    /// The access metadata of a found key.
-    #[inline(always)]
-    pub(crate) fn access(&self, found: Found) -> Access {
-        found.segment.bucket(found.position.bucket).access[found.position.lane]
-    }
-
-    /// Replaces the access metadata of a found key.
-    #[inline(always)]
-    pub(crate) fn set_access(&mut self, mut found: Found, access: Access) {
-        found.segment.bucket_mut(found.position.bucket).access[found.position.lane] = access;
     }
 
     /// Has the segment of this hash swept for expired keys no later than at `at`.

@@ -2,7 +2,7 @@
 //! Never happens here: more work at a time than one segment of a thousand slots, or the directory.
 //! Source: extendible hashing with buddy merging; segment sizes in steps keep tables 86 % full.
 
-use super::segment::{Division, Snapshot, buckets_after, buckets_for};
+use super::segment::{Division, Layout, buckets_after, buckets_for};
 use super::*;
 
 /// Two buddies merge when together they fill at most three quarters of a segment's slots; a split
@@ -14,15 +14,15 @@ const MERGE_PERIOD: usize = 16;
 impl Index {
     /// Plants the first segment.
     pub(super) fn plant(&mut self, slab: &mut Slab) {
-        let block = self.create_segment(slab, 1);
+        let block = self.create_segment(slab, &Layout::new(1));
         self.directory = vec![DirectoryEntry::new(block, 1, 0)];
         self.depth = 0;
         self.deepest_segments = 1;
     }
 
-    fn create_segment(&mut self, slab: &mut Slab, buckets: usize) -> BlockRef {
-        self.segment_bytes += (HEADER_BYTES + chunk_bytes(buckets)) as u64;
-        Segment::create(slab, buckets)
+    fn create_segment(&mut self, slab: &mut Slab, layout: &Layout) -> BlockRef {
+        self.segment_bytes += (HEADER_BYTES + chunk_bytes(layout.buckets())) as u64;
+        Segment::create(slab, layout)
     }
 
     pub(super) fn destroy_segment(&mut self, slab: &mut Slab, entry: DirectoryEntry) {
@@ -30,20 +30,19 @@ impl Index {
         entry.segment(slab).destroy(slab, entry.block());
     }
 
-    /// Gives an emptied segment another size; its slots are the caller's to fill in again.
-    fn resize(&mut self, slab: &mut Slab, segment: &mut Segment, buckets: usize) {
-        self.segment_bytes += chunk_bytes(buckets) as u64;
-        self.segment_bytes -= chunk_bytes(segment.buckets()) as u64;
-        segment.set_buckets(slab, buckets);
+    /// Replaces what a segment holds, and its size.
+    fn adopt(&mut self, slab: &mut Slab, entry: DirectoryEntry, layout: &Layout) {
+        self.segment_bytes += chunk_bytes(layout.buckets()) as u64;
+        self.segment_bytes -= chunk_bytes(entry.buckets()) as u64;
+        entry.segment(slab).adopt(slab, layout);
     }
 
     /// Lays the segment at `place` out in another number of buckets; reads no key.
     fn relay(&mut self, slab: &mut Slab, place: usize, buckets: usize) {
         let entry = self.directory[place];
-        let mut segment = entry.segment(slab);
-        let snapshot = Snapshot::of(&segment);
-        self.resize(slab, &mut segment, buckets);
-        segment.fill(snapshot.slots());
+        let mut layout = Layout::new(buckets);
+        layout.fill(entry.segment(slab).slots());
+        self.adopt(slab, entry, &layout);
         self.enter(place, DirectoryEntry::new(entry.block(), buckets, entry.depth()));
     }
 
@@ -60,46 +59,38 @@ impl Index {
             place *= 2;
         }
         let depth = entry.depth() + 1;
-        let mut first = entry.segment(slab);
-        let snapshot = Snapshot::of(&first);
-        let division = snapshot.divide(slab, |slot| {
+        let segment = entry.segment(slab);
+        let division = segment.divide(slab, |slot| {
             rehash.hash_of(slab, slot.block) >> (64 - depth) & 1 == 1
         });
-        let first_buckets = buckets_for(first.len() - division.second);
-        let second_buckets = buckets_for(division.second);
-        let sweep_at = first.sweep_at();
-        // The first half gives its chunks back before the second asks for some.
-        self.resize(slab, &mut first, first_buckets);
-        first.fill(snapshot.side(&division, false));
-        let second_block = self.create_segment(slab, second_buckets);
-        let second_entry = DirectoryEntry::new(second_block, second_buckets, depth);
-        let mut second = second_entry.segment(slab);
-        second.fill(snapshot.side(&division, true));
-        second.set_sweep_at(sweep_at);
+        let mut first = Layout::new(buckets_for(segment.len() - division.second));
+        first.fill(segment.side(&division, false));
+        let mut second = Layout::new(buckets_for(division.second));
+        second.fill(segment.side(&division, true));
+        // The first half gives chunks back before the second asks for some.
+        self.adopt(slab, entry, &first);
+        let first_entry = DirectoryEntry::new(entry.block(), first.buckets(), depth);
+        let second_block = self.create_segment(slab, &second);
+        let second_entry = DirectoryEntry::new(second_block, second.buckets(), depth);
+        second_entry.segment(slab).set_sweep_at(segment.sweep_at());
         let (start, span) = self.extent(place);
-        self.directory[start..start + span / 2]
-            .fill(DirectoryEntry::new(entry.block(), first_buckets, depth));
+        self.directory[start..start + span / 2].fill(first_entry);
         self.directory[start + span / 2..start + span].fill(second_entry);
         if depth == self.depth {
             self.deepest_segments += 2;
         }
     }
 
-    /// Keeps only the slots on one side of a sweep in the segment at `place`, then shrinks what
-    /// can be shrunk.
-    pub(super) fn retain(
-        &mut self,
-        slab: &mut Slab,
-        place: usize,
-        snapshot: &Snapshot,
-        division: &Division,
-    ) {
+    /// Keeps only the first side of a division of the segment at `place`, then shrinks what can
+    /// be shrunk.
+    pub(super) fn retain(&mut self, slab: &mut Slab, place: usize, division: &Division) {
         let entry = self.directory[place];
-        let mut segment = entry.segment(slab);
+        let segment = entry.segment(slab);
         let kept = segment.len() - division.second;
         let buckets = buckets_for(kept).min(entry.buckets());
-        self.resize(slab, &mut segment, buckets);
-        segment.fill(snapshot.side(division, false));
+        let mut layout = Layout::new(buckets);
+        layout.fill(segment.side(division, false));
+        self.adopt(slab, entry, &layout);
         self.enter(place, DirectoryEntry::new(entry.block(), buckets, entry.depth()));
         self.len -= division.second;
         self.merge_upwards(slab, place);
@@ -147,17 +138,16 @@ impl Index {
         if len > MERGED_SLOTS_MAX {
             return false;
         }
-        let snapshots = [Snapshot::of(&one), Snapshot::of(&other)];
-        let sweep_at = one.sweep_at().min(other.sweep_at());
+        let mut layout = Layout::new(buckets_for(len));
+        layout.fill(one.slots());
+        layout.fill(other.slots());
+        one.set_sweep_at(one.sweep_at().min(other.sweep_at()));
         self.destroy_segment(slab, buddy);
-        let buckets = buckets_for(len);
-        self.resize(slab, &mut one, buckets);
-        one.fill(snapshots.iter().flat_map(Snapshot::slots));
-        one.set_sweep_at(sweep_at);
+        self.adopt(slab, entry, &layout);
         if entry.depth() == self.depth {
             self.deepest_segments -= 2;
         }
-        let merged = DirectoryEntry::new(entry.block(), buckets, entry.depth() - 1);
+        let merged = DirectoryEntry::new(entry.block(), layout.buckets(), entry.depth() - 1);
         let first = start & !span;
         self.directory[first..first + 2 * span].fill(merged);
         true

@@ -1,4 +1,4 @@
-//! Owns one segment of the index: up to 128 buckets in chunks of eight, and its header.
+//! Owns one segment of the index: up to 128 buckets in chunks of sixteen, and its header.
 //! Never happens here: a look at a key, except through the caller's closure; the directory.
 //! Source: bucketised linear probing with deletion by backward shift (Knuth 6.4, algorithm R).
 //!
@@ -7,15 +7,17 @@
 //! home on and around the end, that had room: every bucket it passed is full. A look-up may
 //! therefore stop at the first bucket that is not.
 
+use crate::access::Access;
 use crate::slab::{BlockRef, Slab, prefetch};
 use crate::value::Millis;
 
-use super::bucket::{Bucket, LANES, Slot};
+use super::bucket::{Bucket, LANES, Lanes, Slot};
 
 /// The most buckets a segment has; it splits rather than grow further.
 pub(crate) const BUCKETS_MAX: usize = 128;
-/// Buckets in a chunk. A segment of fewer is one smaller chunk.
-const CHUNK_BUCKETS: usize = 8;
+/// Buckets in a chunk, the step by which a segment grows. Half of it would save 0.3 bytes a key and
+/// lay slots out twice as often. A segment of fewer buckets is one smaller chunk.
+const CHUNK_BUCKETS: usize = 16;
 const CHUNKS_MAX: usize = BUCKETS_MAX / CHUNK_BUCKETS;
 const BUCKET_BYTES: usize = size_of::<Bucket>();
 /// Bytes of a segment's header.
@@ -51,7 +53,7 @@ pub(super) fn chunk_bytes(buckets: usize) -> usize {
     buckets * BUCKET_BYTES
 }
 
-/// First a line that every look-up reads, then one that changes read.
+/// One cache line.
 #[repr(C, align(64))]
 struct Header {
     chunks: [BlockRef; CHUNKS_MAX],
@@ -60,7 +62,7 @@ struct Header {
     len: u16,
 }
 
-const _: () = assert!(size_of::<Header>() == 128);
+const _: () = assert!(size_of::<Header>() == 64);
 
 /// A segment as long as nothing moves it: the caller got it from the directory just now.
 #[derive(Clone, Copy)]
@@ -73,8 +75,46 @@ pub(super) struct Segment {
 /// A place in a segment.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Position {
-    pub(super) bucket: usize,
+    pub(super) number: usize,
     pub(super) lane: usize,
+}
+
+/// A slot that was found: where it is, and the block of its entry.
+#[derive(Clone, Copy)]
+pub(crate) struct Found {
+    segment: Segment,
+    bucket: *mut Bucket,
+    position: Position,
+    pub(crate) block: BlockRef,
+}
+
+impl Found {
+    /// Its access metadata.
+    #[inline(always)]
+    pub(crate) fn access(&self) -> Access {
+        // SAFETY: a find is used before its index changes, so the bucket is where it was; no
+        // borrow of a bucket outlives the statement it is made in.
+        unsafe { (&(*self.bucket).access)[self.position.lane] }
+    }
+
+    /// Replaces its access metadata.
+    #[inline(always)]
+    pub(crate) fn set_access(&self, access: Access) {
+        // SAFETY: as in `access`.
+        unsafe { (&mut (*self.bucket).access)[self.position.lane] = access };
+    }
+
+    /// Replaces its block.
+    #[inline(always)]
+    pub(crate) fn set_block(&self, block: BlockRef) {
+        // SAFETY: as in `access`.
+        unsafe { (&mut (*self.bucket).blocks)[self.position.lane] = block };
+    }
+
+    /// Takes it out of its segment.
+    pub(super) fn remove(mut self) {
+        self.segment.remove(self.position);
+    }
 }
 
 impl Segment {
@@ -84,25 +124,25 @@ impl Segment {
         Segment { header: slab.pointer(block).cast::<Header>(), base: slab.base(), buckets }
     }
 
-    /// Makes an empty segment; returns the block of its header.
-    pub(super) fn create(slab: &mut Slab, buckets: usize) -> BlockRef {
+    /// Makes a segment of what the layout holds; returns the block of its header.
+    pub(super) fn create(slab: &mut Slab, layout: &Layout) -> BlockRef {
         let block = slab.alloc(HEADER_BYTES);
         let header = Header {
             chunks: [BlockRef::NONE; CHUNKS_MAX],
             sweep_at: Millis(i64::MAX),
             len: 0,
         };
-        // SAFETY: the block is fresh, large enough, and 64-byte aligned as all blocks of 128
-        // bytes are.
+        // SAFETY: the block is fresh, large enough, and 64-byte aligned as all blocks of 64 bytes
+        // are.
         unsafe { slab.pointer(block).cast::<Header>().write(header) };
         let mut segment = Segment::at(slab, block, 0);
-        segment.set_buckets(slab, buckets);
+        segment.adopt(slab, layout);
         block
     }
 
     /// Frees the segment; what its slots refer to is the caller's.
     pub(super) fn destroy(mut self, slab: &mut Slab, block: BlockRef) {
-        self.set_buckets(slab, 0);
+        self.set_chunks(slab, 0);
         slab.free(block);
     }
 
@@ -167,7 +207,8 @@ impl Segment {
         // SAFETY: the header's chunks are live blocks, one for every eight of the segment's
         // buckets; the slab's base and references span its region.
         unsafe {
-            let chunk = (*self.header).chunks[number / CHUNK_BUCKETS];
+            let chunks = &raw const (*self.header).chunks;
+            let chunk = *chunks.cast::<BlockRef>().add(number / CHUNK_BUCKETS);
             chunk.pointer_from(self.base).cast::<Bucket>().add(number % CHUNK_BUCKETS)
         }
     }
@@ -205,27 +246,12 @@ impl Segment {
         }
     }
 
-    /// The slot with this tag whose block is the wanted one.
+    /// The slots with this tag, in the order of a search.
     #[inline(always)]
-    pub(super) fn find(
-        &self,
-        tag: u16,
-        is_wanted: impl Fn(BlockRef) -> bool,
-    ) -> Option<(Position, BlockRef)> {
-        let mut number = self.home(tag);
-        loop {
-            let bucket = self.bucket(number);
-            for lane in bucket.lanes_with(tag) {
-                let block = bucket.blocks[lane];
-                if !block.is_none() && is_wanted(block) {
-                    return Some((Position { bucket: number, lane }, block));
-                }
-            }
-            if !bucket.is_full() {
-                return None;
-            }
-            number = self.after(number);
-        }
+    pub(super) fn slots_with(self, tag: u16) -> SlotsWith {
+        let number = self.home(tag);
+        let bucket = self.bucket_pointer(number);
+        SlotsWith { segment: self, tag, number, bucket, lanes: self.bucket(number).lanes_with(tag) }
     }
 
     /// Puts a slot where a search for it will come by. At least two lanes must be free: one for
@@ -244,7 +270,7 @@ impl Segment {
 
     /// Takes a slot out, and closes the gap it leaves in the way of others.
     pub(super) fn remove(&mut self, position: Position) {
-        let Position { bucket: mut number, mut lane } = position;
+        let Position { mut number, mut lane } = position;
         self.header_mut().len -= 1;
         loop {
             let was_full = self.bucket(number).is_full();
@@ -255,9 +281,9 @@ impl Segment {
             let Some(from) = self.straggler(number) else {
                 return;
             };
-            let slot = self.bucket(from.bucket).slot(from.lane);
+            let slot = self.bucket(from.number).slot(from.lane);
             self.bucket_mut(number).put(LANES - 1, slot);
-            (number, lane) = (from.bucket, from.lane);
+            (number, lane) = (from.number, from.lane);
         }
     }
 
@@ -269,7 +295,7 @@ impl Segment {
             let passed = self.distance(hole, number);
             for (lane, slot) in bucket.slots().enumerate() {
                 if self.distance(self.home(slot.tag), number) >= passed {
-                    return Some(Position { bucket: number, lane });
+                    return Some(Position { number, lane });
                 }
             }
             if !bucket.is_full() {
@@ -280,46 +306,67 @@ impl Segment {
         None
     }
 
-    /// Gives the segment another number of buckets and empties them all.
-    pub(super) fn set_buckets(&mut self, slab: &mut Slab, buckets: usize) {
-        let (old, new) = (chunk_sizes(self.buckets), chunk_sizes(buckets));
-        for number in 0..CHUNKS_MAX {
-            if old[number] == new[number] {
-                continue;
-            }
-            if old[number] > 0 {
-                slab.free(self.header().chunks[number]);
-                self.header_mut().chunks[number] = BlockRef::NONE;
-            }
-            if new[number] > 0 {
-                let chunk = slab.alloc(new[number]);
-                self.header_mut().chunks[number] = chunk;
-            }
-        }
-        self.buckets = buckets;
-        self.header_mut().len = 0;
-        for number in 0..buckets {
+    /// Replaces what the segment holds, and its size, by a layout.
+    pub(super) fn adopt(&mut self, slab: &mut Slab, layout: &Layout) {
+        self.set_chunks(slab, layout.buckets);
+        for (number, bucket) in layout.image[..layout.buckets].iter().enumerate() {
             // SAFETY: the bucket lies in a chunk that was just made sure of; it is written, not
             // read, so it need not be initialised.
-            unsafe { self.bucket_pointer(number).write(Bucket::EMPTY) };
+            unsafe { self.bucket_pointer(number).write(*bucket) };
         }
+        self.header_mut().len = layout.len as u16;
     }
 
-    /// Fills an emptied segment with slots.
-    pub(super) fn fill(&mut self, slots: impl Iterator<Item = Slot>) {
-        let mut lens = [0u8; BUCKETS_MAX];
-        let mut count = 0;
-        for slot in slots {
-            let mut number = self.home(slot.tag);
-            while usize::from(lens[number]) == LANES {
-                number = self.after(number);
+    /// Frees and allocates chunks until there are as many as so many buckets need.
+    fn set_chunks(&mut self, slab: &mut Slab, buckets: usize) {
+        for number in 0..CHUNKS_MAX {
+            let (old, new) = (chunk_size(self.buckets, number), chunk_size(buckets, number));
+            if old == new {
+                continue;
             }
-            self.bucket_mut(number).put(usize::from(lens[number]), slot);
-            lens[number] += 1;
-            count += 1;
+            if old > 0 {
+                slab.free(self.header().chunks[number]);
+            }
+            self.header_mut().chunks[number] =
+                if new > 0 { slab.alloc(new) } else { BlockRef::NONE };
         }
-        debug_assert!(count < self.buckets * LANES);
-        self.header_mut().len += count as u16;
+        self.buckets = buckets;
+    }
+
+    /// Every slot, nearly in the order of their tags.
+    pub(super) fn slots(&self) -> impl Iterator<Item = Slot> + '_ {
+        (0..self.buckets).flat_map(|number| self.bucket(number).slots())
+    }
+
+    /// Asks of every slot which of two sides it belongs to; entries are prefetched ahead of the
+    /// question.
+    pub(super) fn divide(&self, slab: &Slab, mut is_second: impl FnMut(Slot) -> bool) -> Division {
+        let mut division = Division { marks: [0; BUCKETS_MAX], second: 0 };
+        for number in 0..self.buckets {
+            // Two buckets ahead are enough to hide the way to memory behind sixteen questions.
+            if number + 2 < self.buckets {
+                self.bucket(number + 2).slots().for_each(|slot| slab.prefetch(slot.block));
+            }
+            for (lane, slot) in self.bucket(number).slots().enumerate() {
+                let mark = is_second(slot);
+                division.marks[number] |= u8::from(mark) << lane;
+                division.second += usize::from(mark);
+            }
+        }
+        division
+    }
+
+    /// The slots on one side of a division that was made of this segment just now.
+    pub(super) fn side<'a>(
+        &'a self,
+        division: &'a Division,
+        second: bool,
+    ) -> impl Iterator<Item = Slot> + 'a {
+        (0..self.buckets).flat_map(move |number| {
+            let wanted = move |lane: usize| (division.marks[number] >> lane & 1 == 1) == second;
+            let slots = self.bucket(number).slots().enumerate();
+            slots.filter(move |(lane, _)| wanted(*lane)).map(|(_, slot)| slot)
+        })
     }
 
     /// The blocks the segment itself consists of, but for its header, to look at or move.
@@ -329,69 +376,89 @@ impl Segment {
     }
 }
 
-/// Bytes of each chunk of a segment of so many buckets.
-fn chunk_sizes(buckets: usize) -> [usize; CHUNKS_MAX] {
-    std::array::from_fn(|number| {
-        chunk_bytes(buckets.saturating_sub(number * CHUNK_BUCKETS).min(CHUNK_BUCKETS))
-    })
+/// A search of a segment for a tag.
+pub(super) struct SlotsWith {
+    segment: Segment,
+    tag: u16,
+    number: usize,
+    bucket: *mut Bucket,
+    lanes: Lanes,
 }
 
-/// A copy of a segment's buckets, to fill segments from.
-pub(super) struct Snapshot {
-    buckets: [Bucket; BUCKETS_MAX],
-    taken: usize,
-}
+impl Iterator for SlotsWith {
+    type Item = Found;
 
-impl Snapshot {
-    pub(super) fn of(segment: &Segment) -> Snapshot {
-        let mut snapshot = Snapshot { buckets: [Bucket::EMPTY; BUCKETS_MAX], taken: segment.buckets };
-        for number in 0..segment.buckets {
-            snapshot.buckets[number] = *segment.bucket(number);
-        }
-        snapshot
-    }
-
-    /// The copied slots, nearly in the order of their tags.
-    pub(super) fn slots(&self) -> impl Iterator<Item = Slot> + '_ {
-        self.buckets[..self.taken].iter().flat_map(Bucket::slots)
-    }
-
-    /// Asks of every slot whether it belongs in the second of two segments; entries are
-    /// prefetched ahead of the question.
-    pub(super) fn divide(&self, slab: &Slab, mut is_second: impl FnMut(Slot) -> bool) -> Division {
-        let mut division = Division { marks: [0; BUCKETS_MAX], second: 0 };
-        let buckets = &self.buckets[..self.taken];
-        for (number, bucket) in buckets.iter().enumerate() {
-            // Two buckets ahead are enough to hide the way to memory behind sixteen questions.
-            if let Some(ahead) = buckets.get(number + 2) {
-                ahead.slots().for_each(|slot| slab.prefetch(slot.block));
+    #[inline(always)]
+    fn next(&mut self) -> Option<Found> {
+        loop {
+            // SAFETY: the bucket is one of the segment's, which nothing changes during a search.
+            let bucket = unsafe { &*self.bucket };
+            for lane in self.lanes.by_ref() {
+                let block = bucket.blocks[lane];
+                if !block.is_none() {
+                    let Self { segment, number, bucket, .. } = *self;
+                    let position = Position { number, lane };
+                    return Some(Found { segment, bucket, position, block });
+                }
             }
-            for (lane, slot) in bucket.slots().enumerate() {
-                let mark = is_second(slot);
-                division.marks[number] |= u8::from(mark) << lane;
-                division.second += usize::from(mark);
+            if !bucket.is_full() {
+                return None;
             }
+            self.number = self.segment.after(self.number);
+            self.bucket = self.segment.bucket_pointer(self.number);
+            self.lanes = self.segment.bucket(self.number).lanes_with(self.tag);
         }
-        division
-    }
-
-    /// The slots on one side of a division.
-    pub(super) fn side<'a>(
-        &'a self,
-        division: &'a Division,
-        second: bool,
-    ) -> impl Iterator<Item = Slot> + 'a {
-        let buckets = self.buckets[..self.taken].iter().zip(division.marks);
-        buckets.flat_map(move |(bucket, marks)| {
-            let wanted = move |lane: usize| (marks >> lane & 1 == 1) == second;
-            bucket.slots().enumerate().filter(move |(lane, _)| wanted(*lane)).map(|(_, slot)| slot)
-        })
     }
 }
 
-/// Which slots of a snapshot belong in the second of two segments.
+/// Bytes of one chunk of a segment of so many buckets.
+fn chunk_size(buckets: usize, chunk: usize) -> usize {
+    chunk_bytes(buckets.saturating_sub(chunk * CHUNK_BUCKETS).min(CHUNK_BUCKETS))
+}
+
+/// Which side of two each slot of a segment belongs to.
 pub(super) struct Division {
     marks: [u8; BUCKETS_MAX],
-    /// How many do.
+    /// How many slots belong to the second side.
     pub(super) second: usize,
+}
+
+/// Slots laid out for a segment of some size, before it is theirs.
+pub(super) struct Layout {
+    image: [Bucket; BUCKETS_MAX],
+    lens: [u8; BUCKETS_MAX],
+    buckets: usize,
+    len: usize,
+}
+
+impl Layout {
+    /// A layout of so many buckets without slots.
+    #[inline(always)]
+    pub(super) fn new(buckets: usize) -> Layout {
+        let image = [Bucket::EMPTY; BUCKETS_MAX];
+        Layout { image, lens: [0; BUCKETS_MAX], buckets, len: 0 }
+    }
+
+    /// Adds slots, for which there is room.
+    #[inline]
+    pub(super) fn fill(&mut self, slots: impl Iterator<Item = Slot>) {
+        slots.for_each(|slot| self.add(slot));
+    }
+
+    /// How many buckets it has.
+    pub(super) fn buckets(&self) -> usize {
+        self.buckets
+    }
+
+    #[inline(always)]
+    fn add(&mut self, slot: Slot) {
+        let mut number = (usize::from(slot.tag) * self.buckets) >> 16;
+        while usize::from(self.lens[number]) == LANES {
+            number = if number + 1 == self.buckets { 0 } else { number + 1 };
+        }
+        self.image[number].put(usize::from(self.lens[number]), slot);
+        self.lens[number] += 1;
+        self.len += 1;
+        debug_assert!(self.len < self.buckets * LANES);
+    }
 }

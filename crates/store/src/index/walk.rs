@@ -8,7 +8,6 @@ use crate::random::Rng;
 use crate::slab::Slab;
 use crate::value::Millis;
 
-use super::segment::Snapshot;
 use super::*;
 
 /// How a sweep of one segment ended.
@@ -51,12 +50,11 @@ impl Index {
     ) -> Swept {
         let mut segment = self.directory[place].segment(slab);
         let seen = segment.len();
-        let snapshot = Snapshot::of(&segment);
-        let division = snapshot.divide(slab, |slot| is_due(slab, slot.block));
+        let division = segment.divide(slab, |slot| is_due(slab, slot.block));
         segment.set_sweep_at(next_sweep());
         if division.second > 0 {
-            self.retain(slab, place, &snapshot, &division);
-            snapshot.side(&division, true).for_each(|slot| doom(slab, slot.block));
+            segment.side(&division, true).for_each(|slot| doom(slab, slot.block));
+            self.retain(slab, place, &division);
         }
         Swept { seen, removed: division.second }
     }
@@ -109,7 +107,8 @@ impl Index {
         let entry = *self.directory.last()?;
         let segment = entry.segment(slab);
         let len = segment.len();
-        Snapshot::of(&segment).slots().for_each(|slot| doom(slab, slot.block));
+        segment.slots().for_each(|slot| slab.prefetch(slot.block));
+        segment.slots().for_each(|slot| doom(slab, slot.block));
         let (start, _) = self.extent(self.directory.len() - 1);
         self.directory.truncate(start);
         self.destroy_segment(slab, entry);
@@ -165,17 +164,12 @@ impl Index {
     /// The metadata of the key whose entry is `block`, if the hash leads to it.
     pub(crate) fn find_block(&self, slab: &Slab, hash: u64, block: BlockRef) -> Option<Found> {
         let segment = self.directory.get(self.place_of(hash))?.segment(slab);
-        let (position, block) = segment.find(hash as u16, |other| other == block)?;
-        Some(Found { segment, position, block })
+        segment.slots_with(hash as u16).find(|found| found.block == block)
     }
 
     /// Every slot.
     pub(crate) fn slots<'a>(&'a self, slab: &'a Slab) -> impl Iterator<Item = Slot> + 'a {
-        self.segments(slab).flat_map(|(_, segment)| {
-            (0..segment.buckets()).flat_map(move |number| {
-                (0..segment.bucket(number).len()).map(move |lane| segment.bucket(number).slot(lane))
-            })
-        })
+        self.segments(slab).flat_map(|(_, segment)| segment.slots().collect::<Vec<_>>())
     }
 
     /// Every segment with the directory place where it begins.

@@ -239,6 +239,13 @@ impl Slab {
         Class::from_index(page.class)
     }
 
+    /// The class of the live block at an address.
+    #[inline(always)]
+    pub(crate) fn class_at(&self, start: *const u8) -> Class {
+        let offset = start.addr() - self.base().addr();
+        Class::from_index(self.pages[offset / PAGE_BYTES].class)
+    }
+
     /// Where a block is. It stays valid until the block is freed.
     #[inline(always)]
     pub(crate) fn pointer(&self, block: BlockRef) -> *mut u8 {
