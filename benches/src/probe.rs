@@ -26,6 +26,31 @@ pub struct Seen {
     pub own_latency: Histogram,
     /// Longest that the probe itself was late; stalls of this size say nothing.
     pub late_us_max: f64,
+    /// The longest of all.
+    pub longest: Stall,
+}
+
+/// What is known about one stall.
+#[derive(Clone, Copy, Default)]
+pub struct Stall {
+    /// Its length.
+    pub latency_ns: u64,
+    /// When it began, from the start of the probe.
+    pub at: Duration,
+    /// CPU that the server used meanwhile: as long as the stall, the server was
+    /// busy; much less, it was asleep or not let run.
+    pub server_cpu_ns: u64,
+}
+
+impl Stall {
+    /// `at 1.2 s, server CPU 5.0 ms`
+    pub fn text(&self) -> String {
+        format!(
+            "at {:.1} s, server CPU {:.1} ms",
+            self.at.as_secs_f64(),
+            self.server_cpu_ns as f64 / 1e6
+        )
+    }
 }
 
 /// A probe that runs in a thread of its own.
@@ -80,10 +105,12 @@ fn watch(
         latency: Histogram::new(),
         own_latency: Histogram::new(),
         late_us_max: 0.0,
+        longest: Stall::default(),
     };
     let mut due = Instant::now();
     let mut answered = due;
-    let mut waited_ns = process.waited_ns()?;
+    let started = due;
+    let mut before = process.usage()?;
     for question in words.iter().cycle() {
         if stop.load(Ordering::Relaxed) {
             break;
@@ -103,12 +130,19 @@ fn watch(
         }
         answered = Instant::now();
         let latency_ns = (answered - since).as_nanos() as u64;
-        let waited_now_ns = process.waited_ns()?;
-        let foreign_ns = waited_now_ns.saturating_sub(waited_ns);
-        waited_ns = waited_now_ns;
+        let now = process.usage()?;
+        let used = now.since(before);
+        before = now;
         seen.latency.record(latency_ns, 1);
         seen.own_latency
-            .record(latency_ns.saturating_sub(foreign_ns), 1);
+            .record(latency_ns.saturating_sub(used.waited_ns), 1);
+        if latency_ns > seen.longest.latency_ns {
+            seen.longest = Stall {
+                latency_ns,
+                at: since.duration_since(started),
+                server_cpu_ns: used.cpu_ns,
+            };
+        }
         due += PERIOD;
     }
     Ok(seen)

@@ -38,7 +38,9 @@ pub fn run(options: &Options) -> io::Result<()> {
             "own p99.9",
             "own max",
             "probe late",
+            "load max",
             "resident MiB",
+            "the longest",
         ],
     );
     for recipe in both(options, &cores) {
@@ -52,7 +54,8 @@ pub fn run(options: &Options) -> io::Result<()> {
         "SET of new keys; time to the answer of a PING or GET that is due every millisecond, from \
          when it was due. Own: less the time in which the server was ready but something else had \
          its core. Probe late: the longest that the probe itself was not run; stalls of that size \
-         say nothing about the server.",
+         say nothing about the server. Load max: the longest that a batch of the load took; a stall \
+         that the load does not share is one connection's alone.",
     );
     table.publish(&options.out, "grow")
 }
@@ -81,6 +84,8 @@ fn row(recipe: &Recipe, options: &Options, keys: u64, core: usize) -> io::Result
         ms(seen.own_latency.quantile_us(0.999)),
         ms(seen.own_latency.max_us()),
         ms(seen.late_us_max),
+        ms(sample.latency.max_us()),
         mib(peer.process.resident_bytes()?),
+        seen.longest.text(),
     ])
 }

@@ -38,6 +38,7 @@ pub fn run(options: &Options) -> io::Result<()> {
             "PING max ms",
             "own max ms",
             "probe late ms",
+            "the longest",
         ],
     );
     for recipe in both(options, &cores) {
@@ -108,5 +109,6 @@ fn row(recipe: &Recipe, keys: u64, core: usize) -> io::Result<Vec<String>> {
         format!("{:.2}", seen.latency.max_us() / 1e3),
         format!("{:.2}", seen.own_latency.max_us() / 1e3),
         format!("{:.2}", seen.late_us_max / 1e3),
+        seen.longest.text(),
     ])
 }

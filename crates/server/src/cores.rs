@@ -4,7 +4,7 @@
 
 use crate::{driver::Driver, mesh::Port, net::ring::Ring, shared::Shared};
 use commands::{Core, Facts, ShardId, config::Config};
-use glommio::{LocalExecutorBuilder, Placement};
+use glommio::{LocalExecutorBuilder, Placement, timer::Timer};
 use std::{
     os::fd::OwnedFd,
     sync::{Arc, Barrier},
@@ -13,7 +13,10 @@ use std::{
 };
 
 /// How long a busy core works before the runtime's other tasks get their turn.
-const PREEMPT: Duration = Duration::from_millis(10);
+const PREEMPT: Duration = Duration::from_millis(100);
+/// The longest the runtime may sleep. When its preemption timer has fired before it looks at its tasks (the machine took
+/// the processor away meanwhile), it goes to sleep although a task can run; a timer that always runs bounds that.
+const HEARTBEAT: Duration = Duration::from_millis(100);
 /// Entries of each of the runtime's own rings: it only carries timers and one read of an eventfd.
 const RUNTIME_RING_ENTRIES: usize = 16;
 /// Memory the runtime registers for files: none of ours go through it.
@@ -87,16 +90,22 @@ async fn core(start: Start) {
     start.meeting.wait();
     start.meeting.wait();
     driver.listen();
+    let heart = glommio::spawn_local(beat());
     while !driver.is_stopping() {
         driver.turn();
-        if glommio::executor().need_preempt() {
-            glommio::yield_if_needed().await;
-        }
+        glommio::yield_if_needed().await;
         if driver.is_quiet() && !spins(&mut driver, spin) {
             driver.sleep();
         }
     }
     driver.say_goodbye();
+    heart.cancel().await;
+}
+
+async fn beat() {
+    loop {
+        Timer::new(HEARTBEAT).await;
+    }
 }
 
 /// Looks again and again for a while; answers whether something came.

@@ -228,6 +228,7 @@ impl Shard {
     }
 
     /// Adds an entry for a key that has none.
+    #[inline(never)]
     fn insert(&mut self, db: usize, hash: u64, draft: Draft, expiry: Option<Millis>, now: Millis) {
         let block = self.slab.alloc(draft.len());
         draft.write(&mut self.slab, block);
@@ -258,7 +259,11 @@ impl Shard {
         if is_inline && old.has_expiry() == draft.has_expiry() && Class::of(draft.len()) == class {
             // Nothing that is counted changes.
             draft.write_over(&mut self.slab, found.block, self.base);
-            self.rewritten(db, hash, found, class.bytes() as u64, expiry, now);
+            self.note_time(now);
+            found.set_access(self.clock.touched(found.access()));
+            if let Some(at) = expiry {
+                self.note_expiry(db, hash, at);
+            }
         } else {
             self.replace_block(db, hash, found, draft, expiry, now);
         }
@@ -297,22 +302,8 @@ impl Shard {
         let after = self.entry(block).footprint();
         self.settle(db, Some(before), Some(after));
         found.set_block(block);
-        self.rewritten(db, hash, found, after.bytes, expiry, now);
-    }
-
-    /// Notes the access and the expiry of an entry that was written over.
-    #[inline(always)]
-    fn rewritten(
-        &mut self,
-        db: usize,
-        hash: u64,
-        found: Found,
-        bytes: u64,
-        expiry: Option<Millis>,
-        now: Millis,
-    ) {
         self.note_time(now);
-        found.set_access(self.clock.rewritten(found.access(), bytes));
+        found.set_access(self.clock.rewritten(found.access(), after.bytes));
         if let Some(at) = expiry {
             self.note_expiry(db, hash, at);
         }

@@ -62,7 +62,7 @@ impl Driver {
             Message::Requests(batch) => self.serve(batch),
             Message::Replies(batch) => self.replies_came(batch),
             Message::Task(task) => self.task_came(task),
-            Message::TaskDone(task) => self.task_done(task),
+            Message::TaskDone(task) => self.task_done(*task),
         }
     }
 

@@ -107,8 +107,7 @@ impl Driver {
                 continue;
             }
             let since = connection.soft_limit_since_us;
-            let slow =
-                since > 0 && self.core.mono_us > since + u64::from(soft.soft_seconds) * 1_000_000;
+            let slow = since > 0 && self.core.mono_us > since + soft.soft_seconds * 1_000_000;
             let silent_ms = self.core.now.0 - self.core.clients.at(ClientId(place)).last_active.0;
             let silent = timeout_s > 0 && silent_ms > i64::from(timeout_s) * 1000;
             if slow {

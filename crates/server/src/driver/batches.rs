@@ -57,7 +57,7 @@ impl Driver {
             reply_ends,
         } = batch;
         for (index, request) in requests.iter().enumerate().skip(first) {
-            if (index - first) % GROUP_REQUESTS == 0 {
+            if (index - first).is_multiple_of(GROUP_REQUESTS) {
                 let ahead = || requests[index..].iter().take(GROUP_REQUESTS);
                 ahead().for_each(|request| {
                     core.shard

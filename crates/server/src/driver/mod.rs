@@ -42,6 +42,8 @@ pub struct Driver {
     group: Group,
     /// Commands for other cores, gathered this turn, by core.
     outbox: Vec<Option<Box<Batch>>>,
+    // Boxed as they travel: what goes through the mesh is a pointer.
+    #[allow(clippy::vec_box)]
     spare_batches: Vec<Box<Batch>>,
     /// Batches with a request whose key is locked, and those behind them; with the next request's number.
     stalled_batches: VecDeque<(Box<Batch>, usize)>,

@@ -129,7 +129,7 @@ impl Driver {
     }
 
     /// A shard has answered its stage.
-    pub(super) fn task_done(&mut self, task: Box<Task>) {
+    pub(super) fn task_done(&mut self, task: Task) {
         let number = task.transaction.number;
         // A release is not waited for: its command is gone by now.
         let Some(coordinated) = self.coordinated.get_mut(&number) else {
