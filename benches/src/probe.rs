@@ -1,6 +1,6 @@
 //! Owns the probe: one connection that asks a thousand times a second how long an answer takes.
 //! Never here: load; a probe must cost the server nothing.
-//! Source: correction for coordinated omission: what was due during a stall waited since it was due.
+//! Source: HdrHistogram's correction for coordinated omission: what fell due during a stall counts, too.
 
 use std::io;
 use std::net::SocketAddr;
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use crate::client::{Client, Reply};
 use crate::histogram::Histogram;
-use crate::process::Process;
+use crate::process::{Process, Usage};
 use crate::sys;
 
 /// Between two questions.
@@ -19,15 +19,41 @@ pub const PERIOD: Duration = Duration::from_millis(1);
 
 /// What a probe saw.
 pub struct Seen {
-    /// Time to each answer, from when it was due.
+    /// Time to each answer.
     pub latency: Histogram,
-    /// The same less what the server's threads spent waiting for a core meanwhile:
-    /// on a shared machine, the part of a stall that is the server's own.
+    /// As much of it as the server used CPU since the last answer: on a shared
+    /// machine, what of a stall is the server's own work.
     pub own_latency: Histogram,
     /// Longest that the probe itself was late; stalls of this size say nothing.
     pub late_us_max: f64,
     /// The longest of all.
     pub longest: Stall,
+}
+
+impl Seen {
+    /// Counts an answer, and what questions due in the meantime would have waited.
+    fn take(&mut self, at: Duration, latency: Duration, used: Usage) {
+        let latency_ns = latency.as_nanos() as u64;
+        let own_ns = latency_ns.min(used.cpu_ns);
+        for (histogram, waited_ns) in [
+            (&mut self.latency, latency_ns),
+            (&mut self.own_latency, own_ns),
+        ] {
+            let mut waited_ns = waited_ns;
+            histogram.record(waited_ns, 1);
+            while waited_ns > 2 * PERIOD.as_nanos() as u64 {
+                waited_ns -= PERIOD.as_nanos() as u64;
+                histogram.record(waited_ns, 1);
+            }
+        }
+        if latency_ns > self.longest.latency_ns {
+            self.longest = Stall {
+                latency_ns,
+                at,
+                server_cpu_ns: used.cpu_ns,
+            };
+        }
+    }
 }
 
 /// What is known about one stall.
@@ -107,43 +133,26 @@ fn watch(
         late_us_max: 0.0,
         longest: Stall::default(),
     };
-    let mut due = Instant::now();
-    let mut answered = due;
-    let started = due;
+    let started = Instant::now();
+    let mut due = started;
     let mut before = process.usage()?;
     for question in words.iter().cycle() {
         if stop.load(Ordering::Relaxed) {
             break;
         }
-        // Missed because the answer before was late: it waits since it was due.
-        let mut since = due;
-        if answered <= due {
-            std::thread::sleep(due.saturating_duration_since(Instant::now()));
-            since = Instant::now();
-            seen.late_us_max = seen.late_us_max.max((since - due).as_secs_f64() * 1e6);
-            if since - due > PERIOD {
-                due = since;
-            }
-        }
+        std::thread::sleep(due.saturating_duration_since(Instant::now()));
+        let asked = Instant::now();
+        let late_us = (asked - due).as_secs_f64() * 1e6;
+        seen.late_us_max = seen.late_us_max.max(late_us);
         if let Reply::Error(text) = client.ask(question)? {
             return Err(io::Error::other(format!("the probe got: {text}")));
         }
-        answered = Instant::now();
-        let latency_ns = (answered - since).as_nanos() as u64;
+        let latency = asked.elapsed();
         let now = process.usage()?;
-        let used = now.since(before);
+        seen.take(asked - started, latency, now.since(before));
         before = now;
-        seen.latency.record(latency_ns, 1);
-        seen.own_latency
-            .record(latency_ns.saturating_sub(used.waited_ns), 1);
-        if latency_ns > seen.longest.latency_ns {
-            seen.longest = Stall {
-                latency_ns,
-                at: since.duration_since(started),
-                server_cpu_ns: used.cpu_ns,
-            };
-        }
-        due += PERIOD;
+        // Questions that fell due during the wait were counted by `take`.
+        due = (due + PERIOD).max(Instant::now());
     }
     Ok(seen)
 }

@@ -51,9 +51,9 @@ pub fn run(options: &Options) -> io::Result<()> {
         table.row(row(&recipe, options, keys, cores.generator)?);
     }
     table.note(
-        "SET of new keys; time to the answer of a PING or GET that is due every millisecond, from \
-         when it was due. Own: less the time in which the server was ready but something else had \
-         its core. Probe late: the longest that the probe itself was not run; stalls of that size \
+        "SET of new keys; time to the answer of a PING or GET asked every millisecond; p50 and \
+         p99.9 count what would have been asked during a stall, too. Own: as much of it as the server \
+         used CPU meanwhile; the rest of a stall is the machine's. Probe late: the longest that the probe itself was not run; stalls of that size \
          say nothing about the server. Load max: the longest that a batch of the load took; a stall \
          that the load does not share is one connection's alone.",
     );

@@ -50,8 +50,8 @@ pub fn run(options: &Options) -> io::Result<()> {
     }
     table.note(
         "Values of 8 to 2,063 bytes. Resident bytes when full, after the deletion, and after the \
-         purge; used: used_memory of INFO. PING every millisecond during the purge; own: less the \
-         time in which something else had the server's core. Every remaining value was read back.",
+         purge; used: used_memory of INFO. PING every millisecond during the purge; own: as much of it \
+         as the server used CPU meanwhile. Every remaining value was read back.",
     );
     table.publish(&options.out, "purge")
 }

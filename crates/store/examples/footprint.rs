@@ -30,14 +30,19 @@ fn key_of(number: u64) -> [u8; 16] {
 
 fn resident_bytes() -> u64 {
     let statm = std::fs::read_to_string("/proc/self/statm").expect("procfs");
-    let pages = statm.split(' ').nth(1).and_then(|field| field.parse::<u64>().ok());
+    let pages = statm
+        .split(' ')
+        .nth(1)
+        .and_then(|field| field.parse::<u64>().ok());
     pages.expect("a number of pages") * 4096
 }
 
 /// Nanoseconds this thread ran, and those it was ready and had to wait for a processor.
 fn schedule_ns() -> [u64; 2] {
     let text = std::fs::read_to_string("/proc/thread-self/schedstat").expect("procfs");
-    let mut fields = text.split_whitespace().map(|field| field.parse().expect("a number"));
+    let mut fields = text
+        .split_whitespace()
+        .map(|field| field.parse().expect("a number"));
     [(); 2].map(|()| fields.next().expect("two fields"))
 }
 
@@ -74,12 +79,17 @@ struct Load {
 
 impl Load {
     fn expiry(&self, number: u64) -> Expiry {
-        if self.has_expiry { Expiry::At(BASE.plus(DAY_MS + number as i64)) } else { Expiry::Clear }
+        if self.has_expiry {
+            Expiry::At(BASE.plus(DAY_MS + number as i64))
+        } else {
+            Expiry::Clear
+        }
     }
 
     fn write(&mut self, number: u64, key: Key) {
         let expiry = self.expiry(number);
-        self.shard.set(0, key, Value::from_bytes(&self.value), expiry, BASE);
+        self.shard
+            .set(0, key, Value::from_bytes(&self.value), expiry, BASE);
     }
 
     /// Runs one operation over random keys, a group at a time; returns nanoseconds each.
@@ -95,35 +105,71 @@ impl Load {
     fn group(&mut self, numbers: [u64; GROUP], operation: &mut impl FnMut(&mut Load, Key)) {
         let bytes = numbers.map(key_of);
         let hashes: [u64; GROUP] = std::array::from_fn(|at| self.shard.hash(&bytes[at]));
-        hashes.iter().for_each(|hash| self.shard.prefetch_bucket(0, *hash));
-        hashes.iter().for_each(|hash| self.shard.prefetch_entry(0, *hash));
+        hashes
+            .iter()
+            .for_each(|hash| self.shard.prefetch_bucket(0, *hash));
+        hashes
+            .iter()
+            .for_each(|hash| self.shard.prefetch_entry(0, *hash));
         for at in 0..GROUP {
-            operation(self, Key { bytes: &bytes[at], hash: hashes[at] });
+            operation(
+                self,
+                Key {
+                    bytes: &bytes[at],
+                    hash: hashes[at],
+                },
+            );
         }
     }
 }
 
 fn main() {
     let mut arguments = std::env::args().skip(1);
-    let value_len = arguments.next().and_then(|text| text.parse().ok()).unwrap_or(32usize);
-    let millions = arguments.next().and_then(|text| text.parse().ok()).unwrap_or(20u64);
+    let value_len = arguments
+        .next()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(32usize);
+    let millions = arguments
+        .next()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(20u64);
     let has_expiry = arguments.next().is_some();
-    let shard = Shard::new(Options { seeds: [1, 2, 3, 4], base: BASE, databases: 16 });
+    let shard = Shard::new(Options {
+        seeds: [1, 2, 3, 4],
+        base: BASE,
+        databases: 16,
+        ..Options::default()
+    });
     let shard = shard.expect("address space");
-    let value = if value_len == 8 { b"12345678".to_vec() } else { vec![b'x'; value_len] };
-    let mut load = Load { shard, value, has_expiry };
+    let value = if value_len == 8 {
+        b"12345678".to_vec()
+    } else {
+        vec![b'x'; value_len]
+    };
+    let mut load = Load {
+        shard,
+        value,
+        has_expiry,
+    };
     let resident_before = resident_bytes();
     println!("value {value_len} B, expiry {has_expiry}, resident before {resident_before}");
-    let mut longest = Longest { us: 0, at: 0, waited_ns: schedule_ns()[1] };
+    let mut longest = Longest {
+        us: 0,
+        at: 0,
+        waited_ns: schedule_ns()[1],
+    };
     let started_ns = ran_ns();
     for first in (0..millions * 1_000_000).step_by(GROUP) {
         let mut number = first;
-        load.group(std::array::from_fn(|at| first + at as u64), &mut |load, key| {
-            let started = Instant::now();
-            load.write(number, key);
-            longest.note(started, number);
-            number += 1;
-        });
+        load.group(
+            std::array::from_fn(|at| first + at as u64),
+            &mut |load, key| {
+                let started = Instant::now();
+                load.write(number, key);
+                longest.note(started, number);
+                number += 1;
+            },
+        );
         if first % (1 << 14) == 0 {
             longest.waited_ns = schedule_ns()[1];
         }
@@ -164,8 +210,11 @@ fn main() {
     });
     let write = load.time(keys, |load, key| {
         let value = std::mem::take(&mut load.value);
-        load.shard.set(0, key, Value::from_bytes(&value), Expiry::Keep, BASE);
+        load.shard
+            .set(0, key, Value::from_bytes(&value), Expiry::Keep, BASE);
         load.value = value;
     });
-    println!("ns an operation in groups of {GROUP}: making and hashing the key {nothing:.0}, read {read:.0}, miss (not grouped) {miss:.0}, overwrite {write:.0}");
+    println!(
+        "ns an operation in groups of {GROUP}: making and hashing the key {nothing:.0}, read {read:.0}, miss (not grouped) {miss:.0}, overwrite {write:.0}"
+    );
 }

@@ -181,7 +181,9 @@ impl AccessClock {
     /// Milliseconds since the tick of the last access began: the idle time to within that tick.
     pub(crate) fn idle_ms(&self, access: Access, now: Millis) -> i64 {
         let tick = self.tick.wrapping_sub(self.age_ticks(access));
-        now.0.saturating_sub(self.tick_began_ms[usize::from(tick)]).max(0)
+        now.0
+            .saturating_sub(self.tick_began_ms[usize::from(tick)])
+            .max(0)
     }
 
     /// Bytes this clock owns on the heap.

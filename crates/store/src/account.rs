@@ -63,7 +63,10 @@ impl Account {
 
     /// Adds another account to this one.
     pub fn merge(&mut self, other: &Account) {
-        let Account { kinds, expiring_keys } = other;
+        let Account {
+            kinds,
+            expiring_keys,
+        } = other;
         for (mine, theirs) in self.kinds.iter_mut().zip(kinds) {
             let KindAccount { keys, bytes } = theirs;
             mine.keys += keys;
@@ -79,17 +82,28 @@ mod tests {
 
     #[test]
     fn what_is_added_and_subtracted_leaves_nothing() {
-        let footprint = Footprint { kind: Kind::String, bytes: 56, has_expiry: true };
+        let footprint = Footprint {
+            kind: Kind::String,
+            bytes: 56,
+            has_expiry: true,
+        };
         let mut account = Account::default();
         account.add(footprint);
-        assert_eq!((account.keys(), account.bytes(), account.expiring_keys), (1, 56, 1));
+        assert_eq!(
+            (account.keys(), account.bytes(), account.expiring_keys),
+            (1, 56, 1)
+        );
         account.subtract(footprint);
         assert_eq!(account, Account::default());
     }
 
     #[test]
     fn merging_adds_every_figure() {
-        let footprint = Footprint { kind: Kind::String, bytes: 40, has_expiry: false };
+        let footprint = Footprint {
+            kind: Kind::String,
+            bytes: 40,
+            has_expiry: false,
+        };
         let (mut one, mut other) = (Account::default(), Account::default());
         one.add(footprint);
         other.add(footprint);

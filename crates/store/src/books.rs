@@ -41,7 +41,10 @@ impl Shard {
         }
         let freeing = |database: &Database| database.account.bytes() + database.index.bytes();
         let freeing_bytes = self.graveyard.iter().map(freeing).sum();
-        let directories_bytes: u64 = self.every_database().map(|one| one.index.directory_bytes()).sum();
+        let directories_bytes: u64 = self
+            .every_database()
+            .map(|one| one.index.directory_bytes())
+            .sum();
         let slab_used_bytes = self.slab.used_bytes();
         StoreAccounts {
             account,
@@ -93,7 +96,11 @@ impl Shard {
     pub fn recount(&self) -> StoreAccounts {
         let mut counted = StoreAccounts {
             bookkeeping_bytes: self.slab.bookkeeping_bytes() + self.clock.heap_bytes(),
-            slab_used_bytes: self.slab.size_classes().map(|class| class.used_bytes()).sum(),
+            slab_used_bytes: self
+                .slab
+                .size_classes()
+                .map(|class| class.used_bytes())
+                .sum(),
             slab_committed_bytes: self.slab.committed_bytes(),
             ..StoreAccounts::default()
         };
@@ -114,7 +121,10 @@ impl Shard {
     /// Asserts every invariant of the shard; reads every key.
     pub fn check(&self) {
         self.slab.check();
-        let rehash = Rehash { hasher: &self.hasher, base: self.base };
+        let rehash = Rehash {
+            hasher: &self.hasher,
+            base: self.base,
+        };
         for database in &self.databases {
             database.index.check(&self.slab, rehash);
             assert_eq!(database.account.keys(), database.index.len() as u64);

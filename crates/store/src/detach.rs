@@ -3,7 +3,7 @@
 //! Source: RENAME, COPY, MOVE and FLUSHDB ASYNC of Redis.
 #![forbid(unsafe_code)]
 
-use crate::entry::{NewValue, edit};
+use crate::entry::{Entry, NewValue, edit};
 use crate::hasher::Key;
 use crate::heap::HeapBlock;
 use crate::shard::Shard;
@@ -29,7 +29,10 @@ impl Detached {
         match &self.body {
             Body::Int(number) => Value::Int(*number),
             Body::Bytes { bytes, raw } => Value::Bytes { bytes, raw: *raw },
-            Body::Heap(block) => Value::Bytes { bytes: block.bytes(), raw: true },
+            Body::Heap(block) => Value::Bytes {
+                bytes: block.bytes(),
+                raw: true,
+            },
         }
     }
 
@@ -38,10 +41,15 @@ impl Detached {
         self.expiry
     }
 
-    fn copy_of(value: Value, expiry: Option<Millis>) -> Detached {
-        let body = match value {
+    fn copy_of(entry: Entry) -> Detached {
+        let (expiry, on_heap) = (entry.expiry(), entry.is_value_on_heap());
+        let body = match entry.value() {
             Value::Int(number) => Body::Int(number),
-            Value::Bytes { bytes, raw } => Body::Bytes { bytes: bytes.into(), raw },
+            Value::Bytes { bytes, .. } if on_heap => Body::Heap(HeapBlock::concat(&[bytes])),
+            Value::Bytes { bytes, raw } => Body::Bytes {
+                bytes: bytes.into(),
+                raw,
+            },
         };
         Detached { body, expiry }
     }
@@ -53,17 +61,22 @@ impl Shard {
         let found = self.find(db, key, now)?;
         let entry = self.entry(found.block);
         let (footprint, expiry) = (entry.footprint(), entry.expiry());
-        let copy = (!entry.is_value_on_heap()).then(|| Detached::copy_of(entry.value(), expiry));
-        self.databases[db].index.remove(&mut self.slab, key.hash, found);
+        let copy = (!entry.is_value_on_heap()).then(|| Detached::copy_of(entry));
+        self.databases[db]
+            .index
+            .remove(&mut self.slab, key.hash, found);
         let heap = edit::dissolve(&mut self.slab, found.block, self.base);
         self.settle(db, Some(footprint), None);
-        copy.or(heap.map(|block| Detached { body: Body::Heap(block), expiry }))
+        copy.or(heap.map(|block| Detached {
+            body: Body::Heap(block),
+            expiry,
+        }))
     }
 
     /// Copies a value out; the key stays and its access is not noted.
     pub fn copy_out(&mut self, db: usize, key: Key, now: Millis) -> Option<Detached> {
         let entry = self.peek(db, key, now)?;
-        Some(Detached::copy_of(entry.value(), entry.expiry()))
+        Some(Detached::copy_of(entry))
     }
 
     /// Stores a detached value with its expiry under a key, whatever was there. Returns whether
@@ -97,7 +110,7 @@ impl Shard {
             let base = self.base;
             let account = &mut database.account;
             let felled = database.index.fell(&mut self.slab, |slab, block| {
-                account.subtract(crate::entry::Entry::at(slab, block, base).footprint());
+                account.subtract(Entry::at(slab, block, base).footprint());
                 edit::destroy(slab, block, base);
             });
             freed += felled.unwrap_or(0);

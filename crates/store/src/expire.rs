@@ -36,13 +36,7 @@ pub struct Expired {
 
 impl Shard {
     /// Gives a key an expiry, or takes it away. False for a missing key.
-    pub fn set_expiry(
-        &mut self,
-        db: usize,
-        key: Key,
-        expiry: Option<Millis>,
-        now: Millis,
-    ) -> bool {
+    pub fn set_expiry(&mut self, db: usize, key: Key, expiry: Option<Millis>, now: Millis) -> bool {
         let Some(found) = self.find(db, key, now) else {
             return false;
         };
@@ -71,7 +65,10 @@ impl Shard {
             }
         }
         self.sweeping = walk;
-        Expired { more: true, ..expired }
+        Expired {
+            more: true,
+            ..expired
+        }
     }
 
     /// Keys removed because they were past their expiry, since the shard was made.
@@ -81,8 +78,15 @@ impl Shard {
 
     /// As `next_segment`, past databases without expiring keys.
     fn next_expiring_segment(&self, walk: &mut Walk) -> Option<(usize, usize)> {
-        while self.databases.get(walk.db).is_some_and(|db| db.account.expiring_keys == 0) {
-            *walk = Walk { db: walk.db + 1, prefix: 0 };
+        while self
+            .databases
+            .get(walk.db)
+            .is_some_and(|db| db.account.expiring_keys == 0)
+        {
+            *walk = Walk {
+                db: walk.db + 1,
+                prefix: 0,
+            };
         }
         self.next_segment(walk)
     }
@@ -124,7 +128,9 @@ impl Shard {
     #[inline]
     pub(crate) fn note_expiry(&mut self, db: usize, hash: u64, at: Millis) {
         let sweep_at = self.sweep_time(db, at);
-        self.databases[db].index.sweep_by(&self.slab, hash, sweep_at);
+        self.databases[db]
+            .index
+            .sweep_by(&self.slab, hash, sweep_at);
     }
 
     /// When the segment of a key that expires at `at` should be swept for it.
@@ -145,7 +151,10 @@ struct Deadlines {
 
 impl Deadlines {
     fn new() -> Deadlines {
-        Deadlines { times: [Millis(i64::MAX); SEGMENT_SLOTS_MAX], len: 0 }
+        Deadlines {
+            times: [Millis(i64::MAX); SEGMENT_SLOTS_MAX],
+            len: 0,
+        }
     }
 
     fn add(&mut self, at: Millis) {

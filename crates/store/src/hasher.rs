@@ -27,7 +27,9 @@ impl Hasher {
     /// The function these seeds make; equal seeds make equal functions.
     pub fn with_seeds(seeds: [u64; 4]) -> Hasher {
         let [first, second, third, fourth] = seeds;
-        Hasher { state: RandomState::with_seeds(first, second, third, fourth) }
+        Hasher {
+            state: RandomState::with_seeds(first, second, third, fourth),
+        }
     }
 
     /// Seeds drawn from the operating system's randomness.
@@ -49,7 +51,10 @@ impl Hasher {
     /// A key with its hash.
     #[inline]
     pub fn key<'a>(&self, bytes: &'a [u8]) -> Key<'a> {
-        Key { bytes, hash: self.hash(bytes) }
+        Key {
+            bytes,
+            hash: self.hash(bytes),
+        }
     }
 }
 

@@ -34,7 +34,11 @@ impl HeapBlock {
 
     fn empty(capacity: usize) -> HeapBlock {
         let (pointer, capacity) = alloc_block(capacity);
-        HeapBlock { pointer, len: 0, capacity }
+        HeapBlock {
+            pointer,
+            len: 0,
+            capacity,
+        }
     }
 
     /// The bytes in use.
@@ -62,7 +66,12 @@ impl HeapBlock {
         }
         self.reserve(len);
         // SAFETY: `reserve` made room for `len` bytes.
-        unsafe { self.pointer.as_ptr().add(self.len).write_bytes(0, len - self.len) };
+        unsafe {
+            self.pointer
+                .as_ptr()
+                .add(self.len)
+                .write_bytes(0, len - self.len)
+        };
         self.len = len;
     }
 
@@ -144,6 +153,8 @@ mod tests {
     #[test]
     fn a_block_may_be_dropped_on_another_thread() {
         let block = HeapBlock::concat(&[&[7u8; 100_000]]);
-        std::thread::spawn(move || assert_eq!(block.bytes()[99_999], 7)).join().unwrap();
+        std::thread::spawn(move || assert_eq!(block.bytes()[99_999], 7))
+            .join()
+            .unwrap();
     }
 }

@@ -24,7 +24,9 @@ impl Shard {
 
     /// Whether no database holds a key.
     pub fn is_empty(&self) -> bool {
-        self.databases.iter().all(|database| database.index.len() == 0)
+        self.databases
+            .iter()
+            .all(|database| database.index.len() == 0)
     }
 
     /// Keys of a database that have an expiry.
@@ -47,8 +49,13 @@ impl Shard {
         visit: &mut dyn FnMut(&[u8], &Entry),
     ) -> u64 {
         let cursor = Cursor::from_bits(cursor);
-        let Shard { slab, hasher, base, .. } = self;
-        let rehash = Rehash { hasher, base: *base };
+        let Shard {
+            slab, hasher, base, ..
+        } = self;
+        let rehash = Rehash {
+            hasher,
+            base: *base,
+        };
         let index = &self.databases[db].index;
         let next = index.scan(slab, cursor, budget_slots, rehash, |block| {
             let entry = self.entry(block);

@@ -40,6 +40,4 @@ pub use random::Rng;
 pub use sample::Candidate;
 pub use shard::{Options, Shard};
 pub use slab::SizeClass;
-pub use value::{
-    EMBSTR_BYTES_MAX, Encoding, Expiry, KINDS, Kind, Millis, Value, canonical_int,
-};
+pub use value::{EMBSTR_BYTES_MAX, Encoding, Expiry, KINDS, Kind, Millis, Value, canonical_int};

@@ -44,7 +44,9 @@ impl Shard {
             age_ticks: self.clock.age_ticks(slot.access),
         };
         let take = |slot| out.push(candidate(slot));
-        self.databases[db].index.sample(&self.slab, rng, wanted, take);
+        self.databases[db]
+            .index
+            .sample(&self.slab, rng, wanted, take);
     }
 
     /// The key of a candidate that was sampled since the shard last changed.
@@ -62,8 +64,13 @@ impl Shard {
     pub fn evict(&mut self, db: usize, candidate: &Candidate) -> u64 {
         let entry = self.entry(candidate.block);
         let (hash, bytes) = (self.hasher.hash(entry.key()), entry.bytes());
-        let found = self.databases[db].index.find_block(&self.slab, hash, candidate.block);
-        debug_assert!(found.is_some(), "a candidate outlived a change of its shard");
+        let found = self.databases[db]
+            .index
+            .find_block(&self.slab, hash, candidate.block);
+        debug_assert!(
+            found.is_some(),
+            "a candidate outlived a change of its shard"
+        );
         let Some(found) = found else {
             return 0;
         };
@@ -92,7 +99,9 @@ impl Shard {
         }
         let mut walk: Walk = self.pinning;
         if let Some((db, place)) = self.next_segment(&mut walk) {
-            let pinned = self.databases[db].index.pin_access(&self.slab, place, &self.clock);
+            let pinned = self.databases[db]
+                .index
+                .pin_access(&self.slab, place, &self.clock);
             self.clock.pay_pinning(pinned);
         }
         self.pinning = walk;

@@ -38,7 +38,10 @@ impl Shard {
             return len.unwrap_or(0);
         }
         if len.is_none() {
-            let nothing = Value::Bytes { bytes: &[], raw: true };
+            let nothing = Value::Bytes {
+                bytes: &[],
+                raw: true,
+            };
             self.set(db, key, nothing, Expiry::Clear, now);
         }
         let end = offset + bytes.len();

@@ -66,7 +66,9 @@ impl<'a> Value<'a> {
     pub fn encoding(&self) -> Encoding {
         match self {
             Value::Int(_) => Encoding::Int,
-            Value::Bytes { bytes, raw: false } if bytes.len() <= EMBSTR_BYTES_MAX => Encoding::Embstr,
+            Value::Bytes { bytes, raw: false } if bytes.len() <= EMBSTR_BYTES_MAX => {
+                Encoding::Embstr
+            }
             Value::Bytes { .. } => Encoding::Raw,
         }
     }
@@ -151,7 +153,11 @@ pub fn canonical_int(text: &[u8]) -> Option<i64> {
         }
         number = number.checked_mul(10)?.checked_sub(i64::from(digit))?;
     }
-    if is_negative { Some(number) } else { number.checked_neg() }
+    if is_negative {
+        Some(number)
+    } else {
+        number.checked_neg()
+    }
 }
 
 /// Length of an integer's canonical text in bytes.
@@ -197,12 +203,37 @@ mod tests {
 
     #[test]
     fn only_canonical_texts_are_integers() {
-        for text in ["0", "1", "-1", "10", "9223372036854775807", "-9223372036854775808"] {
-            assert_eq!(canonical_int(text.as_bytes()), Some(text.parse().unwrap()), "{text}");
+        for text in [
+            "0",
+            "1",
+            "-1",
+            "10",
+            "9223372036854775807",
+            "-9223372036854775808",
+        ] {
+            assert_eq!(
+                canonical_int(text.as_bytes()),
+                Some(text.parse().unwrap()),
+                "{text}"
+            );
         }
         let others = [
-            "", "-", "+1", "-0", "01", " 1", "1 ", "1.0", "0x1", "9223372036854775808",
-            "-9223372036854775809", "99999999999999999999", "123456789012345678901", "-01", "1-", "a",
+            "",
+            "-",
+            "+1",
+            "-0",
+            "01",
+            " 1",
+            "1 ",
+            "1.0",
+            "0x1",
+            "9223372036854775808",
+            "-9223372036854775809",
+            "99999999999999999999",
+            "123456789012345678901",
+            "-01",
+            "1-",
+            "a",
         ];
         for text in others {
             assert_eq!(canonical_int(text.as_bytes()), None, "{text}");
@@ -222,7 +253,10 @@ mod tests {
     #[test]
     fn a_string_is_embstr_up_to_44_bytes_unless_it_was_edited() {
         let text = [b'x'; 45];
-        let value = |len: usize, raw| Value::Bytes { bytes: &text[..len], raw };
+        let value = |len: usize, raw| Value::Bytes {
+            bytes: &text[..len],
+            raw,
+        };
         assert_eq!(value(44, false).encoding(), Encoding::Embstr);
         assert_eq!(value(45, false).encoding(), Encoding::Raw);
         assert_eq!(value(3, true).encoding(), Encoding::Raw);

@@ -26,7 +26,12 @@ const YEAR_MS: i64 = 365 * 24 * 3600 * 1000;
 
 impl Pair {
     fn new(seed: u64, keyspace: u64) -> Pair {
-        let options = Options { seeds: [seed, 2, 3, 4], base: BASE, databases: 3 };
+        let options = Options {
+            seeds: [seed, 2, 3, 4],
+            base: BASE,
+            databases: 3,
+            ..Options::default()
+        };
         Pair {
             shard: Shard::new(options).unwrap(),
             model: vec![HashMap::new(); 3],
@@ -85,7 +90,10 @@ impl Pair {
     fn step(&mut self, deletions: u64) {
         let db = self.rng.below(2) as usize;
         let bytes = self.key();
-        let key = Key { bytes: &bytes, hash: self.shard.hash(&bytes) };
+        let key = Key {
+            bytes: &bytes,
+            hash: self.shard.hash(&bytes),
+        };
         let expected = self.kept(db, &bytes);
         assert!(self.shard.has_room());
         match self.rng.below(20 + deletions) {
@@ -104,7 +112,10 @@ impl Pair {
             14 => self.carry(db, key, expected),
             15 => {
                 assert_eq!(self.shard.touch(db, key, self.now), expected.is_some());
-                assert_eq!(self.shard.hits(db, key, self.now).is_some(), expected.is_some());
+                assert_eq!(
+                    self.shard.hits(db, key, self.now).is_some(),
+                    expected.is_some()
+                );
             }
             16 => self.now = self.now.plus(self.rng.below(40) as i64),
             17 => {
@@ -130,26 +141,46 @@ impl Pair {
             None if self.rng.below(2) == 0 => (Expiry::Clear, None),
             None => (Expiry::Keep, expected.as_ref().and_then(|kept| kept.expiry)),
         };
-        let was_there = self.shard.set(db, key, Value::from_bytes(&bytes), expiry, self.now);
+        let was_there = self
+            .shard
+            .set(db, key, Value::from_bytes(&bytes), expiry, self.now);
         assert_eq!(was_there, expected.is_some());
         let is_int = canonical_int(&bytes).is_some();
-        self.model[db].insert(key.bytes.to_vec(), Kept { bytes, is_int, expiry: stored });
+        self.model[db].insert(
+            key.bytes.to_vec(),
+            Kept {
+                bytes,
+                is_int,
+                expiry: stored,
+            },
+        );
     }
 
     fn append(&mut self, db: usize, key: Key, expected: Option<Kept>) {
         let tail = self.value();
-        let mut kept = expected.unwrap_or(Kept { bytes: Vec::new(), is_int: true, expiry: None });
+        let mut kept = expected.unwrap_or(Kept {
+            bytes: Vec::new(),
+            is_int: true,
+            expiry: None,
+        });
         let is_new = !self.model[db].contains_key(key.bytes);
         kept.bytes.extend_from_slice(&tail);
         kept.is_int = is_new && canonical_int(&tail).is_some();
-        assert_eq!(self.shard.append(db, key, &tail, self.now), kept.bytes.len());
+        assert_eq!(
+            self.shard.append(db, key, &tail, self.now),
+            kept.bytes.len()
+        );
         self.model[db].insert(key.bytes.to_vec(), kept);
     }
 
     fn set_range(&mut self, db: usize, key: Key, expected: Option<Kept>) {
         let (offset, bytes) = (self.rng.below(300) as usize, self.value());
         let is_new = expected.is_none();
-        let mut kept = expected.unwrap_or(Kept { bytes: Vec::new(), is_int: false, expiry: None });
+        let mut kept = expected.unwrap_or(Kept {
+            bytes: Vec::new(),
+            is_int: false,
+            expiry: None,
+        });
         if !bytes.is_empty() {
             let end = offset + bytes.len();
             kept.bytes.resize(kept.bytes.len().max(end), 0);
@@ -179,8 +210,14 @@ impl Pair {
         assert_eq!(detached.expiry(), kept.expiry);
         let target = self.key();
         let there = self.kept(1 - db, &target).is_some();
-        let target_key = Key { bytes: &target, hash: self.shard.hash(&target) };
-        assert_eq!(self.shard.put(1 - db, target_key, detached, self.now), there);
+        let target_key = Key {
+            bytes: &target,
+            hash: self.shard.hash(&target),
+        };
+        assert_eq!(
+            self.shard.put(1 - db, target_key, detached, self.now),
+            there
+        );
         self.model[1 - db].insert(target.clone(), kept);
     }
 
@@ -213,11 +250,17 @@ impl Pair {
             let keys: Vec<Vec<u8>> = self.model[db].keys().cloned().collect();
             for bytes in keys {
                 let expected = self.kept(db, &bytes);
-                let key = Key { bytes: &bytes, hash: self.shard.hash(&bytes) };
+                let key = Key {
+                    bytes: &bytes,
+                    hash: self.shard.hash(&bytes),
+                };
                 self.compare(db, key, expected);
             }
             while self.shard.expire_step(self.now, usize::MAX).more {}
-            let expiring = self.model[db].values().filter(|kept| kept.expiry.is_some()).count();
+            let expiring = self.model[db]
+                .values()
+                .filter(|kept| kept.expiry.is_some())
+                .count();
             // Keys past their time by less than the slack may remain.
             assert!(self.shard.len(db) >= self.model[db].len());
             assert!(self.shard.expiring(db) >= expiring);

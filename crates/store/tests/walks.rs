@@ -7,17 +7,29 @@ use store::{Expiry, Key, Millis, Options, Rng, Shard, StoreAccounts, Value};
 const NOW: Millis = Millis(1_700_000_000_000);
 
 fn shard() -> Shard {
-    Shard::new(Options { seeds: [1, 2, 3, 4], base: NOW, databases: 16 }).unwrap()
+    Shard::new(Options {
+        seeds: [1, 2, 3, 4],
+        base: NOW,
+        databases: 16,
+        ..Options::default()
+    })
+    .unwrap()
 }
 
 fn set(shard: &mut Shard, db: usize, name: &str, value: &[u8], expiry: Expiry) {
-    let key = Key { bytes: name.as_bytes(), hash: shard.hash(name.as_bytes()) };
+    let key = Key {
+        bytes: name.as_bytes(),
+        hash: shard.hash(name.as_bytes()),
+    };
     assert!(shard.has_room());
     shard.set(db, key, Value::from_bytes(value), expiry, NOW);
 }
 
 fn remove(shard: &mut Shard, db: usize, name: &str) -> bool {
-    let key = Key { bytes: name.as_bytes(), hash: shard.hash(name.as_bytes()) };
+    let key = Key {
+        bytes: name.as_bytes(),
+        hash: shard.hash(name.as_bytes()),
+    };
     shard.remove(db, key, NOW)
 }
 
@@ -124,7 +136,12 @@ fn any_number_is_a_cursor() {
 
 /// Scans in small steps while `change` writes between them; the keys below `kept` are never
 /// touched and must all be shown.
-fn scan_while(shard: &mut Shard, kept: u64, budget_slots: usize, mut change: impl FnMut(&mut Shard, u64)) {
+fn scan_while(
+    shard: &mut Shard,
+    kept: u64,
+    budget_slots: usize,
+    mut change: impl FnMut(&mut Shard, u64),
+) {
     let mut missing: HashSet<Vec<u8>> = (0..kept).map(|number| name(number).into_bytes()).collect();
     let (mut cursor, mut step) = (0, 0);
     loop {
@@ -138,7 +155,11 @@ fn scan_while(shard: &mut Shard, kept: u64, budget_slots: usize, mut change: imp
         step += 1;
         assert!(step < 1_000_000, "a scan must end");
     }
-    assert!(missing.is_empty(), "{} keys were never shown", missing.len());
+    assert!(
+        missing.is_empty(),
+        "{} keys were never shown",
+        missing.len()
+    );
 }
 
 #[test]
@@ -219,7 +240,10 @@ fn a_purge_after_deleting_a_random_80_percent_gives_the_memory_back() {
     let after = shard.accounts();
     assert_eq!(after.account, sparse.account);
     let (committed, used) = (after.slab_committed_bytes, after.slab_used_bytes);
-    assert!(committed * 10 <= used * 11, "{committed} committed for {used} used");
+    assert!(
+        committed * 10 <= used * 11,
+        "{committed} committed for {used} used"
+    );
     let shown = scanned(&shard, 100);
     assert_eq!(shown.len(), shard.len(0));
 }
@@ -233,7 +257,13 @@ fn a_purge_may_be_interleaved_with_writes() {
         for _ in 0..20_000 {
             let number = rng.below(40_000);
             let len = rng.below(400) as usize;
-            set(&mut shard, 0, &name(number), &vec![b'x'; len], Expiry::Clear);
+            set(
+                &mut shard,
+                0,
+                &name(number),
+                &vec![b'x'; len],
+                Expiry::Clear,
+            );
             model.insert(number, len);
         }
         shard.purge_begin();
@@ -242,7 +272,10 @@ fn a_purge_may_be_interleaved_with_writes() {
             more = shard.purge_step(300);
             for _ in 0..150 {
                 let number = rng.below(40_000);
-                assert_eq!(remove(&mut shard, 0, &name(number)), model.remove(&number).is_some());
+                assert_eq!(
+                    remove(&mut shard, 0, &name(number)),
+                    model.remove(&number).is_some()
+                );
             }
         }
         shard.check();
@@ -250,7 +283,10 @@ fn a_purge_may_be_interleaved_with_writes() {
     assert!(!shard.is_purging());
     for (number, len) in &model {
         let bytes = name(*number).into_bytes();
-        let key = Key { bytes: &bytes, hash: shard.hash(&bytes) };
+        let key = Key {
+            bytes: &bytes,
+            hash: shard.hash(&bytes),
+        };
         assert_eq!(shard.read(0, key, NOW).unwrap().value_len(), *len);
     }
 }
@@ -280,8 +316,18 @@ fn a_flushed_database_is_empty_at_once_and_freed_in_steps() {
     let full = shard.accounts();
     shard.detach_database(0);
     let flushed = shard.accounts();
-    assert_eq!((shard.len(0), flushed.account.keys(), flushed.account.bytes()), (0, 0, 0));
-    assert_eq!(flushed.freeing_bytes, full.account.bytes() + full.tables_bytes);
+    assert_eq!(
+        (
+            shard.len(0),
+            flushed.account.keys(),
+            flushed.account.bytes()
+        ),
+        (0, 0, 0)
+    );
+    assert_eq!(
+        flushed.freeing_bytes,
+        full.account.bytes() + full.tables_bytes
+    );
     let mut steps = 0;
     while shard.free_step(1000) {
         steps += 1;
@@ -290,7 +336,10 @@ fn a_flushed_database_is_empty_at_once_and_freed_in_steps() {
     assert!(steps > 10);
     purge(&mut shard, 1000);
     let bookkeeping_bytes = shard.accounts().bookkeeping_bytes;
-    let nothing = StoreAccounts { bookkeeping_bytes, ..StoreAccounts::default() };
+    let nothing = StoreAccounts {
+        bookkeeping_bytes,
+        ..StoreAccounts::default()
+    };
     assert_eq!(shard.accounts(), nothing);
 }
 
@@ -337,10 +386,15 @@ fn every_key_is_about_as_likely_to_be_the_random_one() {
     let mut rng = Rng::seeded(9);
     let mut times: HashMap<Vec<u8>, u32> = HashMap::new();
     for _ in 0..100_000 {
-        *times.entry(shard.random_key(0, &mut rng, NOW).unwrap()).or_default() += 1;
+        *times
+            .entry(shard.random_key(0, &mut rng, NOW).unwrap())
+            .or_default() += 1;
     }
     assert_eq!(times.len(), 100);
-    assert!(times.values().all(|count| (500..2000).contains(count)), "{times:?}");
+    assert!(
+        times.values().all(|count| (500..2000).contains(count)),
+        "{times:?}"
+    );
     assert_eq!(shard.random_key(1, &mut rng, NOW), None);
 }
 
@@ -374,12 +428,25 @@ fn a_sample_has_as_many_different_keys_as_wanted_and_each_can_be_evicted() {
 fn usage_of_all_keys_adds_up_to_the_dataset_and_the_slots() {
     let mut shard = shard();
     for number in 0..5_000u64 {
-        let expiry = if number % 3 == 0 { Expiry::At(NOW.plus(1000)) } else { Expiry::Clear };
-        set(&mut shard, 0, &name(number), &vec![b'x'; number as usize * 3], expiry);
+        let expiry = if number % 3 == 0 {
+            Expiry::At(NOW.plus(1000))
+        } else {
+            Expiry::Clear
+        };
+        set(
+            &mut shard,
+            0,
+            &name(number),
+            &vec![b'x'; number as usize * 3],
+            expiry,
+        );
     }
     let mut usage = 0;
     for bytes in scanned(&shard, usize::MAX).keys() {
-        let key = Key { bytes, hash: shard.hash(bytes) };
+        let key = Key {
+            bytes,
+            hash: shard.hash(bytes),
+        };
         usage += shard.usage(0, key, NOW).unwrap();
     }
     let account = shard.accounts().account;

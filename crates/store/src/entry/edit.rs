@@ -8,8 +8,8 @@ use crate::slab::{BlockRef, Slab};
 use crate::value::{IntText, Millis, Value};
 
 use super::{
-    EXPIRY_MASK, Entry, FORM_NONE, FORM_SHORT, HEADER_BYTES, Header, LARGE_VALUE_BYTES,
-    Shape, StoredExpiry, reference_bytes, word_of,
+    EXPIRY_MASK, Entry, FORM_NONE, FORM_SHORT, HEADER_BYTES, Header, LARGE_VALUE_BYTES, Shape,
+    StoredExpiry, reference_bytes, word_of,
 };
 
 /// Frees an entry: its block, and what it owns on the heap.
@@ -33,7 +33,9 @@ pub(crate) fn dissolve(slab: &mut Slab, block: BlockRef, base: Millis) -> Option
     // SAFETY: each reference was made by `into_words`, and the entry that holds it ends here.
     let (key, value) = unsafe {
         (
-            header.is_key_long().then(|| HeapBlock::from_words(reference(header.key_offset()))),
+            header
+                .is_key_long()
+                .then(|| HeapBlock::from_words(reference(header.key_offset()))),
             entry
                 .is_value_on_heap()
                 .then(|| HeapBlock::from_words(reference(header.value_offset()))),
@@ -64,12 +66,19 @@ pub(crate) fn set_expiry(
     unsafe {
         let from = slab.pointer(block);
         let to = slab.pointer(target);
-        to.add(new_header.key_offset()).copy_from(from.add(header.key_offset()), body_len);
+        to.add(new_header.key_offset())
+            .copy_from(from.add(header.key_offset()), body_len);
         to.cast::<u32>().write_unaligned(new_header.0);
         match new_header.expiry_form() {
             FORM_NONE => {}
-            FORM_SHORT => to.add(HEADER_BYTES).cast::<u32>().write_unaligned(stored.word as u32),
-            _ => to.add(HEADER_BYTES).cast::<u64>().write_unaligned(stored.word),
+            FORM_SHORT => to
+                .add(HEADER_BYTES)
+                .cast::<u32>()
+                .write_unaligned(stored.word as u32),
+            _ => to
+                .add(HEADER_BYTES)
+                .cast::<u64>()
+                .write_unaligned(stored.word),
         }
     }
     if target != block {
@@ -169,7 +178,8 @@ fn lengthen_inline(slab: &mut Slab, block: BlockRef, header: Header, len: usize)
             to.copy_from_nonoverlapping(slab.pointer(block), header.entry_len());
         }
         to.cast::<u32>().write_unaligned(new_header.0);
-        to.add(header.entry_len()).write_bytes(0, len - header.value_len());
+        to.add(header.entry_len())
+            .write_bytes(0, len - header.value_len());
     }
     if target != block {
         slab.free(block);
@@ -195,7 +205,8 @@ fn replace_value(
             to.copy_from_nonoverlapping(slab.pointer(block), header.value_offset());
         }
         to.cast::<u32>().write_unaligned(new_header.0);
-        to.add(header.value_offset()).copy_from_nonoverlapping(part.as_ptr(), part.len());
+        to.add(header.value_offset())
+            .copy_from_nonoverlapping(part.as_ptr(), part.len());
     }
     if target != block {
         slab.free(block);
@@ -205,5 +216,9 @@ fn replace_value(
 
 /// The block itself if an entry of `len` bytes belongs in its class, another one if not.
 fn fitting_block(slab: &mut Slab, block: BlockRef, len: usize) -> BlockRef {
-    if Class::of(len) == slab.class_of(block) { block } else { slab.alloc(len) }
+    if Class::of(len) == slab.class_of(block) {
+        block
+    } else {
+        slab.alloc(len)
+    }
 }

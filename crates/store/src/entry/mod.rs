@@ -142,7 +142,10 @@ impl StoredExpiry {
     #[inline(always)]
     fn of(expiry: Option<Millis>, base: Millis) -> StoredExpiry {
         let Some(at) = expiry else {
-            return StoredExpiry { header_bits: FORM_NONE << EXPIRY_FORM_SHIFT, word: 0 };
+            return StoredExpiry {
+                header_bits: FORM_NONE << EXPIRY_FORM_SHIFT,
+                word: 0,
+            };
         };
         match at.0.checked_sub(base.0) {
             Some(span_ms) if (0..1 << SHORT_EXPIRY_BITS).contains(&span_ms) => {
@@ -222,7 +225,12 @@ impl<'a> Draft<'a> {
             }
         };
         let header = prefix.with_value(shape, value.len());
-        Draft { header, expiry_word: expiry.word, key, value }
+        Draft {
+            header,
+            expiry_word: expiry.word,
+            key,
+            value,
+        }
     }
 
     /// Bytes the entry takes.
@@ -284,7 +292,9 @@ impl<'a> Draft<'a> {
             let at_expiry = start.add(HEADER_BYTES);
             match self.header.expiry_form() {
                 FORM_NONE => {}
-                FORM_SHORT => at_expiry.cast::<u32>().write_unaligned(self.expiry_word as u32),
+                FORM_SHORT => at_expiry
+                    .cast::<u32>()
+                    .write_unaligned(self.expiry_word as u32),
                 _ => at_expiry.cast::<u64>().write_unaligned(self.expiry_word),
             }
             let at_value = start.add(self.header.value_offset());
@@ -332,13 +342,22 @@ impl<'a> Entry<'a> {
         let start = slab.pointer(block).cast_const();
         // SAFETY: blocks in the index hold entries, and an entry begins with its header.
         let header = Header(unsafe { start.cast::<u32>().read_unaligned() });
-        Entry { slab, start, header, base }
+        Entry {
+            slab,
+            start,
+            header,
+            base,
+        }
     }
 
     /// The key.
     pub fn key(&self) -> &'a [u8] {
         let key_part = self.part(self.header.key_offset(), self.header.key_len());
-        if self.header.is_key_long() { self.referenced(key_part) } else { key_part }
+        if self.header.is_key_long() {
+            self.referenced(key_part)
+        } else {
+            key_part
+        }
     }
 
     /// The value.
@@ -349,7 +368,10 @@ impl<'a> Entry<'a> {
             Shape::Str => Value::Bytes { bytes, raw: false },
             Shape::StrRaw => Value::Bytes { bytes, raw: true },
             Shape::Int => Value::Int(int_of(bytes)),
-            Shape::Large => Value::Bytes { bytes: self.referenced(bytes), raw: true },
+            Shape::Large => Value::Bytes {
+                bytes: self.referenced(bytes),
+                raw: true,
+            },
         }
     }
 
@@ -413,7 +435,11 @@ impl<'a> Entry<'a> {
     /// The bill behind [`Entry::usage`].
     pub fn bill(&self) -> Bill {
         let [key_capacity, value_capacity] = self.heap_capacities();
-        let key_on_heap = if self.header.is_key_long() { self.key().len() } else { 0 };
+        let key_on_heap = if self.header.is_key_long() {
+            self.key().len()
+        } else {
+            0
+        };
         let value_on_heap = match self.header.shape() {
             Shape::Large => self.value_len(),
             _ => 0,
@@ -429,8 +455,8 @@ impl<'a> Entry<'a> {
             expiry_bytes: self.header.expiry_bytes() as u64,
             key_bytes: part(key_on_heap, key_len) as u64,
             value_bytes: part(value_on_heap, value_len) as u64,
-            reference_bytes: (reference(key_on_heap, key_len)
-                + reference(value_on_heap, value_len)) as u64,
+            reference_bytes: (reference(key_on_heap, key_len) + reference(value_on_heap, value_len))
+                as u64,
             rounding_bytes: (block_slack + heap_slack) as u64,
         }
     }
@@ -462,14 +488,22 @@ impl<'a> Entry<'a> {
     /// What the entry counts for in the accounts.
     #[inline(always)]
     pub(crate) fn footprint(&self) -> Footprint {
-        Footprint { kind: self.kind(), bytes: self.bytes(), has_expiry: self.has_expiry() }
+        Footprint {
+            kind: self.kind(),
+            bytes: self.bytes(),
+            has_expiry: self.has_expiry(),
+        }
     }
 
     /// Bytes the allocator set aside for the key and for the value, outside the block.
     #[inline(always)]
     pub(crate) fn heap_capacities(&self) -> [usize; 2] {
         let capacity = |is_on_heap: bool, offset: usize| {
-            if is_on_heap { word_of(self.part(offset, LARGE_VALUE_BYTES), 16) as usize } else { 0 }
+            if is_on_heap {
+                word_of(self.part(offset, LARGE_VALUE_BYTES), 16) as usize
+            } else {
+                0
+            }
         };
         [
             capacity(self.header.is_key_long(), self.header.key_offset()),

@@ -89,14 +89,21 @@ impl Bucket {
     #[inline(always)]
     pub(super) fn len(&self) -> usize {
         // Filled lanes come first, so eight comparisons without a branch count them.
-        self.blocks.iter().map(|block| usize::from(!block.is_none())).sum()
+        self.blocks
+            .iter()
+            .map(|block| usize::from(!block.is_none()))
+            .sum()
     }
 
     /// The slot in a lane that is taken.
     #[inline(always)]
     pub(super) fn slot(&self, lane: usize) -> Slot {
         debug_assert!(!self.blocks[lane].is_none());
-        Slot { tag: self.tags[lane], access: self.access[lane], block: self.blocks[lane] }
+        Slot {
+            tag: self.tags[lane],
+            access: self.access[lane],
+            block: self.blocks[lane],
+        }
     }
 
     /// The slots that are taken.
@@ -118,7 +125,14 @@ impl Bucket {
         let last = self.len() - 1;
         debug_assert!(lane <= last);
         self.put(lane, self.slot(last));
-        self.put(last, Slot { tag: 0, access: Access::NEVER, block: BlockRef::NONE });
+        self.put(
+            last,
+            Slot {
+                tag: 0,
+                access: Access::NEVER,
+                block: BlockRef::NONE,
+            },
+        );
     }
 }
 
@@ -130,7 +144,14 @@ mod tests {
         let mut bucket = Bucket::EMPTY;
         for (lane, &tag) in tags.iter().enumerate() {
             let block = BlockRef::from_bits(lane as u32 + 1);
-            bucket.put(lane, Slot { tag, access: Access::NEVER, block });
+            bucket.put(
+                lane,
+                Slot {
+                    tag,
+                    access: Access::NEVER,
+                    block,
+                },
+            );
         }
         bucket
     }
@@ -156,7 +177,10 @@ mod tests {
     fn taking_a_slot_moves_the_last_one_into_its_lane() {
         let mut bucket = bucket_of(&[1, 2, 3]);
         bucket.take(0);
-        assert_eq!(bucket.slots().map(|slot| slot.tag).collect::<Vec<_>>(), [3, 2]);
+        assert_eq!(
+            bucket.slots().map(|slot| slot.tag).collect::<Vec<_>>(),
+            [3, 2]
+        );
         bucket.take(1);
         bucket.take(0);
         assert_eq!(bucket.len(), 0);

@@ -51,13 +51,21 @@ impl Cursor {
     fn next_cell(self, depth: u32) -> Option<Cursor> {
         let prefix = self.prefix + (PREFIX_END >> depth);
         let depth = DEPTH_MAX - prefix.trailing_zeros().min(DEPTH_MAX);
-        (prefix < PREFIX_END).then_some(Cursor { prefix, depth, tag: 0 })
+        (prefix < PREFIX_END).then_some(Cursor {
+            prefix,
+            depth,
+            tag: 0,
+        })
     }
 
     /// What lies behind this place: every prefix below the first figure, and of the prefixes up to
     /// the second the tags below the third.
     pub(crate) fn covers(self) -> (u32, u32, usize) {
-        (self.prefix, self.prefix + (PREFIX_END >> self.depth), self.tag)
+        (
+            self.prefix,
+            self.prefix + (PREFIX_END >> self.depth),
+            self.tag,
+        )
     }
 
     /// The number of this place, below 2^43.
@@ -89,7 +97,11 @@ impl Index {
             let mut tag = cursor.tag;
             for bucket in segment.home(tag as u16)..segment.buckets() {
                 if seen_slots >= budget_slots {
-                    return Some(Cursor { depth, tag, ..cursor });
+                    return Some(Cursor {
+                        depth,
+                        tag,
+                        ..cursor
+                    });
                 }
                 visit_home(&segment, bucket, tag, |block| {
                     if !is_part || cursor.cell_has(depth, rehash.hash_of(slab, block)) {
@@ -132,7 +144,11 @@ mod tests {
     fn a_cursor_survives_being_a_number() {
         for depth in [0, 1, 7, 22] {
             for (cell, tag) in [(0, 0), ((1 << depth) - 1, 0xffff), (1 << depth >> 1, 1)] {
-                let cursor = Cursor { prefix: cell << (DEPTH_MAX - depth), depth, tag };
+                let cursor = Cursor {
+                    prefix: cell << (DEPTH_MAX - depth),
+                    depth,
+                    tag,
+                };
                 assert!(cursor.to_bits() < 1 << CURSOR_BITS);
                 assert_eq!(Cursor::from_bits(cursor.to_bits()), cursor);
             }
@@ -141,7 +157,11 @@ mod tests {
 
     #[test]
     fn the_cells_after_a_small_one_grow_until_the_end() {
-        let mut cursor = Cursor { prefix: 5, depth: DEPTH_MAX, tag: 0 };
+        let mut cursor = Cursor {
+            prefix: 5,
+            depth: DEPTH_MAX,
+            tag: 0,
+        };
         while let Some(next) = cursor.next_cell(cursor.depth) {
             assert!(next.depth < cursor.depth && next.prefix > cursor.prefix);
             cursor = next;

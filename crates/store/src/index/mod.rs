@@ -74,7 +74,9 @@ pub(crate) struct Rehash<'a> {
 impl Rehash<'_> {
     fn hash_of(&self, slab: &Slab, block: BlockRef) -> u64 {
         let entry = Entry::at(slab, block, self.base);
-        entry.stored_hash().unwrap_or_else(|| self.hasher.hash(entry.key()))
+        entry
+            .stored_hash()
+            .unwrap_or_else(|| self.hasher.hash(entry.key()))
     }
 }
 
@@ -116,9 +118,12 @@ impl Index {
 
     /// Finds a key.
     #[inline(always)]
+    #[expect(
+        clippy::manual_find,
+        reason = "what `Iterator::find` makes of this is not inlined"
+    )]
     pub(crate) fn find(&self, slab: &Slab, key: Key, base: Millis) -> Option<Found> {
         let entry = *self.directory.get(self.place_of(key.hash))?;
-        // A plain loop: what `Iterator::find` makes of it is not inlined.
         for found in entry.segment(slab).slots_with(key.hash as u16) {
             if Entry::at(slab, found.block, base).is_of(key.bytes) {
                 return Some(found);
@@ -158,7 +163,11 @@ impl Index {
             self.plant(slab);
         }
         let mut segment = self.segment_with_room(slab, hash, rehash);
-        segment.insert(Slot { tag: hash as u16, access, block });
+        segment.insert(Slot {
+            tag: hash as u16,
+            access,
+            block,
+        });
         if let Some(at) = sweep_at {
             segment.set_sweep_at(segment.sweep_at().min(at));
         }
@@ -179,7 +188,10 @@ impl Index {
                 self.split(slab, place, rehash);
             } else {
                 // Seeded hashes do not get here: it takes a billion keys, or as many collisions.
-                assert!(segment.len() + 2 <= BUCKETS_MAX * LANES, "an index without room");
+                assert!(
+                    segment.len() + 2 <= BUCKETS_MAX * LANES,
+                    "an index without room"
+                );
                 return segment;
             }
         }

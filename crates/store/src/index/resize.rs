@@ -43,7 +43,10 @@ impl Index {
         let mut layout = Layout::new(buckets);
         layout.fill(entry.segment(slab).slots());
         self.adopt(slab, entry, &layout);
-        self.enter(place, DirectoryEntry::new(entry.block(), buckets, entry.depth()));
+        self.enter(
+            place,
+            DirectoryEntry::new(entry.block(), buckets, entry.depth()),
+        );
     }
 
     pub(super) fn grow(&mut self, slab: &mut Slab, place: usize) {
@@ -91,7 +94,10 @@ impl Index {
         let mut layout = Layout::new(buckets);
         layout.fill(segment.side(division, false));
         self.adopt(slab, entry, &layout);
-        self.enter(place, DirectoryEntry::new(entry.block(), buckets, entry.depth()));
+        self.enter(
+            place,
+            DirectoryEntry::new(entry.block(), buckets, entry.depth()),
+        );
         self.len -= division.second;
         self.merge_upwards(slab, place);
     }
@@ -189,7 +195,10 @@ impl Index {
         self.directory = self.directory.iter().copied().step_by(2).collect();
         self.depth -= 1;
         let depth = self.depth;
-        self.deepest_segments =
-            self.directory.iter().filter(|entry| entry.depth() == depth).count();
+        self.deepest_segments = self
+            .directory
+            .iter()
+            .filter(|entry| entry.depth() == depth)
+            .count();
     }
 }

@@ -121,7 +121,11 @@ impl Segment {
     /// The segment whose header is in `block`.
     #[inline(always)]
     pub(super) fn at(slab: &Slab, block: BlockRef, buckets: usize) -> Segment {
-        Segment { header: slab.pointer(block).cast::<Header>(), base: slab.base(), buckets }
+        Segment {
+            header: slab.pointer(block).cast::<Header>(),
+            base: slab.base(),
+            buckets,
+        }
     }
 
     /// Makes a segment of what the layout holds; returns the block of its header.
@@ -193,12 +197,20 @@ impl Segment {
     /// The bucket after this one, around the end.
     #[inline(always)]
     pub(super) fn after(&self, bucket: usize) -> usize {
-        if bucket + 1 == self.buckets { 0 } else { bucket + 1 }
+        if bucket + 1 == self.buckets {
+            0
+        } else {
+            bucket + 1
+        }
     }
 
     /// How far `bucket` lies from `home`, around the end.
     fn distance(&self, home: usize, bucket: usize) -> usize {
-        if bucket >= home { bucket - home } else { bucket + self.buckets - home }
+        if bucket >= home {
+            bucket - home
+        } else {
+            bucket + self.buckets - home
+        }
     }
 
     #[inline(always)]
@@ -209,7 +221,10 @@ impl Segment {
         unsafe {
             let chunks = &raw const (*self.header).chunks;
             let chunk = *chunks.cast::<BlockRef>().add(number / CHUNK_BUCKETS);
-            chunk.pointer_from(self.base).cast::<Bucket>().add(number % CHUNK_BUCKETS)
+            chunk
+                .pointer_from(self.base)
+                .cast::<Bucket>()
+                .add(number % CHUNK_BUCKETS)
         }
     }
 
@@ -251,7 +266,13 @@ impl Segment {
     pub(super) fn slots_with(self, tag: u16) -> SlotsWith {
         let number = self.home(tag);
         let bucket = self.bucket_pointer(number);
-        SlotsWith { segment: self, tag, number, bucket, lanes: self.bucket(number).lanes_with(tag) }
+        SlotsWith {
+            segment: self,
+            tag,
+            number,
+            bucket,
+            lanes: self.bucket(number).lanes_with(tag),
+        }
     }
 
     /// Puts a slot where a search for it will come by. At least two lanes must be free: one for
@@ -270,7 +291,10 @@ impl Segment {
 
     /// Takes a slot out, and closes the gap it leaves in the way of others.
     pub(super) fn remove(&mut self, position: Position) {
-        let Position { mut number, mut lane } = position;
+        let Position {
+            mut number,
+            mut lane,
+        } = position;
         self.header_mut().len -= 1;
         loop {
             let was_full = self.bucket(number).is_full();
@@ -320,15 +344,21 @@ impl Segment {
     /// Frees and allocates chunks until there are as many as so many buckets need.
     fn set_chunks(&mut self, slab: &mut Slab, buckets: usize) {
         for number in 0..CHUNKS_MAX {
-            let (old, new) = (chunk_size(self.buckets, number), chunk_size(buckets, number));
+            let (old, new) = (
+                chunk_size(self.buckets, number),
+                chunk_size(buckets, number),
+            );
             if old == new {
                 continue;
             }
             if old > 0 {
                 slab.free(self.header().chunks[number]);
             }
-            self.header_mut().chunks[number] =
-                if new > 0 { slab.alloc(new) } else { BlockRef::NONE };
+            self.header_mut().chunks[number] = if new > 0 {
+                slab.alloc(new)
+            } else {
+                BlockRef::NONE
+            };
         }
         self.buckets = buckets;
     }
@@ -341,11 +371,16 @@ impl Segment {
     /// Asks of every slot which of two sides it belongs to; entries are prefetched ahead of the
     /// question.
     pub(super) fn divide(&self, slab: &Slab, mut is_second: impl FnMut(Slot) -> bool) -> Division {
-        let mut division = Division { marks: [0; BUCKETS_MAX], second: 0 };
+        let mut division = Division {
+            marks: [0; BUCKETS_MAX],
+            second: 0,
+        };
         for number in 0..self.buckets {
             // Two buckets ahead are enough to hide the way to memory behind sixteen questions.
             if number + 2 < self.buckets {
-                self.bucket(number + 2).slots().for_each(|slot| slab.prefetch(slot.block));
+                self.bucket(number + 2)
+                    .slots()
+                    .for_each(|slot| slab.prefetch(slot.block));
             }
             for (lane, slot) in self.bucket(number).slots().enumerate() {
                 let mark = is_second(slot);
@@ -365,7 +400,9 @@ impl Segment {
         (0..self.buckets).flat_map(move |number| {
             let wanted = move |lane: usize| (division.marks[number] >> lane & 1 == 1) == second;
             let slots = self.bucket(number).slots().enumerate();
-            slots.filter(move |(lane, _)| wanted(*lane)).map(|(_, slot)| slot)
+            slots
+                .filter(move |(lane, _)| wanted(*lane))
+                .map(|(_, slot)| slot)
         })
     }
 
@@ -396,9 +433,19 @@ impl Iterator for SlotsWith {
             for lane in self.lanes.by_ref() {
                 let block = bucket.blocks[lane];
                 if !block.is_none() {
-                    let Self { segment, number, bucket, .. } = *self;
+                    let Self {
+                        segment,
+                        number,
+                        bucket,
+                        ..
+                    } = *self;
                     let position = Position { number, lane };
-                    return Some(Found { segment, bucket, position, block });
+                    return Some(Found {
+                        segment,
+                        bucket,
+                        position,
+                        block,
+                    });
                 }
             }
             if !bucket.is_full() {
@@ -413,7 +460,11 @@ impl Iterator for SlotsWith {
 
 /// Bytes of one chunk of a segment of so many buckets.
 fn chunk_size(buckets: usize, chunk: usize) -> usize {
-    chunk_bytes(buckets.saturating_sub(chunk * CHUNK_BUCKETS).min(CHUNK_BUCKETS))
+    chunk_bytes(
+        buckets
+            .saturating_sub(chunk * CHUNK_BUCKETS)
+            .min(CHUNK_BUCKETS),
+    )
 }
 
 /// Which side of two each slot of a segment belongs to.
@@ -436,7 +487,12 @@ impl Layout {
     #[inline(always)]
     pub(super) fn new(buckets: usize) -> Layout {
         let image = [Bucket::EMPTY; BUCKETS_MAX];
-        Layout { image, lens: [0; BUCKETS_MAX], buckets, len: 0 }
+        Layout {
+            image,
+            lens: [0; BUCKETS_MAX],
+            buckets,
+            len: 0,
+        }
     }
 
     /// Adds slots, for which there is room.
@@ -454,7 +510,11 @@ impl Layout {
     fn add(&mut self, slot: Slot) {
         let mut number = (usize::from(slot.tag) * self.buckets) >> 16;
         while usize::from(self.lens[number]) == LANES {
-            number = if number + 1 == self.buckets { 0 } else { number + 1 };
+            number = if number + 1 == self.buckets {
+                0
+            } else {
+                number + 1
+            };
         }
         self.image[number].put(usize::from(self.lens[number]), slot);
         self.lens[number] += 1;

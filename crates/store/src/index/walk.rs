@@ -53,10 +53,15 @@ impl Index {
         let division = segment.divide(slab, |slot| is_due(slab, slot.block));
         segment.set_sweep_at(next_sweep());
         if division.second > 0 {
-            segment.side(&division, true).for_each(|slot| doom(slab, slot.block));
+            segment
+                .side(&division, true)
+                .for_each(|slot| doom(slab, slot.block));
             self.retain(slab, place, &division);
         }
-        Swept { seen, removed: division.second }
+        Swept {
+            seen,
+            removed: division.second,
+        }
     }
 
     /// Pins the metadata of a segment's keys, so that old ones do not come to look young.
@@ -91,8 +96,11 @@ impl Index {
         if slab.is_evacuating(entry.block()) {
             let moved = slab.relocate(entry.block());
             let (start, span) = self.extent(place);
-            self.directory[start..start + span]
-                .fill(DirectoryEntry::new(moved, entry.buckets(), entry.depth()));
+            self.directory[start..start + span].fill(DirectoryEntry::new(
+                moved,
+                entry.buckets(),
+                entry.depth(),
+            ));
         }
         segment.len()
     }
@@ -140,13 +148,7 @@ impl Index {
 
     /// Takes `wanted` slots that lie together from a random place on, fewer if their segment has
     /// fewer.
-    pub(crate) fn sample(
-        &self,
-        slab: &Slab,
-        rng: &mut Rng,
-        wanted: usize,
-        take: impl FnMut(Slot),
-    ) {
+    pub(crate) fn sample(&self, slab: &Slab, rng: &mut Rng, wanted: usize, take: impl FnMut(Slot)) {
         if self.directory.is_empty() {
             return;
         }
@@ -164,12 +166,15 @@ impl Index {
     /// The metadata of the key whose entry is `block`, if the hash leads to it.
     pub(crate) fn find_block(&self, slab: &Slab, hash: u64, block: BlockRef) -> Option<Found> {
         let segment = self.directory.get(self.place_of(hash))?.segment(slab);
-        segment.slots_with(hash as u16).find(|found| found.block == block)
+        segment
+            .slots_with(hash as u16)
+            .find(|found| found.block == block)
     }
 
     /// Every slot.
     pub(crate) fn slots<'a>(&'a self, slab: &'a Slab) -> impl Iterator<Item = Slot> + 'a {
-        self.segments(slab).flat_map(|(_, segment)| segment.slots().collect::<Vec<_>>())
+        self.segments(slab)
+            .flat_map(|(_, segment)| segment.slots().collect::<Vec<_>>())
     }
 
     /// Every segment with the directory place where it begins.
@@ -186,7 +191,11 @@ impl Index {
         for (place, segment) in self.segments(slab) {
             let entry = self.directory[place];
             let (start, span) = self.extent(place);
-            assert!(self.directory[start..start + span].iter().all(|other| *other == entry));
+            assert!(
+                self.directory[start..start + span]
+                    .iter()
+                    .all(|other| *other == entry)
+            );
             deepest += usize::from(entry.depth() == self.depth);
             bytes += (HEADER_BYTES + chunk_bytes(entry.buckets())) as u64;
             let mut slots = 0;
@@ -198,10 +207,17 @@ impl Index {
                 for slot in bucket.slots() {
                     let hash = rehash.hash_of(slab, slot.block);
                     assert_eq!(hash as u16, slot.tag, "a slot has its key's tag");
-                    assert_eq!(self.extent(self.place_of(hash)).0, place, "a key is in its segment");
+                    assert_eq!(
+                        self.extent(self.place_of(hash)).0,
+                        place,
+                        "a key is in its segment"
+                    );
                     let mut passed = segment.home(slot.tag);
                     while passed != number {
-                        assert!(segment.bucket(passed).is_full(), "a slot passed a bucket with room");
+                        assert!(
+                            segment.bucket(passed).is_full(),
+                            "a slot passed a bucket with room"
+                        );
                         passed = segment.after(passed);
                     }
                 }
@@ -213,7 +229,14 @@ impl Index {
         assert_eq!(len, self.len);
         assert_eq!(bytes, self.segment_bytes);
         assert_eq!(deepest, self.deepest_segments);
-        assert!(self.directory.is_empty() || deepest > 0, "a directory is no deeper than it needs");
-        assert_eq!(self.directory.is_empty(), self.len == 0, "an empty index owns nothing");
+        assert!(
+            self.directory.is_empty() || deepest > 0,
+            "a directory is no deeper than it needs"
+        );
+        assert_eq!(
+            self.directory.is_empty(),
+            self.len == 0,
+            "an empty index owns nothing"
+        );
     }
 }

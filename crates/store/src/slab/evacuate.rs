@@ -24,8 +24,8 @@ impl Slab {
                 continue;
             }
             let surplus = &mut surplus[usize::from(page.class)];
-            let marks = page.used < surplus.below
-                || page.used == surplus.below && surplus.pages_at > 0;
+            let marks =
+                page.used < surplus.below || page.used == surplus.below && surplus.pages_at > 0;
             if !marks {
                 continue;
             }
@@ -53,7 +53,11 @@ impl Slab {
     /// Gives up to one batch of empty pages back, but keeps `kept`; neighbours share a system
     /// call. Returns whether more remain to be given.
     pub(crate) fn release_pages(&mut self, kept: usize) -> bool {
-        let count = self.empty.pages.saturating_sub(kept).min(RELEASE_STEP_PAGES);
+        let count = self
+            .empty
+            .pages
+            .saturating_sub(kept)
+            .min(RELEASE_STEP_PAGES);
         let mut batch = [0u32; RELEASE_STEP_PAGES];
         let batch = &mut batch[..count];
         for number in batch.iter_mut() {
@@ -88,9 +92,16 @@ impl Slab {
 
     /// By class, how full a page must be to be kept.
     fn surplus_by_fill(&self) -> Vec<Surplus> {
-        let mut pages_by_fill: Vec<Vec<u32>> =
-            CAPACITY.iter().map(|capacity| vec![0; usize::from(*capacity) + 1]).collect();
-        for page in self.pages.iter().skip(1).filter(|page| page.state == PageState::Live) {
+        let mut pages_by_fill: Vec<Vec<u32>> = CAPACITY
+            .iter()
+            .map(|capacity| vec![0; usize::from(*capacity) + 1])
+            .collect();
+        for page in self
+            .pages
+            .iter()
+            .skip(1)
+            .filter(|page| page.state == PageState::Live)
+        {
             pages_by_fill[usize::from(page.class)][usize::from(page.used)] += 1;
         }
         let surplus_of = |(class, by_fill): (usize, &Vec<u32>)| {
@@ -99,7 +110,10 @@ impl Slab {
             let mut surplus = pages.pages - needed;
             for (fill, count) in by_fill.iter().enumerate() {
                 if *count >= surplus {
-                    return Surplus { below: fill as u16, pages_at: surplus };
+                    return Surplus {
+                        below: fill as u16,
+                        pages_at: surplus,
+                    };
                 }
                 surplus -= count;
             }

@@ -14,14 +14,14 @@ use crate::classes::{CLASSES, Class};
 pub(crate) const REGION_BYTES: usize = 1 << 35;
 /// Bytes of a slab page; every block of a page has the same size class.
 pub(crate) const PAGE_BYTES: usize = 1 << 16;
-/// Pages the region has room for.
-const PAGES_MAX: usize = REGION_BYTES / PAGE_BYTES;
 /// Block references in one page.
 const UNITS_PER_PAGE_LOG2: u32 = (PAGE_BYTES / UNIT_BYTES).ilog2();
 /// A block reference counts units of this many bytes.
 const UNIT_BYTES: usize = 8;
-/// Pages made accessible by one system call: 1 MiB.
-const COMMIT_STEP_PAGES: usize = 16;
+/// Pages made accessible by one system call: 2 MiB, so that huge pages find room if they are wanted.
+const COMMIT_STEP_PAGES: usize = 32;
+/// Huge pages begin here, so that a shard with little data uses little memory: 16 MiB.
+const HUGE_FROM_BYTES: usize = 16 << 20;
 /// Pages that stay obtainable without a system call, so that one write cannot fail half way: an
 /// entry (1), a split that fills the other half of a segment (chunks and header: 1 + 1), moved
 /// entries of other classes, doubled for safety.
@@ -150,6 +150,8 @@ pub(crate) struct Slab {
     released: Pool,
     /// Pages below this one are accessible.
     accessible: usize,
+    /// Pages the region has room for.
+    pages_max: usize,
     used_bytes: u64,
     live_pages: usize,
 }
@@ -160,11 +162,11 @@ const _: () = assert!(size_of::<Page>() == 16);
 const CAPACITY: [u16; CLASSES] = Class::capacities(PAGE_BYTES);
 
 impl Slab {
-    /// Reserves the address space; uses no memory yet.
+    /// Reserves address space, at most [`REGION_BYTES`]; uses no memory yet.
     ///
     /// # Errors
     /// The system's, when the address space is not to be had.
-    pub(crate) fn new() -> io::Result<Slab> {
+    pub(crate) fn new(region_bytes: usize, huge_pages: bool) -> io::Result<Slab> {
         let nothing = Page {
             free: NO_BLOCK,
             carved: 0,
@@ -175,15 +177,20 @@ impl Slab {
             next: NO_PAGE,
         };
         let mut slab = Slab {
-            region: Region::reserve(REGION_BYTES)?,
+            region: Region::reserve(region_bytes)?,
             pages: vec![nothing],
             classes: [ClassPages::default(); CLASSES],
             empty: Pool::default(),
             released: Pool::default(),
             accessible: 0,
+            pages_max: region_bytes / PAGE_BYTES,
             used_bytes: 0,
             live_pages: 0,
         };
+        if huge_pages && region_bytes > HUGE_FROM_BYTES {
+            slab.region
+                .prefer_huge_pages(HUGE_FROM_BYTES, region_bytes - HUGE_FROM_BYTES)?;
+        }
         slab.commit_ahead()?;
         Ok(slab)
     }
@@ -391,7 +398,10 @@ impl Slab {
 
     fn fresh_page(&mut self) -> u32 {
         let number = self.pages.len();
-        assert!(number < self.accessible, "a write was begun without asking for room");
+        assert!(
+            number < self.accessible,
+            "a write was begun without asking for room"
+        );
         let mut page = self.pages[0];
         page.state = PageState::Released;
         self.pages.push(page);
@@ -403,9 +413,10 @@ impl Slab {
     }
 
     fn commit_ahead(&mut self) -> io::Result<()> {
-        let pages = COMMIT_STEP_PAGES.min(PAGES_MAX - self.accessible);
+        let pages = COMMIT_STEP_PAGES.min(self.pages_max - self.accessible);
         if pages > 0 {
-            self.region.commit(self.accessible * PAGE_BYTES, pages * PAGE_BYTES)?;
+            self.region
+                .commit(self.accessible * PAGE_BYTES, pages * PAGE_BYTES)?;
             self.accessible += pages;
         }
         Ok(())
@@ -445,4 +456,151 @@ pub(crate) fn prefetch(pointer: *const u8) {
     }
     #[cfg(not(target_arch = "x86_64"))]
     let _ = pointer;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::Rng;
+
+    fn slab() -> Slab {
+        Slab::new(REGION_BYTES, false).unwrap()
+    }
+
+    fn fill(slab: &mut Slab, block: BlockRef, byte: u8, len: usize) {
+        // SAFETY: the tests write into live blocks of at least this length.
+        unsafe { slab.pointer(block).write_bytes(byte, len) };
+    }
+
+    fn holds(slab: &Slab, block: BlockRef, byte: u8, len: usize) -> bool {
+        // SAFETY: the tests read what they wrote.
+        let bytes = unsafe { std::slice::from_raw_parts(slab.pointer(block), len) };
+        bytes.iter().all(|one| *one == byte)
+    }
+
+    #[test]
+    fn blocks_of_all_sizes_keep_what_is_written_to_them() {
+        let mut slab = slab();
+        let mut rng = Rng::seeded(1);
+        let mut live: Vec<(BlockRef, u8, usize)> = Vec::new();
+        for step in 0..40_000 {
+            if rng.below(5) < 3 {
+                let (len, byte) = (1 + rng.below(8192) as usize, step as u8);
+                let block = slab.alloc(len);
+                fill(&mut slab, block, byte, len);
+                live.push((block, byte, len));
+            } else if !live.is_empty() {
+                let at = rng.below(live.len() as u64) as usize;
+                let (block, byte, len) = live.swap_remove(at);
+                assert!(holds(&slab, block, byte, len));
+                slab.free(block);
+            }
+        }
+        slab.check();
+        for (block, byte, len) in live {
+            assert!(holds(&slab, block, byte, len));
+            slab.free(block);
+        }
+        slab.check();
+        assert_eq!((slab.used_bytes(), slab.live_pages), (0, 0));
+    }
+
+    #[test]
+    fn the_counters_are_exact() {
+        let mut slab = slab();
+        let blocks: Vec<BlockRef> = (0..1000).map(|_| slab.alloc(50)).collect();
+        assert_eq!(slab.used_bytes(), 56_000);
+        let class = slab
+            .size_classes()
+            .find(|class| class.block_bytes == 56)
+            .unwrap();
+        assert_eq!((class.used_blocks, class.used_bytes()), (1000, 56_000));
+        assert_eq!(class.committed_bytes, slab.committed_bytes());
+        assert_eq!(class.waste_bytes(), slab.committed_bytes() - 56_000);
+        blocks.into_iter().for_each(|block| slab.free(block));
+        assert_eq!(slab.used_bytes(), 0);
+    }
+
+    #[test]
+    fn a_freed_block_is_the_next_one_handed_out() {
+        let mut slab = slab();
+        let blocks: Vec<BlockRef> = (0..5000).map(|_| slab.alloc(64)).collect();
+        slab.free(blocks[777]);
+        assert_eq!(slab.alloc(64), blocks[777]);
+    }
+
+    #[test]
+    fn cache_lines_of_a_block_of_whole_lines_are_whole() {
+        let mut slab = slab();
+        for len in [64, 128, 256, 512, 1024] {
+            for _ in 0..100 {
+                let block = slab.alloc(len);
+                assert!(slab.pointer(block).addr().is_multiple_of(64));
+            }
+        }
+    }
+
+    #[test]
+    fn a_full_region_is_foreseen_and_room_comes_back() {
+        let mut slab = Slab::new(64 * PAGE_BYTES, false).unwrap();
+        let mut blocks = Vec::new();
+        while slab.make_room() {
+            // As much as one write may ask for after a yes.
+            for class in 0..RESERVE_PAGES {
+                blocks.push(slab.alloc(8192 - 256 * class));
+            }
+        }
+        assert!(!slab.has_room());
+        assert!(slab.committed_bytes() <= 64 * PAGE_BYTES as u64);
+        blocks.into_iter().for_each(|block| slab.free(block));
+        assert!(slab.has_room());
+        slab.check();
+    }
+
+    #[test]
+    fn released_pages_are_used_again() {
+        let mut slab = Slab::new(256 * PAGE_BYTES, true).unwrap();
+        for _ in 0..5 {
+            let blocks: Vec<BlockRef> = (0..1600).map(|_| slab.alloc(8192)).collect();
+            for block in blocks {
+                fill(&mut slab, block, 1, 8192);
+                slab.free(block);
+            }
+            while slab.release_pages(EMPTY_PAGES_KEPT) {}
+            assert_eq!(
+                slab.committed_bytes(),
+                (EMPTY_PAGES_KEPT * PAGE_BYTES) as u64
+            );
+            slab.check();
+        }
+    }
+
+    #[test]
+    fn evacuation_marks_the_emptiest_pages_and_can_be_called_off() {
+        let mut slab = slab();
+        let blocks: Vec<BlockRef> = (0..64 * 64).map(|_| slab.alloc(1024)).collect();
+        for (at, block) in blocks.iter().enumerate() {
+            // A page in four keeps everything, the others one block in eight.
+            if at / 64 % 4 != 0 && at % 8 != 0 {
+                slab.free(*block);
+            }
+        }
+        let doomed = slab.begin_evacuation();
+        assert!(
+            blocks
+                .iter()
+                .step_by(64 * 4)
+                .all(|block| !slab.is_evacuating(*block))
+        );
+        assert_eq!(doomed, 42 * 8);
+        slab.check();
+        slab.end_evacuation();
+        assert!(
+            blocks
+                .iter()
+                .step_by(64)
+                .all(|block| !slab.is_evacuating(*block))
+        );
+        slab.check();
+    }
 }
