@@ -17,9 +17,6 @@ const PREEMPT: Duration = Duration::from_millis(100);
 /// The longest the runtime may sleep. When its preemption timer has fired before it looks at its tasks (the machine took
 /// the processor away meanwhile), it goes to sleep although a task can run; a timer that always runs bounds that.
 const HEARTBEAT: Duration = Duration::from_millis(100);
-/// How often a core offers its processor to others before it sleeps. Sleeping and being woken by another core cost far more
-/// than serving a command, and where others want the processor, work has come by the time it is back.
-const LINGER: u32 = 2;
 /// Entries of each of the runtime's own rings: it only carries timers and one read of an eventfd.
 const RUNTIME_RING_ENTRIES: usize = 16;
 /// Memory the runtime registers for files: none of ours go through it.
@@ -97,7 +94,7 @@ async fn core(start: Start) {
     while !driver.is_stopping() {
         driver.turn();
         glommio::yield_if_needed().await;
-        if driver.is_quiet() && !lingers(&mut driver) && !spins(&mut driver, spin) {
+        if driver.is_quiet() && !spins(&mut driver, spin) {
             driver.sleep();
         }
     }
@@ -109,14 +106,6 @@ async fn beat() {
     loop {
         Timer::new(HEARTBEAT).await;
     }
-}
-
-/// Lets other threads of this processor run and looks again, a few times; answers whether something came.
-fn lingers(driver: &mut Driver) -> bool {
-    (0..LINGER).any(|_| {
-        std::thread::yield_now();
-        !driver.is_quiet()
-    })
 }
 
 /// Looks again and again for a while; answers whether something came.
