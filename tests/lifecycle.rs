@@ -71,6 +71,20 @@ fn shutdown_ends_the_server_cleanly_under_load() {
 }
 
 #[test]
+fn a_server_can_be_started_again_on_its_port_at_once() {
+    for signal in ["TERM", "KILL"] {
+        let mut server = start(2, &[]);
+        let mut clients: Vec<Client> = (0..20).map(|_| server.client()).collect();
+        clients
+            .iter_mut()
+            .for_each(|client| assert_eq!(client.text("PING"), "PONG"));
+        server.signal(signal);
+        server.start_again();
+        assert_eq!(server.client().int("DBSIZE"), 0);
+    }
+}
+
+#[test]
 fn an_idle_server_ends_on_a_signal_with_clients_connected() {
     for signal in ["TERM", "INT"] {
         let mut server = start(2, &[]);

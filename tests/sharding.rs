@@ -373,6 +373,31 @@ fn crossing_commands_on_the_same_keys_never_block_each_other_for_good() {
 }
 
 #[test]
+fn on_a_busy_machine_no_command_is_left_waiting() {
+    let server = start(2, &[]);
+    let mut client = server.client();
+    let running = AtomicUsize::new(1);
+    std::thread::scope(|scope| {
+        let _done = CountDown(&running);
+        // More work than cores, so that shards are interrupted at every point of their turn.
+        for _ in 0..3 {
+            scope.spawn(|| {
+                while running.load(Ordering::Acquire) > 0 {
+                    std::hint::spin_loop();
+                }
+            });
+        }
+        for round in 0..500 {
+            let value = round.to_string();
+            assert_eq!(client.command(&mset(&value)), ok());
+            assert_eq!(client.command(&["RENAME", "a", "z"]), ok());
+            assert_eq!(client.command(&["GET", "z"]), bulk(&value));
+            assert_eq!(client.int("DBSIZE"), KEYS.len() as i64);
+        }
+    });
+}
+
+#[test]
 fn databases_are_apart_on_every_shard() {
     let server = start(2, &[]);
     let mut client = server.client();

@@ -4,22 +4,23 @@
 
 use std::borrow::Cow;
 
-/// What a handler answers when a command cannot be done: the text of an error reply, without the leading dash.
+/// What a handler answers when a command cannot be done: the text of an error reply, without the leading dash. Bytes, because
+/// some quote what the client sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Error(pub Cow<'static, str>);
+pub struct Error(pub Cow<'static, [u8]>);
 
 /// What a handler returns; on an error everything it wrote is taken back and the error is sent instead.
 pub type Reply = Result<(), Error>;
 
 impl From<&'static str> for Error {
     fn from(text: &'static str) -> Self {
-        Error(Cow::Borrowed(text))
+        Error(Cow::Borrowed(text.as_bytes()))
     }
 }
 
 impl From<String> for Error {
     fn from(text: String) -> Self {
-        Error(Cow::Owned(text))
+        Error(Cow::Owned(text.into_bytes()))
     }
 }
 
@@ -52,34 +53,35 @@ pub fn wrong_arity(name: &str) -> Error {
 /// Nothing of this name exists in the table; the arguments are quoted back, cut as Redis cuts them.
 pub fn unknown_command(name: &[u8], arguments: impl Iterator<Item = impl AsRef<[u8]>>) -> Error {
     const QUOTED_BYTES_MAX: usize = 128;
-    let mut quoted = String::new();
+    let mut quoted = Vec::new();
     for argument in arguments {
         if quoted.len() >= QUOTED_BYTES_MAX {
             break;
         }
         let room = QUOTED_BYTES_MAX - quoted.len();
         let argument = argument.as_ref();
-        let cut = &argument[..argument.len().min(room)];
-        quoted.push('\'');
-        quoted.push_str(&String::from_utf8_lossy(cut));
-        quoted.push_str("' ");
+        quoted.push(b'\'');
+        quoted.extend_from_slice(&argument[..argument.len().min(room)]);
+        quoted.extend_from_slice(b"' ");
     }
-    let cut = &name[..name.len().min(QUOTED_BYTES_MAX)];
-    format!(
-        "ERR unknown command '{}', with args beginning with: {quoted}",
-        String::from_utf8_lossy(cut)
-    )
-    .into()
+    let name = &name[..name.len().min(QUOTED_BYTES_MAX)];
+    Error(Cow::Owned(
+        [
+            b"ERR unknown command '",
+            name,
+            b"', with args beginning with: ",
+            &quoted,
+        ]
+        .concat(),
+    ))
 }
 
 /// A container command (`CONFIG`, `MEMORY`) has no such subcommand.
 pub fn unknown_subcommand(subcommand: &[u8], container: &str) -> Error {
     const QUOTED_BYTES_MAX: usize = 128;
     let cut = &subcommand[..subcommand.len().min(QUOTED_BYTES_MAX)];
-    let container = container.to_ascii_uppercase();
-    format!(
-        "ERR unknown subcommand '{}'. Try {container} HELP.",
-        String::from_utf8_lossy(cut)
-    )
-    .into()
+    let help = format!("'. Try {} HELP.", container.to_ascii_uppercase());
+    Error(Cow::Owned(
+        [b"ERR unknown subcommand '", cut, help.as_bytes()].concat(),
+    ))
 }

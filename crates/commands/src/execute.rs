@@ -46,7 +46,7 @@ pub fn run(call: &mut Call<'_>, id: RowId, out: &mut Writer<'_>) {
 /// Writes an error reply and counts it.
 pub fn refuse(call: &mut Call<'_>, error: Error, out: &mut Writer<'_>) {
     call.core.stats.count_error(&error.0);
-    out.error(&error.0);
+    out.error_bytes(&error.0);
 }
 
 /// A command over several keys or shards, where this core alone is concerned.

@@ -84,6 +84,18 @@ pub fn place(core: &Core, row: &Command, args: &Args<'_>) -> Result<Place, Error
 }
 
 fn by_keys(core: &Core, row: &Command, args: &Args<'_>) -> Place {
+    let mut located = row
+        .keys
+        .indexes(args.len())
+        .map(|index| core.locate(args.at(index)));
+    let (first_hash, first_owner) = located.next().expect("the arity asks for a key");
+    if located.all(|(_, owner)| owner == first_owner) {
+        return Place::Owner(first_owner, first_hash);
+    }
+    by_shards(core, row, args)
+}
+
+fn by_shards(core: &Core, row: &Command, args: &Args<'_>) -> Place {
     let mut by_shard: Vec<Vec<u64>> = vec![Vec::new(); core.shards as usize];
     for index in row.keys.indexes(args.len()) {
         let (hash, owner) = core.locate(args.at(index));
@@ -92,18 +104,15 @@ fn by_keys(core: &Core, row: &Command, args: &Args<'_>) -> Place {
     let concerned = |(shard, hashes): (usize, Vec<u64>)| {
         (!hashes.is_empty()).then_some((ShardId(shard as u16), Some(Scope::Keys(hashes))))
     };
-    let shards: Vec<_> = by_shard
+    let shards = by_shard
         .into_iter()
         .enumerate()
         .filter_map(concerned)
         .collect();
-    match &shards[..] {
-        [(only, Some(Scope::Keys(hashes)))] => Place::Owner(*only, hashes[0]),
-        _ => Place::Parts(Plan {
-            shards,
-            locked: true,
-        }),
-    }
+    Place::Parts(Plan {
+        shards,
+        locked: true,
+    })
 }
 
 /// Whether a command that runs whole on this core must wait for a lock; `hash` is that of its first key.

@@ -150,10 +150,10 @@ impl CoreStats {
     }
 
     /// Counts an error reply by the first word of its text.
-    pub fn count_error(&mut self, text: &str) {
+    pub fn count_error(&mut self, text: &[u8]) {
         self.error_replies += 1;
-        self.errors
-            .add(text.split(' ').next().unwrap_or_default(), 1);
+        let code = text.split(|&byte| byte == b' ').next().unwrap_or_default();
+        self.errors.add(&String::from_utf8_lossy(code), 1);
     }
 
     /// Takes over how many keys of the shard expired since it was made.
@@ -265,7 +265,7 @@ mod tests {
         };
         stats.commands_processed = 1000;
         stats.sample(SAMPLE_US);
-        stats.count_error("ERR no");
+        stats.count_error(b"ERR no");
         stats.reset();
         assert_eq!(
             (
@@ -284,13 +284,13 @@ mod tests {
     #[test]
     fn errors_are_counted_by_code_over_all_cores() {
         let (mut one, mut other) = (CoreStats::default(), CoreStats::default());
-        one.count_error("ERR no such key");
-        other.count_error("ERR syntax error");
-        other.count_error("WRONGTYPE Operation");
+        one.count_error(b"ERR no such key");
+        other.count_error(b"ERR syntax error");
+        other.count_error(b"WRONGTYPE Operation");
         one.merge(&other);
         assert_eq!(one.errors.by_code(), [("ERR", 2), ("WRONGTYPE", 1)]);
         for number in 0..1000 {
-            one.count_error(&format!("CODE{number} made up"));
+            one.count_error(format!("CODE{number} made up").as_bytes());
         }
         assert_eq!(one.errors.by_code().len(), ERROR_CODES_MAX);
     }

@@ -26,6 +26,8 @@ pub struct Connection {
     pub receive_stopped: bool,
     /// The driver will be told when the socket takes bytes again.
     pub awaiting_writable: bool,
+    /// It was paused and will be looked at again in the next turn.
+    pub resuming: bool,
     /// The peer sends no more.
     pub input_ended: bool,
     /// To be closed when its replies are sent.
@@ -68,6 +70,7 @@ impl Connection {
             receiving: false,
             receive_stopped: false,
             awaiting_writable: false,
+            resuming: false,
             input_ended: false,
             closing: false,
             dead: false,
@@ -90,6 +93,11 @@ impl Connection {
     /// Whether commands may be looked at.
     pub fn runs(&self) -> bool {
         self.pause == Pause::No && !self.closing && !self.dead
+    }
+
+    /// Whether nothing of what it sent is left to be run and it sends no more.
+    pub fn is_finished(&self) -> bool {
+        self.input_ended && self.pause == Pause::No && !self.resuming && !self.in_group
     }
 
     /// Drops the first `count` bytes of the input; gives its buffer back when nothing is left.

@@ -5,7 +5,6 @@
 use std::collections::VecDeque;
 
 /// Replies on their way to a client.
-#[derive(Default)]
 pub struct Replies {
     /// Encoded replies in order, ready to be sent.
     out: Vec<u8>,
@@ -18,6 +17,22 @@ pub struct Replies {
     /// Bytes of replies that came before an earlier one.
     staged: Vec<u8>,
     awaited: u32,
+    /// What an awaited reply is taken to be, by those that came: large ones count at once, small ones little by little.
+    reply_bytes_expected: usize,
+}
+
+impl Default for Replies {
+    fn default() -> Replies {
+        Replies {
+            out: Vec::new(),
+            sent: 0,
+            first_awaited: 0,
+            slots: VecDeque::new(),
+            staged: Vec::new(),
+            awaited: 0,
+            reply_bytes_expected: Self::FIRST_REPLY_BYTES_EXPECTED,
+        }
+    }
 }
 
 enum Slot {
@@ -31,6 +46,8 @@ enum Slot {
 }
 
 impl Replies {
+    /// Before any reply came: a pipeline of 64 is not held back.
+    const FIRST_REPLY_BYTES_EXPECTED: usize = 4096;
     /// Slots an idle connection keeps, so that a short pipeline allocates nothing.
     const IDLE_SLOTS_MAX: usize = 64;
     /// Staged bytes it keeps, for the same reason.
@@ -67,6 +84,9 @@ impl Replies {
     pub fn arrived(&mut self, sequence: u32, reply: &[u8]) {
         let place = sequence.wrapping_sub(self.first_awaited) as usize;
         self.awaited -= 1;
+        self.reply_bytes_expected = reply
+            .len()
+            .max(self.reply_bytes_expected - self.reply_bytes_expected / 8);
         let wanted = match self.slots[place] {
             Slot::Awaited => true,
             Slot::Unwanted => false,
@@ -97,6 +117,11 @@ impl Replies {
     fn pop_slot(&mut self) {
         self.slots.pop_front();
         self.first_awaited = self.first_awaited.wrapping_add(1);
+    }
+
+    /// Bytes that will wait for the client when everything awaited has come.
+    pub fn expected_bytes(&self) -> usize {
+        self.pending_bytes() + self.awaited as usize * self.reply_bytes_expected
     }
 
     /// How many replies other cores owe.
@@ -185,6 +210,14 @@ impl Pool {
             self.bytes += buffer.capacity();
             self.buffers.push(buffer);
         }
+    }
+
+    /// Frees all but the few buffers that the next turn will want.
+    pub fn trim(&mut self) {
+        const KEPT_BUFFERS: usize = 4;
+        self.buffers.truncate(KEPT_BUFFERS);
+        self.buffers.shrink_to(Self::BUFFERS_MAX);
+        self.bytes = self.buffers.iter().map(Vec::capacity).sum();
     }
 
     /// Bytes it keeps.

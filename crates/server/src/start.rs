@@ -8,9 +8,11 @@ use commands::{
     config::{Config, MaxMemory},
 };
 use std::{
+    io::ErrorKind,
     net::{IpAddr, SocketAddr},
     os::fd::OwnedFd,
     sync::{Arc, Barrier},
+    time::Duration,
 };
 
 /// Descriptors besides clients': listeners, rings, files of the process.
@@ -116,11 +118,21 @@ fn addresses(config: &Config) -> Result<Vec<SocketAddr>, String> {
     Ok(addresses)
 }
 
-/// Binds each address alone once, so that a port that another server has is refused rather than shared with it.
+/// Binds each address alone once, so that a port that another server has is refused rather than shared with it. A server
+/// that was killed a moment ago may hold it a little longer, while the kernel clears its rings away.
 fn claim(addresses: &[SocketAddr], config: &Config) -> Result<(), String> {
+    const TRIES: u32 = 20;
+    const BETWEEN_TRIES: Duration = Duration::from_millis(50);
     for &address in addresses {
-        socket::listen(address, config.tcp_backlog as i32, false)
-            .map_err(|error| format!("cannot listen on {address}: {error}"))?;
+        let mut outcome = Ok(());
+        for _ in 0..TRIES {
+            outcome = socket::listen(address, config.tcp_backlog as i32, false).map(drop);
+            if !matches!(&outcome, Err(error) if error.kind() == ErrorKind::AddrInUse) {
+                break;
+            }
+            std::thread::sleep(BETWEEN_TRIES);
+        }
+        outcome.map_err(|error| format!("cannot listen on {address}: {error}"))?;
     }
     Ok(())
 }

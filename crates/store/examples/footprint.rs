@@ -1,10 +1,10 @@
 //! Prints what a shard costs: resident bytes a key while it grows, the longest single insert, and
 //! nanoseconds per operation at ten million keys.
 //!
-//! `cargo run --release -p store --example footprint [value bytes] [millions of keys] [ttl]`
+//! `cargo run --release -p store --example footprint [value bytes] [millions of keys] [ttl] [huge]`
 //!
-//! Eight-byte values are eight digits, as load generators write them. With a third argument every
-//! key has an expiry.
+//! Eight-byte values are eight digits, as load generators write them. `ttl` gives every key an
+//! expiry, `huge` asks for huge pages.
 
 use std::hint::black_box;
 use std::time::Instant;
@@ -133,11 +133,14 @@ fn main() {
         .next()
         .and_then(|text| text.parse().ok())
         .unwrap_or(20u64);
-    let has_expiry = arguments.next().is_some();
+    let switches: Vec<String> = arguments.collect();
+    let has = |name: &str| switches.iter().any(|switch| switch == name);
+    let has_expiry = has("ttl");
+    let huge_pages = has("huge");
     let shard = Shard::new(Options {
         seeds: [1, 2, 3, 4],
         base: BASE,
-        databases: 16,
+        huge_pages,
         ..Options::default()
     });
     let shard = shard.expect("address space");
@@ -152,14 +155,24 @@ fn main() {
         has_expiry,
     };
     let resident_before = resident_bytes();
-    println!("value {value_len} B, expiry {has_expiry}, resident before {resident_before}");
+    println!(
+        "value {value_len} B, expiry {has_expiry}, huge pages {huge_pages}, resident before {resident_before}"
+    );
+    let keys = millions * 1_000_000;
+    grow(&mut load, keys, resident_before);
+    time_operations(&mut load, keys);
+    thin_out(&mut load, keys, resident_before);
+}
+
+/// Writes the keys, a group at a time, and prints what a key costs on the way.
+fn grow(load: &mut Load, keys: u64, resident_before: u64) {
     let mut longest = Longest {
         us: 0,
         at: 0,
         waited_ns: schedule_ns()[1],
     };
     let started_ns = ran_ns();
-    for first in (0..millions * 1_000_000).step_by(GROUP) {
+    for first in (0..keys).step_by(GROUP) {
         let mut number = first;
         load.group(
             std::array::from_fn(|at| first + at as u64),
@@ -191,7 +204,10 @@ fn main() {
             );
         }
     }
-    let keys = millions * 1_000_000;
+}
+
+/// Prints what operations on random keys cost.
+fn time_operations(load: &mut Load, keys: u64) {
     let nothing = {
         let mut rng = Rng::seeded(1);
         let started_ns = ran_ns();
@@ -201,7 +217,14 @@ fn main() {
         (ran_ns() - started_ns) as f64 / OPERATIONS as f64
     };
     let read = load.time(keys, |load, key| {
-        black_box(load.shard.read(0, key, BASE).map(|entry| entry.value_len()));
+        black_box(
+            load.shard
+                .read(0, key, BASE)
+                .map(|entry| match entry.value() {
+                    Value::Bytes { bytes, .. } => bytes.iter().map(|byte| u64::from(*byte)).sum(),
+                    Value::Int(number) => number.cast_unsigned(),
+                }),
+        );
     });
     let miss = load.time(keys, |load, key| {
         let mut bytes = *b"nil:000000000000";
@@ -216,5 +239,56 @@ fn main() {
     });
     println!(
         "ns an operation in groups of {GROUP}: making and hashing the key {nothing:.0}, read {read:.0}, miss (not grouped) {miss:.0}, overwrite {write:.0}"
+    );
+}
+
+/// Deletes a random 80 % of the keys, purges, and prints what that gives back.
+fn thin_out(load: &mut Load, keys: u64, resident_before: u64) {
+    let print = |load: &Load, when: &str| {
+        let accounts = load.shard.accounts();
+        let mib = |bytes: u64| bytes as f64 / (1 << 20) as f64;
+        println!(
+            "{when}: used {:.1} MiB, committed {:.1}, resident {:.1}",
+            mib(accounts.slab_used_bytes),
+            mib(accounts.slab_committed_bytes),
+            mib(resident_bytes() - resident_before),
+        );
+    };
+    let mut rng = Rng::seeded(2);
+    let started_ns = ran_ns();
+    for number in 0..keys {
+        if rng.below(100) < 80 {
+            let bytes = key_of(number);
+            load.shard.remove(0, load.shard.key(&bytes), BASE);
+        }
+    }
+    let removed = keys - load.shard.len(0) as u64;
+    print(load, "after deleting 80 %");
+    println!(
+        "ns a deletion {:.0}",
+        (ran_ns() - started_ns) as f64 / removed as f64
+    );
+    let started_ns = ran_ns();
+    let mut longest = Longest {
+        us: 0,
+        at: 0,
+        waited_ns: schedule_ns()[1],
+    };
+    let started = Instant::now();
+    load.shard.purge_begin();
+    longest.note(started, 0);
+    loop {
+        let started = Instant::now();
+        let more = load.shard.purge_step(1000);
+        longest.note(started, 0);
+        if !more {
+            break;
+        }
+    }
+    print(load, "after the purge");
+    let took_ms = (ran_ns() - started_ns) / 1_000_000;
+    println!(
+        "purge took {took_ms} ms, its longest step {} us",
+        longest.us
     );
 }

@@ -146,3 +146,68 @@ impl Shard {
         self.databases.iter().chain(&self.graveyard)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shard::Options;
+    use crate::value::{Expiry, Value};
+
+    const NOW: Millis = Millis(0);
+
+    fn bill_of(key: &[u8], value: &[u8], expiry: Expiry) -> Bill {
+        let mut shard = Shard::new(Options::default()).unwrap();
+        let key = Key {
+            bytes: key,
+            hash: shard.hash(key),
+        };
+        shard.set(0, key, Value::from_bytes(value), expiry, NOW);
+        let bill = shard.explain(0, key, NOW).unwrap();
+        assert_eq!(shard.usage(0, key, NOW), Some(bill.total_bytes()));
+        bill
+    }
+
+    #[test]
+    fn a_small_key_costs_a_slot_a_header_and_its_bytes() {
+        let bill = bill_of(b"sixteen byte key", &[b'v'; 32], Expiry::Clear);
+        let expected = Bill {
+            slot_bytes: 8,
+            header_bytes: 4,
+            expiry_bytes: 0,
+            key_bytes: 16,
+            value_bytes: 32,
+            reference_bytes: 0,
+            rounding_bytes: 4,
+        };
+        assert_eq!(bill, expected);
+    }
+
+    #[test]
+    fn eight_digits_take_four_bytes() {
+        let bill = bill_of(b"sixteen byte key", b"12345678", Expiry::Clear);
+        assert_eq!((bill.value_bytes, bill.rounding_bytes), (4, 0));
+    }
+
+    #[test]
+    fn an_expiry_takes_four_bytes_of_the_entry() {
+        let bill = bill_of(b"sixteen byte key", &[b'v'; 32], Expiry::At(Millis(1000)));
+        assert_eq!((bill.expiry_bytes, bill.rounding_bytes), (4, 0));
+    }
+
+    #[test]
+    fn long_keys_and_large_values_are_billed_with_their_references() {
+        let bill = bill_of(&[b'k'; 1000], &[b'v'; 100_000], Expiry::Clear);
+        assert_eq!((bill.key_bytes, bill.value_bytes), (1000, 100_000));
+        assert_eq!(bill.reference_bytes, 32 + 24);
+        assert!(bill.rounding_bytes < 30_000);
+    }
+
+    #[test]
+    fn the_empty_key_and_the_empty_value_are_billed() {
+        let bill = bill_of(b"", b"", Expiry::Clear);
+        assert_eq!(
+            (bill.key_bytes, bill.value_bytes, bill.rounding_bytes),
+            (0, 0, 4)
+        );
+    }
+}

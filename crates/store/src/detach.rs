@@ -126,3 +126,86 @@ impl Shard {
         !self.graveyard.is_empty()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shard::Options;
+
+    const NOW: Millis = Millis(0);
+
+    fn shard() -> Shard {
+        Shard::new(Options {
+            seeds: [1, 2, 3, 4],
+            ..Options::default()
+        })
+        .unwrap()
+    }
+
+    fn address(value: Value) -> usize {
+        match value {
+            Value::Bytes { bytes, .. } => bytes.as_ptr().addr(),
+            Value::Int(_) => 0,
+        }
+    }
+
+    #[test]
+    fn a_large_value_moves_between_shards_without_being_copied() {
+        let (mut one, mut other) = (shard(), shard());
+        let (from, to) = (one.key(b"from"), other.key(b"to"));
+        let value = Value::Bytes {
+            bytes: &[b'x'; 100_000],
+            raw: false,
+        };
+        one.set(0, from, value, Expiry::At(Millis(5)), NOW);
+        let before = address(one.peek(0, from, NOW).unwrap().value());
+        let detached = one.take(0, from, NOW).unwrap();
+        assert_eq!((one.len(0), one.accounts().heap_bytes), (0, 0));
+        assert!(!other.put(0, to, detached, NOW));
+        let entry = other.peek(0, to, NOW).unwrap();
+        assert_eq!(address(entry.value()), before);
+        assert_eq!(entry.expiry(), Some(Millis(5)));
+        one.check();
+        other.check();
+    }
+
+    #[test]
+    fn a_copy_leaves_the_key_and_its_access_alone() {
+        let mut shard = shard();
+        let key = shard.key(b"key");
+        shard.set(0, key, Value::Int(7), Expiry::Clear, NOW);
+        assert_eq!(shard.copy_out(0, key, NOW).unwrap().value(), Value::Int(7));
+        assert_eq!((shard.len(0), shard.hits(0, key, NOW)), (1, Some(0)));
+        let missing = shard.key(b"missing");
+        assert!(shard.copy_out(0, missing, NOW).is_none());
+    }
+
+    #[test]
+    fn a_detached_value_may_be_dropped_on_another_thread() {
+        let mut shard = shard();
+        let key = shard.key(b"key");
+        let value = Value::Bytes {
+            bytes: &[b'x'; 100_000],
+            raw: false,
+        };
+        shard.set(0, key, value, Expiry::Clear, NOW);
+        let detached = shard.take(0, key, NOW).unwrap();
+        std::thread::spawn(move || drop(detached)).join().unwrap();
+    }
+
+    #[test]
+    fn whether_a_short_string_was_edited_travels_with_it() {
+        let mut shard = shard();
+        let key = shard.key(b"key");
+        shard.append(0, key, b"ab", NOW);
+        shard.append(0, key, b"cd", NOW);
+        let detached = shard.take(0, key, NOW).unwrap();
+        assert_eq!(
+            detached.value(),
+            Value::Bytes {
+                bytes: b"abcd",
+                raw: true
+            }
+        );
+    }
+}

@@ -9,11 +9,9 @@
 //! about one per cent of a core: 14 ms for ten thousand keys, 14 s for ten million.
 #![forbid(unsafe_code)]
 
-use crate::entry::edit;
+use crate::entry::{Entry, edit};
 use crate::hasher::Key;
-use crate::index::Swept;
-use crate::shard::{Shard, Walk};
-use crate::slab::BlockRef;
+use crate::shard::{Database, Shard, Walk};
 use crate::value::Millis;
 
 /// This share of a segment's expiring keys may be past their time before the next sweep.
@@ -49,6 +47,8 @@ impl Shard {
     /// Removes keys that are past their expiry, looking at about `budget_keys` keys, a segment of
     /// up to a thousand at a time.
     pub fn expire_step(&mut self, now: Millis, budget_keys: usize) -> Expired {
+        // A shard that is only read has no insertions to pay for this.
+        self.pin_segment();
         let mut expired = Expired::default();
         let mut cost = 0;
         let mut walk = self.sweeping;
@@ -59,9 +59,8 @@ impl Shard {
             };
             cost += PASSING_COST_KEYS;
             if self.databases[db].index.sweep_at(&self.slab, place) < now {
-                let swept = self.sweep_segment(db, place, now);
-                cost += swept.seen;
-                expired.removed += swept.removed;
+                cost += self.databases[db].index.segment_len(&self.slab, place);
+                expired.removed += self.sweep_segment(db, place, now);
             }
         }
         self.sweeping = walk;
@@ -91,37 +90,32 @@ impl Shard {
         self.next_segment(walk)
     }
 
-    fn sweep_segment(&mut self, db: usize, place: usize, now: Millis) -> Swept {
+    /// Removes what is due from one segment. Returns how many keys went.
+    fn sweep_segment(&mut self, db: usize, place: usize, now: Millis) -> usize {
         let slack_ms = self.slack_ms(db);
-        let base = self.base;
-        let deadlines = std::cell::RefCell::new(Deadlines::new());
-        let mut gone = Vec::new();
-        let swept = self.databases[db].index.sweep(
-            &mut self.slab,
-            place,
-            |slab, block| {
-                let entry = crate::entry::Entry::at(slab, block, base);
-                let is_due = entry.is_expired(now);
-                if let (false, Some(at)) = (is_due, entry.expiry()) {
-                    deadlines.borrow_mut().add(at);
-                }
-                is_due
-            },
-            || deadlines.borrow_mut().next_sweep(slack_ms),
-            |_, block| gone.push(block),
-        );
-        for block in gone {
-            self.bury(db, block);
-        }
-        self.expired_keys += swept.removed as u64;
-        swept
-    }
-
-    /// Frees an entry that is out of the index already.
-    fn bury(&mut self, db: usize, block: BlockRef) {
-        let footprint = self.entry(block).footprint();
-        edit::destroy(&mut self.slab, block, self.base);
-        self.settle(db, Some(footprint), None);
+        let Shard {
+            slab,
+            databases,
+            base,
+            ..
+        } = self;
+        let (Database { index, account }, base) = (&mut databases[db], *base);
+        let mut deadlines = Deadlines::new();
+        let division = index.divide(slab, place, |block| {
+            let entry = Entry::at(slab, block, base);
+            let is_due = entry.is_expired(now);
+            if !is_due && let Some(at) = entry.expiry() {
+                deadlines.add(at);
+            }
+            is_due
+        });
+        let sweep_at = deadlines.next_sweep(slack_ms);
+        let removed = index.take_out(slab, place, &division, sweep_at, |slab, block| {
+            account.subtract(Entry::at(slab, block, base).footprint());
+            edit::destroy(slab, block, base);
+        });
+        self.expired_keys += removed as u64;
+        removed
     }
 
     /// Notes a new expiry in the segment of its key.

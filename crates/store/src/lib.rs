@@ -1,7 +1,6 @@
-//! One shard's data: entries, index, expiry, scanning, purging.
-//!
-//! Everything here is a plain function of a [`Shard`] and its arguments: no clock, no lock, no wait,
-//! no knowledge of cores. `now` is an argument. A test of a cluster is a `Vec<Shard>` and a loop.
+//! Owns one shard's data: entries, index, expiry, scanning, purging.
+//! Never happens here: a clock, a lock, a wait, or the knowledge of cores; `now` is an argument.
+//! Source: shared-nothing shards, so that a test of a cluster is a `Vec<Shard>` and a loop.
 //!
 //! A key is one [`Entry`] in one block of the shard's slab, found through the index of its database.
 //! Blocks beyond 8 KiB lie on the allocator's heap and belong to the entry that refers to them.

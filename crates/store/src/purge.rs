@@ -27,7 +27,7 @@ impl Shard {
     }
 
     /// Does a part of the purge: looks at about `budget_keys` keys, a segment of up to a thousand
-    /// at a time, or gives up to 16 MiB of empty pages back. Returns whether there is more to do.
+    /// at a time, or gives up to 8 MiB of empty pages back. Returns whether there is more to do.
     pub fn purge_step(&mut self, budget_keys: usize) -> bool {
         match self.purge.take() {
             None => false,
@@ -48,7 +48,7 @@ impl Shard {
         self.purge.is_some()
     }
 
-    /// Gives up to 16 MiB of empty pages back, beyond the first MiB, which is kept for reuse.
+    /// Gives up to 8 MiB of empty pages back, beyond the first MiB, which is kept for reuse.
     /// Returns whether there is more to give.
     pub fn release_step(&mut self) -> bool {
         self.slab.surplus_pages() > 0 && self.slab.release_pages(EMPTY_PAGES_KEPT)

@@ -73,3 +73,115 @@ impl Shard {
         len
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shard::Options;
+    use crate::value::Encoding;
+
+    const NOW: Millis = Millis(0);
+
+    fn shard() -> Shard {
+        Shard::new(Options {
+            seeds: [1, 2, 3, 4],
+            ..Options::default()
+        })
+        .unwrap()
+    }
+
+    fn key(shard: &Shard) -> Key<'static> {
+        Key {
+            bytes: b"key",
+            hash: shard.hash(b"key"),
+        }
+    }
+
+    fn text(shard: &mut Shard) -> (Vec<u8>, Encoding) {
+        let key = key(shard);
+        let entry = shard.read(0, key, NOW).unwrap();
+        match entry.value() {
+            Value::Bytes { bytes, .. } => (bytes.to_vec(), entry.encoding()),
+            Value::Int(number) => (number.to_string().into_bytes(), entry.encoding()),
+        }
+    }
+
+    #[test]
+    fn appending_to_a_missing_key_makes_it() {
+        let mut shard = shard();
+        let key = key(&shard);
+        assert_eq!(shard.append(0, key, b"12", NOW), 2);
+        assert_eq!(text(&mut shard), (b"12".to_vec(), Encoding::Int));
+    }
+
+    #[test]
+    fn appending_to_an_integer_appends_to_its_text() {
+        let mut shard = shard();
+        let key = key(&shard);
+        shard.set(0, key, Value::Int(-7), Expiry::Clear, NOW);
+        assert_eq!(shard.append(0, key, b"8", NOW), 3);
+        assert_eq!(text(&mut shard), (b"-78".to_vec(), Encoding::Raw));
+    }
+
+    #[test]
+    fn a_string_appended_to_byte_by_byte_grows_through_every_size() {
+        let mut shard = shard();
+        let key = key(&shard);
+        let mut expected = Vec::new();
+        for number in 0..20_000u32 {
+            expected.push(number as u8);
+            assert_eq!(shard.append(0, key, &[number as u8], NOW), expected.len());
+        }
+        assert_eq!(text(&mut shard), (expected, Encoding::Raw));
+        shard.check();
+    }
+
+    #[test]
+    fn appending_to_a_large_string_copies_it_seldom() {
+        let mut shard = shard();
+        let key = key(&shard);
+        shard.append(0, key, &[b'x'; 100_000], NOW);
+        let mut sizes = std::collections::HashSet::new();
+        for _ in 0..100_000 {
+            shard.append(0, key, b"y", NOW);
+            sizes.insert(shard.usage(0, key, NOW));
+        }
+        assert!(sizes.len() < 12, "{} sizes", sizes.len());
+    }
+
+    #[test]
+    fn writing_a_range_pads_with_zeroes_and_keeps_what_lies_beyond() {
+        let mut shard = shard();
+        let key = key(&shard);
+        assert_eq!(shard.set_range(0, key, 3, b"abc", NOW), 6);
+        assert_eq!(text(&mut shard), (b"\0\0\0abc".to_vec(), Encoding::Raw));
+        assert_eq!(shard.set_range(0, key, 1, b"z", NOW), 6);
+        assert_eq!(text(&mut shard).0, b"\0z\0abc");
+        assert_eq!(shard.set_range(0, key, 100_000, b"end", NOW), 100_003);
+        assert_eq!(text(&mut shard).0.len(), 100_003);
+        shard.check();
+    }
+
+    #[test]
+    fn writing_an_empty_range_changes_nothing() {
+        let mut shard = shard();
+        let key = key(&shard);
+        assert_eq!(shard.set_range(0, key, 10, b"", NOW), 0);
+        assert_eq!(shard.len(0), 0);
+        shard.set(0, key, Value::Int(12), Expiry::Clear, NOW);
+        assert_eq!(shard.set_range(0, key, 10, b"", NOW), 2);
+        assert_eq!(text(&mut shard).1, Encoding::Int);
+    }
+
+    #[test]
+    fn editing_keeps_the_expiry() {
+        let mut shard = shard();
+        let key = key(&shard);
+        let at = Millis(5000);
+        shard.set(0, key, Value::Int(1), Expiry::At(at), NOW);
+        shard.append(0, key, b"abc", NOW);
+        shard.set_range(0, key, 9000, b"abc", NOW);
+        assert_eq!(shard.peek(0, key, NOW).unwrap().expiry(), Some(at));
+        assert_eq!(shard.expiring(0), 1);
+    }
+}

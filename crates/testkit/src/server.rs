@@ -28,7 +28,8 @@ const PORT_COUNT: u16 = 12_000;
 pub struct Server {
     child: Child,
     claim: Claim,
-    is_redis: bool,
+    binary: PathBuf,
+    arguments: Vec<String>,
     output: Arc<Mutex<Vec<u8>>>,
 }
 
@@ -69,28 +70,28 @@ impl Server {
     /// returns when it answers. Where `binary` is a `redis-server`, options
     /// that only Pinyon knows are left out. Panics if it ends or never answers.
     pub fn start<P: AsRef<Path>>(binary: P, options: &[&str]) -> Server {
-        let binary = binary.as_ref();
+        let binary = binary.as_ref().to_path_buf();
         let claim = Claim::new();
-        let mut command = Command::new(binary);
-        let is_redis = is_redis(binary);
-        command.args(arguments(is_redis, options, claim.port));
-        let mut child = command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap_or_else(|why| panic!("{} does not start: {why}", binary.display()));
-        let output = Arc::new(Mutex::new(Vec::new()));
-        collect(child.stdout.take(), &output);
-        collect(child.stderr.take(), &output);
+        let arguments = arguments(is_redis(&binary), options, claim.port);
+        let output = Arc::default();
+        let child = spawn(&binary, &arguments, &output);
         let mut server = Server {
             child,
             claim,
-            is_redis,
+            binary,
+            arguments,
             output,
         };
         server.wait_until_it_answers();
         server
+    }
+
+    /// Waits until the process has ended and starts it again with the same
+    /// options, on the same port. Panics as `start` does.
+    pub fn start_again(&mut self) {
+        self.wait();
+        self.child = spawn(&self.binary, &self.arguments, &self.output);
+        self.wait_until_it_answers();
     }
 
     /// A `redis-server` of this machine, if it has one.
@@ -133,7 +134,7 @@ impl Server {
 
     /// Whether this is a `redis-server`.
     pub fn is_redis(&self) -> bool {
-        self.is_redis
+        is_redis(&self.binary)
     }
 
     /// Number of the process.
@@ -274,7 +275,14 @@ fn arguments(is_redis: bool, options: &[&str], port: u16) -> Vec<String> {
     const OURS: &[&str] = &["--shards", "--memory-stats-percent-sign"];
     // It must leave no file behind and let DEBUG be used. An empty word swallows
     // what follows it, so it comes last.
-    const QUIET: [&str; 6] = ["--enable-debug-command", "yes", "--appendonly", "no", "--save", ""];
+    const QUIET: [&str; 6] = [
+        "--enable-debug-command",
+        "yes",
+        "--appendonly",
+        "no",
+        "--save",
+        "",
+    ];
     let mut taken: Vec<String> = Vec::new();
     let mut rest = options.iter();
     while let Some(option) = rest.next() {
@@ -288,6 +296,19 @@ fn arguments(is_redis: bool, options: &[&str], port: u16) -> Vec<String> {
         taken.extend(QUIET.map(String::from));
     }
     taken
+}
+
+fn spawn(binary: &Path, arguments: &[String], output: &Arc<Mutex<Vec<u8>>>) -> Child {
+    let mut child = Command::new(binary)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap_or_else(|why| panic!("{} does not start: {why}", binary.display()));
+    collect(child.stdout.take(), output);
+    collect(child.stderr.take(), output);
+    child
 }
 
 fn collect<R: Read + Send + 'static>(pipe: Option<R>, into: &Arc<Mutex<Vec<u8>>>) {

@@ -9,6 +9,8 @@ use commands::ClientId;
 const EXPIRE_STEP_KEYS: usize = 512;
 /// Entries freed in one step after a flush.
 const FREE_STEP_KEYS: usize = 512;
+/// Batches that outlive a tick: under load new ones come within microseconds, an idle core needs none.
+const SPARE_BATCHES_IDLE: usize = 1;
 /// How long a listener that could not accept waits, unless a connection closes before.
 const ACCEPT_RETRY_US: u64 = 1_000_000;
 
@@ -62,6 +64,8 @@ impl Driver {
         self.core.stats.sample(self.core.mono_us);
         let used = self.core.limited_bytes();
         self.core.lease.settle(used);
+        self.spare_batches.truncate(SPARE_BATCHES_IDLE);
+        self.pool.trim();
         self.core.shard.release_step();
         self.background.expiring = self.core.active_expire;
         self.background.freeing = true;

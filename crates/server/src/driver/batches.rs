@@ -105,8 +105,7 @@ impl Driver {
             };
             connection.replies.arrived(to.sequence, batch.reply(index));
             if connection.replies.awaited() == 0 && connection.pause == Pause::Barrier {
-                connection.pause = Pause::No;
-                self.resumed.push(to.connection);
+                self.unpause(to.connection);
             }
             self.mark_dirty(to.connection);
         }

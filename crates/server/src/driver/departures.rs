@@ -72,7 +72,7 @@ impl Driver {
             return;
         }
         let answered = connection.replies.awaited() == 0 && connection.replies.unsent().is_empty();
-        let over = connection.closing || (connection.input_ended && connection.pause == Pause::No);
+        let over = connection.closing || connection.is_finished();
         if answered && over {
             self.kill(place);
         }
@@ -93,8 +93,7 @@ impl Driver {
         if connection.pause == Pause::Output
             && connection.replies.unsent().len() <= UNSENT_BYTES_MAX / 2
         {
-            connection.pause = Pause::No;
-            self.resumed.push(place);
+            self.unpause(place);
             self.to_receive.push(place);
         }
         self.mark_dirty(place);

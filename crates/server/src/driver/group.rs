@@ -18,8 +18,6 @@ use resp::{Args, Decoded, Limits, OwnedArgs, ProtocolError, Span, Writer};
 
 /// Commands of a group.
 const GROUP_COMMANDS: usize = 16;
-/// A connection may have this many replies outstanding at other cores before its next command waits.
-const AWAITED_REPLIES_MAX: u32 = 4096;
 /// A connection with this much unsent is not served further until it reads.
 pub(super) const UNSENT_BYTES_MAX: usize = 256 * 1024;
 
@@ -310,7 +308,7 @@ impl Driver {
         if wanted {
             connection
                 .replies
-                .local(|out| Writer::new(out, proto).error(&error.0));
+                .local(|out| Writer::new(out, proto).error_bytes(&error.0));
         }
     }
 
@@ -462,7 +460,9 @@ impl Driver {
 
     fn run_there(&mut self, place: u32, command: &Pending, id: RowId, owner: ShardId, hash: u64) {
         let connection = self.connections.at(place);
-        if connection.replies.awaited() >= AWAITED_REPLIES_MAX {
+        if connection.replies.awaited() > 0
+            && connection.replies.expected_bytes() > UNSENT_BYTES_MAX
+        {
             connection.pause = Pause::Barrier;
             return self.stop_at(command);
         }

@@ -10,7 +10,7 @@ mod group;
 mod tasks;
 
 use crate::{
-    connection::Connections,
+    connection::{Connections, Pause},
     mesh::{
         Port,
         message::{Batch, Message, Task},
@@ -128,6 +128,8 @@ impl Driver {
         self.set_clock();
         // From here on what this thread allocates is the shard's, not the process' own.
         memory::alloc::charge_thread_to(&mut memory::shard::ShardMemory::default());
+        let used_bytes = self.core.limited_bytes();
+        self.core.lease.settle(used_bytes);
         self.core.publish_bytes();
     }
 
@@ -210,7 +212,18 @@ impl Driver {
         }
         // Connections that are resumed while these run are looked at in the next turn.
         for place in std::mem::take(&mut self.resumed) {
+            self.connections.at(place).resuming = false;
             self.go_on(place);
+        }
+    }
+
+    /// Lets a connection go on with what it has sent, in the next turn.
+    fn unpause(&mut self, place: u32) {
+        let connection = self.connections.at(place);
+        connection.pause = Pause::No;
+        if !connection.resuming {
+            connection.resuming = true;
+            self.resumed.push(place);
         }
     }
 

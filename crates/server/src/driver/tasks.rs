@@ -214,8 +214,7 @@ impl Driver {
                 .replies
                 .local(|out| out.extend_from_slice(&reply));
         }
-        connection.pause = Pause::No;
-        self.resumed.push(coordinated.place);
+        self.unpause(coordinated.place);
         self.mark_dirty(coordinated.place);
     }
 
@@ -309,8 +308,7 @@ impl Driver {
             if let Some(connection) = self.connections.still(place, generation)
                 && connection.pause == Pause::Locked
             {
-                connection.pause = Pause::No;
-                self.resumed.push(place);
+                self.unpause(place);
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Owns changes to entries in place: a new expiry, a longer value, taking an entry apart.
+//! Owns entries as they change in their blocks: written, given another expiry, lengthened, taken apart.
 //! Never happens here: the index, or counting; a changed block reference goes back to the caller.
 //! Source: as the layout in the parent module.
 
@@ -8,9 +8,62 @@ use crate::slab::{BlockRef, Slab};
 use crate::value::{IntText, Millis, Value};
 
 use super::{
-    EXPIRY_MASK, Entry, FORM_NONE, FORM_SHORT, HEADER_BYTES, Header, LARGE_VALUE_BYTES, Shape,
-    StoredExpiry, reference_bytes, word_of,
+    Draft, EXPIRY_MASK, Entry, FORM_NONE, FORM_SHORT, HEADER_BYTES, Header, LARGE_VALUE_BYTES,
+    Shape, StoredExpiry, reference_bytes, word_of,
 };
+
+impl Draft<'_> {
+    /// Writes the entry into a block of at least [`Draft::len`] bytes that holds none.
+    #[inline(always)]
+    pub(crate) fn write(self, slab: &mut Slab, block: BlockRef) {
+        debug_assert!(self.len() <= slab.class_of(block).bytes());
+        let start = slab.pointer(block);
+        // SAFETY: the block is live and at least `len` bytes, and the key lies within it; it is
+        // no part of the slab, being borrowed from a caller who gave us the slab alone.
+        unsafe {
+            let at_key = start.add(self.header.key_offset());
+            at_key.copy_from_nonoverlapping(self.key.as_ptr(), self.key.len());
+            self.write_around_key(start);
+        }
+    }
+
+    /// Writes the entry over another one of the same key, which refers to nothing on the heap.
+    #[inline(always)]
+    pub(crate) fn write_over(self, slab: &mut Slab, block: BlockRef, base: Millis) {
+        let old = Entry::at(slab, block, base).header;
+        debug_assert!(self.key.len() == old.key_len() && !self.header.is_key_long());
+        if old.key_offset() == self.header.key_offset() {
+            debug_assert!(self.len() <= slab.class_of(block).bytes());
+            // SAFETY: the block is live and at least `len` bytes, and the key is where it belongs.
+            unsafe { self.write_around_key(slab.pointer(block)) }
+        } else {
+            self.write(slab, block);
+        }
+    }
+
+    /// Writes everything but the key.
+    ///
+    /// # Safety
+    /// `start` is that of a live block of at least [`Draft::len`] bytes.
+    #[inline(always)]
+    unsafe fn write_around_key(self, start: *mut u8) {
+        // SAFETY: the parts lie one after the other within the block; the value is no part of the
+        // slab, being borrowed from a caller who gave us the slab alone.
+        unsafe {
+            start.cast::<u32>().write_unaligned(self.header.0);
+            let at_expiry = start.add(HEADER_BYTES);
+            match self.header.expiry_form() {
+                FORM_NONE => {}
+                FORM_SHORT => at_expiry
+                    .cast::<u32>()
+                    .write_unaligned(self.expiry_word as u32),
+                _ => at_expiry.cast::<u64>().write_unaligned(self.expiry_word),
+            }
+            let at_value = start.add(self.header.value_offset());
+            at_value.copy_from_nonoverlapping(self.value.as_ptr(), self.value.len());
+        }
+    }
+}
 
 /// Frees an entry: its block, and what it owns on the heap.
 #[inline]

@@ -11,11 +11,14 @@
 //! A short expiry counts milliseconds from the shard's base in 36 bits, 4 of them in the header:
 //! it reaches 2.1 years and costs four bytes. Any other moment takes eight.
 
+mod bill;
+mod draft;
 pub(crate) mod edit;
 
+pub use bill::Bill;
+pub(crate) use draft::{Draft, NewValue, Scratch};
+
 use crate::account::Footprint;
-use crate::classes::BLOCK_BYTES_MAX;
-use crate::hasher::Key;
 use crate::heap::HeapBlock;
 use crate::slab::{BlockRef, Slab};
 use crate::value::{Encoding, Kind, Millis, Value};
@@ -161,169 +164,6 @@ impl StoredExpiry {
             },
         }
     }
-}
-
-/// A value on its way into an entry.
-#[derive(Debug)]
-pub(crate) enum NewValue<'a> {
-    /// A value to copy; it goes to the heap if the entry would not fit a block.
-    Copy(Value<'a>),
-    /// A value on the heap already.
-    Heap(HeapBlock),
-}
-
-/// Where the parts of a draft are put that are neither the caller's key nor its value.
-#[derive(Default)]
-pub(crate) struct Scratch {
-    key: [u8; LONG_KEY_BYTES],
-    value: [u8; LARGE_VALUE_BYTES],
-}
-
-/// Everything of an entry but the block it goes into.
-pub(crate) struct Draft<'a> {
-    header: Header,
-    expiry_word: u64,
-    key: &'a [u8],
-    value: &'a [u8],
-}
-
-impl<'a> Draft<'a> {
-    /// Drafts the entry of a key. What must lie on the heap is put there now, so the draft has to
-    /// be written.
-    #[inline(always)]
-    pub(crate) fn new(
-        key: Key<'a>,
-        value: NewValue<'a>,
-        expiry: Option<Millis>,
-        base: Millis,
-        scratch: &'a mut Scratch,
-    ) -> Draft<'a> {
-        let expiry = StoredExpiry::of(expiry, base);
-        let (key, key_bits) = if key.bytes.len() <= INLINE_KEY_BYTES_MAX {
-            (key.bytes, key.bytes.len() as u32)
-        } else {
-            refer_to_key(key, &mut scratch.key);
-            (&scratch.key[..], LONG_KEY_BYTES as u32 | LONG_KEY_BIT)
-        };
-        let prefix = Header(expiry.header_bits | key_bits);
-        let room = BLOCK_BYTES_MAX - prefix.value_offset();
-        let (shape, value) = match value {
-            NewValue::Copy(Value::Bytes { bytes, raw }) if bytes.len() <= room => {
-                (if raw { Shape::StrRaw } else { Shape::Str }, bytes)
-            }
-            NewValue::Copy(Value::Int(number)) => {
-                scratch.value[..8].copy_from_slice(&number.to_le_bytes());
-                (Shape::Int, &scratch.value[..int_bytes(number)])
-            }
-            NewValue::Copy(Value::Bytes { bytes, .. }) => {
-                scratch.value = reference_bytes(HeapBlock::concat(&[bytes]));
-                (Shape::Large, &scratch.value[..])
-            }
-            NewValue::Heap(block) => {
-                scratch.value = reference_bytes(block);
-                (Shape::Large, &scratch.value[..])
-            }
-        };
-        let header = prefix.with_value(shape, value.len());
-        Draft {
-            header,
-            expiry_word: expiry.word,
-            key,
-            value,
-        }
-    }
-
-    /// Bytes the entry takes.
-    #[inline(always)]
-    pub(crate) fn len(&self) -> usize {
-        self.header.entry_len()
-    }
-
-    /// Whether the entry has an expiry.
-    #[inline(always)]
-    pub(crate) fn has_expiry(&self) -> bool {
-        self.header.expiry_form() != FORM_NONE
-    }
-
-    /// Whether the entry refers to the heap.
-    #[inline(always)]
-    pub(crate) fn owns_heap(&self) -> bool {
-        self.header.is_key_long() || self.header.shape() == Shape::Large
-    }
-
-    /// Writes the entry into a block of at least [`Draft::len`] bytes that holds none.
-    #[inline(always)]
-    pub(crate) fn write(self, slab: &mut Slab, block: BlockRef) {
-        debug_assert!(self.len() <= slab.class_of(block).bytes());
-        let start = slab.pointer(block);
-        // SAFETY: the block is live and at least `len` bytes, and the key lies within it; it is
-        // no part of the slab, being borrowed from a caller who gave us the slab alone.
-        unsafe {
-            let at_key = start.add(self.header.key_offset());
-            at_key.copy_from_nonoverlapping(self.key.as_ptr(), self.key.len());
-            self.write_around_key(start);
-        }
-    }
-
-    /// Writes the entry over another one of the same key, which refers to nothing on the heap.
-    #[inline(always)]
-    pub(crate) fn write_over(self, slab: &mut Slab, block: BlockRef, base: Millis) {
-        let old = Entry::at(slab, block, base).header;
-        debug_assert!(self.key.len() == old.key_len() && !self.header.is_key_long());
-        if old.key_offset() == self.header.key_offset() {
-            debug_assert!(self.len() <= slab.class_of(block).bytes());
-            // SAFETY: the block is live and at least `len` bytes, and the key is where it belongs.
-            unsafe { self.write_around_key(slab.pointer(block)) }
-        } else {
-            self.write(slab, block);
-        }
-    }
-
-    /// Writes everything but the key.
-    ///
-    /// # Safety
-    /// `start` is that of a live block of at least [`Draft::len`] bytes.
-    #[inline(always)]
-    unsafe fn write_around_key(self, start: *mut u8) {
-        // SAFETY: the parts lie one after the other within the block; the value is no part of the
-        // slab, being borrowed from a caller who gave us the slab alone.
-        unsafe {
-            start.cast::<u32>().write_unaligned(self.header.0);
-            let at_expiry = start.add(HEADER_BYTES);
-            match self.header.expiry_form() {
-                FORM_NONE => {}
-                FORM_SHORT => at_expiry
-                    .cast::<u32>()
-                    .write_unaligned(self.expiry_word as u32),
-                _ => at_expiry.cast::<u64>().write_unaligned(self.expiry_word),
-            }
-            let at_value = start.add(self.header.value_offset());
-            at_value.copy_from_nonoverlapping(self.value.as_ptr(), self.value.len());
-        }
-    }
-}
-
-/// How many bytes an integer is stored in.
-#[inline(always)]
-fn int_bytes(number: i64) -> usize {
-    // Without its copies of the sign, and with one.
-    let bits = 65 - (number ^ number >> 63).leading_zeros();
-    (bits.div_ceil(8) as usize).next_power_of_two()
-}
-
-#[cold]
-fn refer_to_key(key: Key, reference: &mut [u8; LONG_KEY_BYTES]) {
-    let block = HeapBlock::concat(&[key.bytes]);
-    reference[..LARGE_VALUE_BYTES].copy_from_slice(&reference_bytes(block));
-    reference[LARGE_VALUE_BYTES..].copy_from_slice(&key.hash.to_le_bytes());
-}
-
-fn reference_bytes(block: HeapBlock) -> [u8; LARGE_VALUE_BYTES] {
-    let mut bytes = [0u8; LARGE_VALUE_BYTES];
-    for (part, word) in bytes.chunks_exact_mut(8).zip(block.into_words()) {
-        part.copy_from_slice(&word.to_le_bytes());
-    }
-    bytes
 }
 
 /// One key of a shard as a reader sees it.
@@ -588,43 +428,11 @@ fn int_of(bytes: &[u8]) -> i64 {
     }
 }
 
-/// What one key costs, item by item; the items add up to MEMORY USAGE.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Bill {
-    /// Its slot in the index.
-    pub slot_bytes: u64,
-    /// The entry's header.
-    pub header_bytes: u64,
-    /// Its expiry.
-    pub expiry_bytes: u64,
-    /// The key.
-    pub key_bytes: u64,
-    /// The value.
-    pub value_bytes: u64,
-    /// References to parts outside the block.
-    pub reference_bytes: u64,
-    /// What the allocators rounded up, spare capacity included.
-    pub rounding_bytes: u64,
-}
-
-impl Bill {
-    /// The sum of all items.
-    pub fn total_bytes(&self) -> u64 {
-        let Bill {
-            slot_bytes,
-            header_bytes,
-            expiry_bytes,
-            key_bytes,
-            value_bytes,
-            reference_bytes,
-            rounding_bytes,
-        } = *self;
-        slot_bytes
-            + header_bytes
-            + expiry_bytes
-            + key_bytes
-            + value_bytes
-            + reference_bytes
-            + rounding_bytes
+/// A block of the heap as an entry refers to it.
+fn reference_bytes(block: HeapBlock) -> [u8; LARGE_VALUE_BYTES] {
+    let mut bytes = [0u8; LARGE_VALUE_BYTES];
+    for (part, word) in bytes.chunks_exact_mut(8).zip(block.into_words()) {
+        part.copy_from_slice(&word.to_le_bytes());
     }
+    bytes
 }

@@ -14,7 +14,6 @@ mod walk;
 pub(crate) use bucket::Slot;
 pub(crate) use cursor::{CURSOR_BITS, Cursor};
 pub(crate) use segment::Found;
-pub(crate) use walk::Swept;
 
 use crate::access::Access;
 use crate::entry::Entry;

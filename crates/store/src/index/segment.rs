@@ -468,7 +468,7 @@ fn chunk_size(buckets: usize, chunk: usize) -> usize {
 }
 
 /// Which side of two each slot of a segment belongs to.
-pub(super) struct Division {
+pub(crate) struct Division {
     marks: [u8; BUCKETS_MAX],
     /// How many slots belong to the second side.
     pub(super) second: usize,

@@ -8,16 +8,8 @@ use crate::random::Rng;
 use crate::slab::Slab;
 use crate::value::Millis;
 
+use super::segment::Division;
 use super::*;
-
-/// How a sweep of one segment ended.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Swept {
-    /// Slots looked at.
-    pub(crate) seen: usize,
-    /// Keys taken out.
-    pub(crate) removed: usize,
-}
 
 impl Index {
     /// The directory entry where the segment of `prefix` begins, and the prefix after it.
@@ -38,30 +30,43 @@ impl Index {
         self.directory[place].segment(slab).sweep_at()
     }
 
-    /// Takes out of the segment at `place` what `is_due` says, hands it to `doom`, and notes when
-    /// `next_sweep` wants to come again.
-    pub(crate) fn sweep(
+    /// Keys in the segment at a place.
+    pub(crate) fn segment_len(&self, slab: &Slab, place: usize) -> usize {
+        self.directory[place].segment(slab).len()
+    }
+
+    /// Asks of every key in the segment at `place` whether it must go; the entries are fetched
+    /// ahead.
+    pub(crate) fn divide(
+        &self,
+        slab: &Slab,
+        place: usize,
+        mut must_go: impl FnMut(BlockRef) -> bool,
+    ) -> Division {
+        self.directory[place]
+            .segment(slab)
+            .divide(slab, |slot| must_go(slot.block))
+    }
+
+    /// Takes out of the segment at `place` what was said must go, hands it to `doom`, and notes
+    /// when the segment should be swept next. Returns how many keys went.
+    pub(crate) fn take_out(
         &mut self,
         slab: &mut Slab,
         place: usize,
-        mut is_due: impl FnMut(&Slab, BlockRef) -> bool,
-        next_sweep: impl FnOnce() -> Millis,
+        division: &Division,
+        sweep_at: Millis,
         mut doom: impl FnMut(&mut Slab, BlockRef),
-    ) -> Swept {
+    ) -> usize {
         let mut segment = self.directory[place].segment(slab);
-        let seen = segment.len();
-        let division = segment.divide(slab, |slot| is_due(slab, slot.block));
-        segment.set_sweep_at(next_sweep());
+        segment.set_sweep_at(sweep_at);
         if division.second > 0 {
             segment
-                .side(&division, true)
+                .side(division, true)
                 .for_each(|slot| doom(slab, slot.block));
-            self.retain(slab, place, &division);
+            self.retain(slab, place, division);
         }
-        Swept {
-            seen,
-            removed: division.second,
-        }
+        division.second
     }
 
     /// Pins the metadata of a segment's keys, so that old ones do not come to look young.

@@ -28,8 +28,11 @@ const HUGE_FROM_BYTES: usize = 16 << 20;
 const RESERVE_PAGES: usize = 8;
 /// Empty pages kept for reuse before the background step gives any back: 1 MiB.
 pub(crate) const EMPTY_PAGES_KEPT: usize = 16;
-/// Empty pages given back by one step; neighbours share a system call.
-pub(crate) const RELEASE_STEP_PAGES: usize = 256;
+/// Empty pages given back by one step, about a millisecond; neighbours share a system call: 8 MiB.
+pub(crate) const RELEASE_STEP_PAGES: usize = 128;
+
+/// Bytes of a cache line.
+const LINE_BYTES: usize = 64;
 
 /// End of a free list inside a page.
 const NO_BLOCK: u16 = u16::MAX;
@@ -329,10 +332,13 @@ impl Slab {
         new
     }
 
-    /// Hints the processor to fetch the first bytes of a block.
+    /// Hints the processor to fetch a block, or the first two lines of a large one.
     #[inline(always)]
     pub(crate) fn prefetch(&self, block: BlockRef) {
-        prefetch(self.pointer(block));
+        let start = self.pointer(block);
+        prefetch(start);
+        let last = self.class_of(block).bytes().min(2 * LINE_BYTES) - 1;
+        prefetch(start.wrapping_add(last));
     }
 
     /// The link inside a free block.

@@ -1,0 +1,45 @@
+//! Owns the bill of one key.
+//! Never happens here: an estimate; the items add up to what the accounts hold.
+//! Source: MEMORY USAGE of Redis, itemised.
+#![forbid(unsafe_code)]
+
+/// What one key costs, item by item; the items add up to MEMORY USAGE.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Bill {
+    /// Its slot in the index.
+    pub slot_bytes: u64,
+    /// The entry's header.
+    pub header_bytes: u64,
+    /// Its expiry.
+    pub expiry_bytes: u64,
+    /// The key.
+    pub key_bytes: u64,
+    /// The value.
+    pub value_bytes: u64,
+    /// References to parts outside the block.
+    pub reference_bytes: u64,
+    /// What the allocators rounded up, spare capacity included.
+    pub rounding_bytes: u64,
+}
+
+impl Bill {
+    /// The sum of all items.
+    pub fn total_bytes(&self) -> u64 {
+        let Bill {
+            slot_bytes,
+            header_bytes,
+            expiry_bytes,
+            key_bytes,
+            value_bytes,
+            reference_bytes,
+            rounding_bytes,
+        } = *self;
+        slot_bytes
+            + header_bytes
+            + expiry_bytes
+            + key_bytes
+            + value_bytes
+            + reference_bytes
+            + rounding_bytes
+    }
+}
