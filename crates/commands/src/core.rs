@@ -47,6 +47,8 @@ pub struct Core {
     pub shutdown: bool,
     /// Bytes of buffers that travel between this core and others.
     pub mesh_bytes: u64,
+    /// Set by MEMORY PURGE: the server gives up the buffers it keeps for speed, and clears this.
+    pub trim_buffers: bool,
     /// State of the pseudo-random generator for RANDOMKEY and sampling; not for secrets.
     pub random_state: u64,
     /// Whether due keys are removed in the background (DEBUG SET-ACTIVE-EXPIRE).
@@ -166,6 +168,7 @@ impl Core {
             mono_us: 0,
             shutdown: false,
             mesh_bytes: 0,
+            trim_buffers: false,
             random_state: facts.hash_seeds[0]
                 ^ (u64::from(id.0) + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15)
                 | 1,

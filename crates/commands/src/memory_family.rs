@@ -181,7 +181,8 @@ fn doctor(call: &mut Call<'_>, parts: &mut [Part], out: &mut Writer<'_>) -> Repl
     Ok(())
 }
 
-/// Moves entries out of sparse pages step by step, then has the allocator give back what is empty.
+/// Moves entries out of sparse pages step by step, then has the server drop spare buffers and the allocator give back what is
+/// empty.
 fn purge_part(call: &mut Call<'_>, part: &mut Part) -> Result<Progress, Error> {
     if let Part::Empty = part {
         call.core.shard.purge_begin();
@@ -190,7 +191,7 @@ fn purge_part(call: &mut Call<'_>, part: &mut Part) -> Result<Progress, Error> {
     if call.core.shard.purge_step(PURGE_STEP_KEYS) {
         return Ok(Progress::Again);
     }
-    memory::alloc::collect(true);
+    call.core.trim_buffers = true;
     Ok(Progress::Done)
 }
 

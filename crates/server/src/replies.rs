@@ -212,11 +212,9 @@ impl Pool {
         }
     }
 
-    /// Frees all but the few buffers that the next turn will want.
-    pub fn trim(&mut self) {
-        const KEPT_BUFFERS: usize = 4;
-        self.buffers.truncate(KEPT_BUFFERS);
-        self.buffers.shrink_to(Self::BUFFERS_MAX);
+    /// Frees all but `kept` buffers.
+    pub fn trim(&mut self, kept: usize) {
+        self.buffers.truncate(kept);
         self.bytes = self.buffers.iter().map(Vec::capacity).sum();
     }
 

@@ -11,6 +11,8 @@ const EXPIRE_STEP_KEYS: usize = 512;
 const FREE_STEP_KEYS: usize = 512;
 /// Batches that outlive a tick: under load new ones come within microseconds, an idle core needs none.
 const SPARE_BATCHES_IDLE: usize = 1;
+/// Likewise of buffers of clients.
+const POOLED_BUFFERS_IDLE: usize = 4;
 /// How long a listener that could not accept waits, unless a connection closes before.
 const ACCEPT_RETRY_US: u64 = 1_000_000;
 
@@ -65,7 +67,7 @@ impl Driver {
         let used = self.core.limited_bytes();
         self.core.lease.settle(used);
         self.spare_batches.truncate(SPARE_BATCHES_IDLE);
-        self.pool.trim();
+        self.pool.trim(POOLED_BUFFERS_IDLE);
         self.core.shard.release_step();
         self.background.expiring = self.core.active_expire;
         self.background.freeing = true;
@@ -83,6 +85,13 @@ impl Driver {
             self.core.facts.charge_unsharded();
         }
         self.hold_time_limits();
+    }
+
+    /// Gives up every buffer that is kept for speed, and what the allocator keeps of its own.
+    pub(super) fn trim(&mut self) {
+        self.spare_batches.clear();
+        self.pool.trim(0);
+        memory::alloc::collect(true);
     }
 
     pub(super) fn background_step(&mut self) {

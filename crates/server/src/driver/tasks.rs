@@ -255,6 +255,9 @@ impl Driver {
             Ok(Progress::Done) => {}
             Err(error) => task.error = Some(error),
         }
+        if std::mem::take(&mut self.core.trim_buffers) {
+            self.trim();
+        }
         if matches!(task.stage, Stage::Commit | Stage::Release) {
             self.release(&task);
         }
