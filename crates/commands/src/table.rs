@@ -16,7 +16,7 @@ pub struct Table {
     top_level: usize,
     /// First subcommand row of each top-level row; its subcommands follow each other.
     children: Vec<std::ops::Range<u16>>,
-    slots: Vec<u16>,
+    slots: Vec<Slot>,
 }
 
 static TABLE: LazyLock<Table> = LazyLock::new(|| Table::new(crate::families()));
@@ -40,18 +40,19 @@ impl Table {
             rows.extend(rows[index].subcommands.iter());
             children.push(start..rows.len() as u16);
         }
-        let mut slots = vec![EMPTY; 1 << SLOTS_BITS];
+        let mut slots = vec![Slot::EMPTY; 1 << SLOTS_BITS];
         for (index, row) in rows.iter().enumerate().take(top_level) {
-            let mut slot = slot_of(row.name.as_bytes());
-            while slots[slot] != EMPTY {
+            let word = first_word(row.name.as_bytes());
+            let mut slot = slot_of(word, row.name.len());
+            while slots[slot].row != EMPTY {
                 assert!(
-                    rows[slots[slot] as usize].name != row.name,
+                    rows[slots[slot].row as usize].name != row.name,
                     "command {} stands twice",
                     row.name
                 );
                 slot = (slot + 1) & (slots.len() - 1);
             }
-            slots[slot] = index as u16;
+            slots[slot] = Slot::new(index as u16, word);
         }
         Table {
             rows,
@@ -93,20 +94,21 @@ impl Table {
     /// The row of a command's name, in any case; subcommands are not looked at.
     #[inline]
     pub fn by_name(&self, name: &[u8]) -> Option<RowId> {
-        let mut slot = slot_of(name);
+        let word = first_word(name);
+        let mut place = slot_of(word, name.len());
         loop {
-            let index = self.slots[slot];
-            if index == EMPTY {
+            let slot = &self.slots[place];
+            if slot.row == EMPTY {
                 return None;
             }
-            if self.rows[index as usize]
-                .name
-                .as_bytes()
-                .eq_ignore_ascii_case(name)
+            let row = self.rows[slot.row as usize].name.as_bytes();
+            if slot.starts(word)
+                && row.len() == name.len()
+                && rest_of(row).eq_ignore_ascii_case(rest_of(name))
             {
-                return Some(RowId(index));
+                return Some(RowId(slot.row));
             }
-            slot = (slot + 1) & (self.slots.len() - 1);
+            place = (place + 1) & (self.slots.len() - 1);
         }
     }
 
@@ -171,13 +173,123 @@ fn arity_fits(arity: i32, argc: usize) -> bool {
     }
 }
 
+/// One place of the look-up table.
+#[derive(Clone, Copy)]
+struct Slot {
+    /// First eight bytes of the row's name.
+    word: u64,
+    /// The bit that tells upper from lower case, at every letter of `word`.
+    case_bits: u64,
+    row: u16,
+}
+
+impl Slot {
+    const EMPTY: Slot = Slot {
+        word: 0,
+        case_bits: 0,
+        row: EMPTY,
+    };
+
+    fn new(row: u16, word: u64) -> Slot {
+        let case_bit = |byte: u8| if byte.is_ascii_alphabetic() { 0x20 } else { 0 };
+        let case_bits = u64::from_le_bytes(word.to_le_bytes().map(case_bit));
+        Slot {
+            word,
+            case_bits,
+            row,
+        }
+    }
+
+    /// Whether a name that begins with `word` begins as the row's, in any case.
+    fn starts(&self, word: u64) -> bool {
+        (self.word ^ word) & !self.case_bits == 0
+    }
+}
+
+/// What follows the first eight bytes.
+#[inline]
+fn rest_of(name: &[u8]) -> &[u8] {
+    name.get(8..).unwrap_or_default()
+}
+
+/// The first eight bytes of a name, filled up with zeros. Two loads that overlap serve every length from four on.
+#[inline]
+fn first_word(name: &[u8]) -> u64 {
+    let half = |at: usize| {
+        u64::from(u32::from_le_bytes([
+            name[at],
+            name[at + 1],
+            name[at + 2],
+            name[at + 3],
+        ]))
+    };
+    match name.len() {
+        0 => 0,
+        len @ 1..4 => {
+            u64::from(name[0])
+                | u64::from(name[len / 2]) << (8 * (len / 2))
+                | u64::from(name[len - 1]) << (8 * (len - 1))
+        }
+        len @ 4..8 => half(0) | half(len - 4) << (8 * (len - 4)),
+        _ => half(0) | half(4) << 32,
+    }
+}
+
 /// Setting bit 5 of every byte folds the case of letters; other bytes that it makes equal are told apart by the comparison.
 #[inline]
-fn slot_of(name: &[u8]) -> usize {
-    let mut word = [0u8; 8];
-    let taken = name.len().min(8);
-    word[..taken].copy_from_slice(&name[..taken]);
-    let folded = u64::from_le_bytes(word) | 0x2020_2020_2020_2020;
-    let mixed = (folded ^ (name.len() as u64)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+fn slot_of(word: u64, len: usize) -> usize {
+    let mixed = ((word | 0x2020_2020_2020_2020) ^ len as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     (mixed >> (64 - SLOTS_BITS)) as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_command_is_found_by_its_name_in_any_case() {
+        let table = Table::instance();
+        for row in table.commands() {
+            let upper = row.name.to_ascii_uppercase();
+            let mixed: String = row
+                .name
+                .char_indices()
+                .map(|(at, c)| {
+                    if at % 2 == 0 {
+                        c.to_ascii_uppercase()
+                    } else {
+                        c
+                    }
+                })
+                .collect();
+            for name in [row.name, &upper, &mixed] {
+                let found = table.by_name(name.as_bytes()).map(|id| table.row(id).name);
+                assert_eq!(found, Some(row.name));
+            }
+        }
+    }
+
+    #[test]
+    fn a_name_that_differs_in_more_than_case_is_not_found() {
+        let table = Table::instance();
+        for name in [
+            "",
+            "g",
+            "ge",
+            "getx",
+            "gets",
+            "g%t",
+            "GE\x14",
+            "ge\0",
+            "incrbyfloa",
+            "incrbyfloatt",
+            "incrbyfl0at",
+            "set\0",
+        ] {
+            assert!(table.by_name(name.as_bytes()).is_none(), "{name:?}");
+        }
+        // Bytes that differ from letters only by the bit that tells upper from lower case.
+        assert!(table.by_name(b"\x07et").is_none());
+        assert!(table.by_name(b"flush\x01ll").is_none());
+    }
 }
