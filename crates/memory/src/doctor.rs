@@ -244,7 +244,7 @@ fn shard_above_siblings(report: &MemoryReport) -> Option<Finding> {
             "Shard {place} holds far more than its siblings: a few very large keys live there, \
              or many keys share one hash tag."
         ),
-        remedy: "MEMORY TOPKEYS".to_owned(),
+        remedy: "MEMORY SHARDS".to_owned(),
     })
 }
 
@@ -256,9 +256,9 @@ fn near_limit(report: &MemoryReport, limits: &Limits) -> Option<Finding> {
         severity: Severity::Critical,
         evidence: vec![("total.allocated", total), ("maxmemory", limit)],
         cause: "Memory is nearly at its limit and the policy is noeviction: writes will be \
-                refused. Evict keys, or raise the limit."
+                refused. Delete keys, or raise the limit."
             .to_owned(),
-        remedy: "CONFIG SET maxmemory-policy allkeys-lru".to_owned(),
+        remedy: format!("CONFIG SET maxmemory {}", limit + limit / 4),
     })
 }
 
