@@ -39,8 +39,6 @@ pub struct CoreStats {
     pub writes_processed: u64,
     /// Commands that came from another core.
     pub hops_served: u64,
-    /// Microseconds this core spent on commands and sockets (now, not resettable).
-    pub busy_us: u64,
     /// What went through in the last moments (now, not resettable).
     pub rates: Rates,
 }
@@ -172,7 +170,6 @@ impl CoreStats {
         *self = CoreStats {
             calls,
             rates,
-            busy_us: self.busy_us,
             expired_keys_at_reset,
             ..CoreStats::default()
         };
@@ -198,7 +195,6 @@ impl CoreStats {
             reads_processed,
             writes_processed,
             hops_served,
-            busy_us,
             rates,
         } = other;
         self.connections_received += connections_received;
@@ -230,7 +226,6 @@ impl CoreStats {
         self.reads_processed += reads_processed;
         self.writes_processed += writes_processed;
         self.hops_served += hops_served;
-        self.busy_us += busy_us;
         self.rates.merge(rates);
     }
 }

@@ -25,6 +25,8 @@ const SHARD_DESCRIPTORS: u64 = 16;
 /// # Errors
 /// One line: what cannot work and what to do about it.
 pub fn run(mut config: Config, config_file: String) -> Result<(), String> {
+    // Without a backtrace: looking up its symbols would hold a core for as long as reading the whole binary takes.
+    std::panic::set_hook(Box::new(|panic| eprintln!("pinyon: {panic}")));
     let processors = limits::allowed_processors();
     if config.shards == 0 {
         config.shards = processors.len().min(1023) as u16;

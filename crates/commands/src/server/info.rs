@@ -313,7 +313,6 @@ fn cpu(figures: &Figures<'_>, text: &mut String) {
         "used_cpu_user": format_args!("{user:.6}"),
         "used_cpu_sys_children": format_args!("{child_system:.6}"),
         "used_cpu_user_children": format_args!("{child_user:.6}"),
-        "busy_shards_usec": figures.stats.busy_us,
     );
 }
 
