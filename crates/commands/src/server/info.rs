@@ -305,7 +305,7 @@ fn replication(figures: &Figures<'_>, text: &mut String) {
     );
 }
 
-fn cpu(figures: &Figures<'_>, text: &mut String) {
+fn cpu(_: &Figures<'_>, text: &mut String) {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
     let [user, system, child_user, child_system] = processor_seconds(&stat);
     lines!(text,
