@@ -2,7 +2,13 @@
 //! Cores share no data but the mesh, the memory budget, and the flag that ends the process.
 //! A core that breaks takes the whole process with it: half a server would be worse than none.
 
-use crate::{driver::Driver, mesh::Port, net::ring::Ring, shared::Shared};
+use crate::{
+    driver::Driver,
+    mesh::Port,
+    net::ring::Ring,
+    refusal::{no_ring, refuse},
+    shared::Shared,
+};
 use commands::{Core, Facts, ShardId, config::Config};
 use glommio::{LocalExecutorBuilder, Placement, timer::Timer};
 use std::{
@@ -60,7 +66,7 @@ pub fn spawn(start: Start) -> Result<JoinHandle<()>, String> {
                 .make();
             match executor {
                 Ok(executor) => executor.run(core(start)),
-                Err(error) => crate::start::refuse(&crate::start::no_ring(&error.to_string())),
+                Err(error) => refuse(&no_ring(&error.to_string())),
             }
         })
         .map_err(|error| format!("cannot start a thread: {error}"))
@@ -80,11 +86,9 @@ impl Drop for AbortOnPanic {
 
 async fn core(start: Start) {
     let spin = Duration::from_micros(u64::from(start.config.spin_before_park_us));
-    let ring = Ring::new()
-        .unwrap_or_else(|error| crate::start::refuse(&crate::start::no_ring(&error.to_string())));
-    let core = Core::new(start.id, start.config, start.facts).unwrap_or_else(|error| {
-        crate::start::refuse(&format!("no address space for a shard: {error}"))
-    });
+    let ring = Ring::new().unwrap_or_else(|error| refuse(&no_ring(&error.to_string())));
+    let core = Core::new(start.id, start.config, start.facts)
+        .unwrap_or_else(|error| refuse(&format!("no address space for a shard: {error}")));
     let mut driver = Driver::new(core, start.shared, ring, start.port, start.listeners);
     driver.prepare();
     start.meeting.wait();

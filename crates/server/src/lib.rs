@@ -9,6 +9,7 @@ mod driver;
 mod limits;
 mod mesh;
 mod net;
+mod refusal;
 mod replies;
 mod shared;
 mod signals;

@@ -2,7 +2,7 @@
 //! Whatever cannot work ends the start with one line that names cause and remedy; nothing half-starts.
 //! Everything counted as start-up memory is allocated before the screen is printed.
 
-use crate::{cores, limits, mesh, net::socket, shared::Shared, signals};
+use crate::{cores, limits, mesh, net::socket, refusal::no_ring, shared::Shared, signals};
 use commands::{
     Facts, ShardId,
     config::{Config, MaxMemory},
@@ -73,20 +73,6 @@ pub fn run(mut config: Config, config_file: String) -> Result<(), String> {
     }
     println!("pinyon: ended");
     Ok(())
-}
-
-/// Prints one line on standard error and ends the process as a start that failed.
-pub fn refuse(line: &str) -> ! {
-    eprintln!("pinyon: {line}");
-    std::process::exit(1);
-}
-
-/// What to say when io_uring cannot be used.
-pub fn no_ring(cause: &str) -> String {
-    format!(
-        "io_uring is not available ({cause}): needs Linux 6.1 or newer, kernel.io_uring_disabled = 0, \
-         a container profile that allows io_uring, and `ulimit -l` of at least 512 KiB"
-    )
 }
 
 fn probe_ring() -> Result<(), String> {
