@@ -136,6 +136,11 @@ impl Clients {
             .expect("a live connection has its client record")
     }
 
+    /// The client at a place, if there is one.
+    pub fn find(&self, id: ClientId) -> Option<&Client> {
+        self.slots.get(id.0 as usize)?.as_deref()
+    }
+
     /// As `at`, to change it.
     pub fn at_mut(&mut self, id: ClientId) -> &mut Client {
         self.slots[id.0 as usize]

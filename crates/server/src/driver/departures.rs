@@ -7,6 +7,9 @@ use crate::{connection::Pause, mesh::message::Message, net::socket};
 use commands::{Client, ClientId};
 use std::{io::ErrorKind, sync::atomic::Ordering};
 
+/// Replies up to this many bytes wait for those of the same connection that other cores owe.
+const HELD_BYTES_MAX: usize = 64 * 1024;
+
 impl Driver {
     /// Has a connection flushed at the end of the turn.
     pub(super) fn mark_dirty(&mut self, place: u32) {
@@ -32,8 +35,13 @@ impl Driver {
     pub(super) fn depart(&mut self) {
         let mut dirty = std::mem::take(&mut self.dirty);
         for place in dirty.drain(..) {
-            self.connections.at(place).dirty = false;
-            self.flush(place);
+            let connection = self.connections.at(place);
+            connection.dirty = false;
+            // What other cores owe comes within microseconds: one send then carries all.
+            let complete = connection.replies.awaited() == 0;
+            if complete || connection.replies.unsent().len() > HELD_BYTES_MAX {
+                self.flush(place);
+            }
             self.settle(place);
         }
         // Ends of connections may have marked others; they are few and flushed next turn.

@@ -507,7 +507,8 @@ impl Driver {
             return;
         }
         for id in self.core.clients.take_marked() {
-            match self.core.clients.at(id).close {
+            // One that was marked twice may be gone by its second mark.
+            match self.core.clients.find(id).and_then(|client| client.close) {
                 Some(Close::AfterReplies) => {
                     self.connections.at(id.0).closing = true;
                     self.mark_dirty(id.0);
