@@ -28,7 +28,15 @@ impl Driver {
             }
         }
         let ring = &mut self.ring;
-        self.port.bells(|bell| ring.ring_bell(bell));
+        let mut rung = false;
+        self.port.bells(|bell| {
+            ring.ring_bell(bell);
+            rung = true;
+        });
+        if rung {
+            // The woken core works while this one sends; its replies then find this one awake.
+            ring.enter();
+        }
     }
 
     /// Flushes every connection that something happened to.
