@@ -25,7 +25,6 @@ const UNSAFE_FILES: &[&str] = &[
     "crates/memory/src/pages.rs",
     "crates/memory/tests/allocator.rs",
     "crates/memory/tests/resident.rs",
-    "crates/server/src/driver/arrivals.rs",
     "crates/server/src/mesh/queue.rs",
     "crates/server/src/net/buffers.rs",
     "crates/server/src/net/ring.rs",

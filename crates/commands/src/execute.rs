@@ -3,8 +3,8 @@
 //! Commands over several keys whose keys all lie here run whole, without locks.
 
 use crate::{
-    Call, Error, Flags, Part, Progress, Reply, Run, error,
-    row::{Decision, Fan},
+    Call, Error, Flags, Part, Reply, Run, error,
+    row::Decision,
     table::{RowId, Table},
 };
 use resp::Writer;
@@ -78,19 +78,8 @@ fn several_here(call: &mut Call<'_>, row: &crate::Command, out: &mut Writer<'_>)
             }
             Ok(())
         }
-        Run::Fan(fan) => fan_here(call, &fan, out),
-        Run::Here(_) | Run::Owner(_) | Run::Container => unreachable!("runs by its own handler"),
+        Run::Here(_) | Run::Owner(_) | Run::Fan(_) | Run::Container => {
+            unreachable!("runs by its own handler, or in parts")
+        }
     }
-}
-
-/// A fan-out on the only shard, to its end. The server runs long parts in steps instead.
-fn fan_here(call: &mut Call<'_>, fan: &Fan, out: &mut Writer<'_>) -> Reply {
-    (fan.check)(call)?;
-    let mut parts = [Part::Empty];
-    while (fan.part)(call, &mut parts[0])? == Progress::Again {}
-    (fan.merge)(call, &mut parts, out)?;
-    if let Some(after) = fan.after {
-        while after(call, &mut parts[0])? == Progress::Again {}
-    }
-    Ok(())
 }

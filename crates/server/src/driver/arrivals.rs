@@ -11,7 +11,7 @@ use crate::{
 use commands::{Client, ClientId, clients::ReplyMode};
 use resp::Proto;
 use std::{
-    os::fd::{AsFd, FromRawFd, OwnedFd},
+    os::fd::{AsFd, OwnedFd},
     sync::atomic::Ordering,
 };
 
@@ -66,18 +66,18 @@ impl Driver {
         }
     }
 
-    fn accepted(&mut self, listener: u32, result: i32, armed: bool) {
+    fn accepted(&mut self, listener: u32, result: Result<OwnedFd, i32>, armed: bool) {
         self.listeners[listener as usize].armed = armed;
-        if result < 0 {
-            // Out of descriptors or memory: the next tick tries again, so that a failing accept neither spins nor stops.
-            self.background.accept_failed(-result, self.core.mono_us);
-            return;
-        }
+        let socket = match result {
+            Ok(socket) => socket,
+            Err(errno) => {
+                // Out of descriptors or memory: the next tick tries again, so that a failing accept neither spins nor stops.
+                return self.background.accept_failed(errno, self.core.mono_us);
+            }
+        };
         if !armed {
             self.listen();
         }
-        // SAFETY: the kernel has just made this descriptor for us.
-        let socket = unsafe { OwnedFd::from_raw_fd(result) };
         self.core.stats.connections_received += 1;
         let connected = self.core.facts.connections.fetch_add(1, Ordering::Relaxed) + 1;
         if connected > u64::from(self.core.config.maxclients) {

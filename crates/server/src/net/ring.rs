@@ -6,7 +6,7 @@ use super::buffers::Buffers;
 use io_uring::{IoUring, cqueue, opcode, squeue, types};
 use std::{
     io,
-    os::fd::{AsRawFd, RawFd},
+    os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd},
     time::Duration,
 };
 
@@ -26,14 +26,14 @@ const OP_BELL: u64 = 5;
 const OP_BELL_SENT: u64 = 6;
 
 /// What a completion says.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub enum Event {
-    /// A connection was accepted (a descriptor) or could not be (a negative error number).
+    /// A connection was accepted or could not be.
     Accepted {
         /// Which listener.
         listener: u32,
-        /// Descriptor or negative error number.
-        result: i32,
+        /// The connection, or an error number.
+        result: Result<OwnedFd, i32>,
         /// Whether the listener goes on accepting.
         armed: bool,
     },
@@ -213,7 +213,7 @@ fn event(user_data: u64, result: i32, flags: u32) -> Event {
     match user_data >> OP_SHIFT {
         OP_ACCEPT => Event::Accepted {
             listener: place,
-            result,
+            result: accepted(result),
             armed,
         },
         OP_RECEIVE => Event::Received {
@@ -225,4 +225,12 @@ fn event(user_data: u64, result: i32, flags: u32) -> Event {
         OP_WRITABLE => Event::Writable { connection: place },
         _ => Event::Nothing,
     }
+}
+
+fn accepted(result: i32) -> Result<OwnedFd, i32> {
+    if result < 0 {
+        return Err(-result);
+    }
+    // SAFETY: the kernel has just made this descriptor for us, and this completion is the only one that names it.
+    Ok(unsafe { OwnedFd::from_raw_fd(result) })
 }
