@@ -9,6 +9,7 @@ mod access;
 mod account;
 mod books;
 mod classes;
+mod content;
 mod covered;
 mod detach;
 mod entry;
@@ -29,6 +30,9 @@ pub use access::{AGE_TICKS_MAX, Access, HITS_MAX};
 pub use account::{Account, KindAccount};
 pub use books::StoreAccounts;
 pub use classes::{BLOCK_BYTES_MAX, CLASSES, block_bytes};
+pub use content::{
+    ConsumerContent, Content, GroupContent, PendingContent, StreamContent, StreamId, Strings,
+};
 pub use covered::Covered;
 pub use detach::Detached;
 pub use entry::{Bill, EXPIRY_BYTES, Entry, SLOT_BYTES};

@@ -1,0 +1,165 @@
+//! Owns values as plain data outside of any shard: what travels between shards, and what DUMP and RESTORE speak of.
+//! Never happens here: storage, or the account of a key; content may go to any thread.
+//! Source: the six kinds of values of Redis, each as the sequence of its elements.
+#![forbid(unsafe_code)]
+
+use crate::value::Millis;
+
+/// Byte strings, one after the other in one block.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Strings {
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+impl Strings {
+    /// Appends a string.
+    pub fn push(&mut self, string: &[u8]) {
+        self.bytes.extend_from_slice(string);
+        self.ends.push(self.bytes.len());
+    }
+
+    /// How many strings there are.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// The string at `index`, which is below [`Strings::len`].
+    pub fn at(&self, index: usize) -> &[u8] {
+        let start = if index == 0 { 0 } else { self.ends[index - 1] };
+        &self.bytes[start..self.ends[index]]
+    }
+
+    /// All strings in order.
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = &[u8]> + ExactSizeIterator + '_ {
+        (0..self.len()).map(|index| self.at(index))
+    }
+}
+
+impl<'a> FromIterator<&'a [u8]> for Strings {
+    fn from_iter<I: IntoIterator<Item = &'a [u8]>>(strings: I) -> Strings {
+        let mut all = Strings::default();
+        strings.into_iter().for_each(|string| all.push(string));
+        all
+    }
+}
+
+/// A value as plain data.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Content {
+    /// A string; integers as their text.
+    String(Vec<u8>),
+    /// Elements from head to tail.
+    List(Strings),
+    /// Members, each once, in no order.
+    Set(Strings),
+    /// Fields and values in turn.
+    Hash {
+        /// Field, value, field, value, and so on; each field once.
+        pairs: Strings,
+        /// When each field expires; empty if none does.
+        expiries: Vec<Option<Millis>>,
+    },
+    /// Members, each once, with their scores; none is NaN.
+    Zset {
+        /// The members.
+        members: Strings,
+        /// The score of each.
+        scores: Vec<f64>,
+    },
+    /// A stream with its groups.
+    Stream(StreamContent),
+}
+
+/// The ID of a stream's entry: milliseconds, and a number within the millisecond.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub struct StreamId {
+    /// Unix time in milliseconds, as a rule.
+    pub ms: u64,
+    /// Number within the millisecond.
+    pub seq: u64,
+}
+
+impl StreamId {
+    /// The smallest ID, 0-0.
+    pub const MIN: StreamId = StreamId { ms: 0, seq: 0 };
+    /// The largest ID.
+    pub const MAX: StreamId = StreamId {
+        ms: u64::MAX,
+        seq: u64::MAX,
+    };
+}
+
+/// A stream as plain data.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct StreamContent {
+    /// Entries in rising order of their IDs, each with fields and values in turn.
+    pub entries: Vec<(StreamId, Strings)>,
+    /// The last ID that was given out.
+    pub last_id: StreamId,
+    /// The largest ID that was deleted.
+    pub max_deleted_id: StreamId,
+    /// Entries added over the stream's life.
+    pub entries_added: u64,
+    /// Consumer groups.
+    pub groups: Vec<GroupContent>,
+}
+
+/// A consumer group.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct GroupContent {
+    /// Its name.
+    pub name: Vec<u8>,
+    /// The last ID delivered to it.
+    pub last_id: StreamId,
+    /// Entries read, where that is known.
+    pub entries_read: Option<u64>,
+    /// Its consumers.
+    pub consumers: Vec<ConsumerContent>,
+    /// Entries delivered and not acknowledged, in rising order of IDs.
+    pub pending: Vec<PendingContent>,
+}
+
+/// A consumer.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct ConsumerContent {
+    /// Its name.
+    pub name: Vec<u8>,
+    /// When it last tried to read or claim.
+    pub seen: Millis,
+    /// When it last got an entry; `None` if it never did.
+    pub active: Option<Millis>,
+}
+
+/// An entry that was delivered and not acknowledged.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PendingContent {
+    /// The entry.
+    pub id: StreamId,
+    /// Index of its consumer in the group's list.
+    pub consumer: usize,
+    /// When it was last delivered.
+    pub delivered: Millis,
+    /// How often it was delivered.
+    pub deliveries: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strings_come_back_as_they_went_in() {
+        let texts: [&[u8]; 4] = [b"one", b"", b"\0\xff", b"four"];
+        let strings: Strings = texts.into_iter().collect();
+        assert_eq!((strings.len(), strings.is_empty()), (4, false));
+        assert!(strings.iter().eq(texts));
+        assert!(strings.iter().rev().eq(texts.into_iter().rev()));
+        assert_eq!(strings.at(2), b"\0\xff");
+    }
+}
