@@ -37,6 +37,8 @@ mod server;
 mod settings;
 mod strings;
 
+#[cfg(test)]
+mod trial;
 
 pub use call::Call;
 pub use clients::{Client, ClientId, Clients};

@@ -34,7 +34,7 @@ pub enum Movable {
     Half {
         /// The word, in any case.
         word: &'static str,
-        /// Index from which on it may stand.
+        /// Index from which on it stands, as COMMAND INFO tells it. Options are passed over from the name on.
         from: usize,
         /// Options before it.
         options: Options,
@@ -72,10 +72,16 @@ impl Keys {
     pub const COUNTED_SECOND: Keys = Keys::NONE.and(Movable::Counted { at: 2 });
     /// `destination numkeys key [key ...]` (ZUNIONSTORE).
     pub const DESTINATION_COUNTED: Keys = Keys::FIRST.and(Movable::Counted { at: 2 });
-    /// XREAD and XREADGROUP: the first half of what follows STREAMS.
+    /// XREAD: the first half of what follows STREAMS.
     pub const STREAMS: Keys = Keys::NONE.and(Movable::Half {
         word: "streams",
         from: 1,
+        options: &[("block", 1), ("count", 1), ("group", 2)],
+    });
+    /// XREADGROUP: as XREAD.
+    pub const GROUP_STREAMS: Keys = Keys::NONE.and(Movable::Half {
+        word: "streams",
+        from: 4,
         options: &[("block", 1), ("count", 1), ("group", 2)],
     });
     /// SORT: a key, and where it STOREs to.
@@ -168,12 +174,8 @@ impl Movable {
         match self {
             Movable::No => 0..0,
             Movable::Counted { at } => counted(args, at),
-            Movable::Half {
-                word,
-                from,
-                options,
-            } => {
-                let behind = first(args, &[word], from, options).map_or(args.len(), |at| at + 1);
+            Movable::Half { word, options, .. } => {
+                let behind = first(args, &[word], 1, options).map_or(args.len(), |at| at + 1);
                 behind..behind + (args.len() - behind) / 2
             }
             Movable::Optional {
@@ -267,10 +269,9 @@ mod tests {
         let streams = |line| keys(Keys::STREAMS, line);
         assert_eq!(streams("xread count 2 STREAMS a b 0 0"), "a b");
         assert_eq!(streams("xread count streams streams a 0"), "a");
-        assert_eq!(
-            streams("xreadgroup count 1 group g streams streams k >"),
-            "k"
-        );
+        let group = |line| keys(Keys::GROUP_STREAMS, line);
+        assert_eq!(group("xreadgroup count 1 group g streams streams k >"), "k");
+        assert_eq!(group("xreadgroup group streams c streams k >"), "k");
         assert_eq!(streams("xread streams a b 0"), "a");
         assert_eq!(streams("xread count 2 streams"), "");
         assert_eq!(streams("xread count 2"), "");

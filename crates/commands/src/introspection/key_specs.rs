@@ -180,3 +180,110 @@ fn write_spec(out: &mut Writer<'_>, kind: &str, figures: &[(&str, i64)]) {
         out.int(*figure);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::trial;
+    use resp::{Proto, Reply};
+
+    /// What COMMAND INFO says of a row with these keys, from its flags on, as words in a line.
+    fn told(keys: Keys, key_flags: Way) -> String {
+        let row = Command {
+            keys,
+            key_flags,
+            categories: &[],
+            ..trial::row()
+        };
+        let mut bytes = Vec::new();
+        super::super::write_info(&mut Writer::new(&mut bytes, Proto::Resp2), &row);
+        let (reply, _) = Reply::parse(&bytes).unwrap().unwrap();
+        let Reply::Array(facts) = reply else {
+            panic!("{reply:?}")
+        };
+        let mut line = String::new();
+        facts[2..].iter().for_each(|fact| flatten(fact, &mut line));
+        line.trim_end().to_owned()
+    }
+
+    fn flatten(reply: &Reply, line: &mut String) {
+        match reply {
+            Reply::Array(elements) => elements.iter().for_each(|one| flatten(one, line)),
+            Reply::Bulk(word) => *line += &format!("{} ", word.escape_ascii()),
+            Reply::Simple(word) => *line += &format!("{} ", word.escape_ascii()),
+            Reply::Int(number) => *line += &format!("{number} "),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn keys_behind_a_count_are_told_as_redis_tells_them() {
+        assert_eq!(
+            told(
+                Keys::DESTINATION_COUNTED,
+                &["OW", "update", "/", "RO", "access"]
+            ),
+            "write denyoom movablekeys 1 1 1 @write @slow \
+             flags OW update begin_search type index spec index 1 \
+             find_keys type range spec lastkey 0 keystep 1 limit 0 \
+             flags RO access begin_search type index spec index 2 \
+             find_keys type keynum spec keynumidx 0 firstkey 1 keystep 1"
+        );
+        assert_eq!(
+            told(Keys::COUNTED, &["RO", "access"]),
+            "write denyoom movablekeys 0 0 0 @write @slow \
+             flags RO access begin_search type index spec index 1 \
+             find_keys type keynum spec keynumidx 0 firstkey 1 keystep 1"
+        );
+    }
+
+    #[test]
+    fn keys_behind_a_word_are_told_as_redis_tells_them() {
+        assert_eq!(
+            told(Keys::STREAMS, &["RO", "access"]),
+            "write denyoom movablekeys 0 0 0 @write @slow \
+             flags RO access begin_search type keyword spec keyword STREAMS startfrom 1 \
+             find_keys type range spec lastkey -1 keystep 1 limit 2"
+        );
+        assert_eq!(
+            told(Keys::GEORADIUS, &["RO", "access", "/", "OW", "update"]),
+            "write denyoom movablekeys 1 1 1 @write @slow \
+             flags RO access begin_search type index spec index 1 \
+             find_keys type range spec lastkey 0 keystep 1 limit 0 \
+             flags OW update begin_search type keyword spec keyword STORE startfrom 6 \
+             find_keys type range spec lastkey 0 keystep 1 limit 0 \
+             flags OW update begin_search type keyword spec keyword STOREDIST startfrom 6 \
+             find_keys type range spec lastkey 0 keystep 1 limit 0"
+        );
+    }
+
+    #[test]
+    fn keys_that_no_search_finds_are_told_as_unknown() {
+        let unknown = "begin_search type unknown spec find_keys type unknown spec";
+        let sort = &["RO", "access", "/", "RO", "access", "/", "OW", "update"];
+        assert_eq!(
+            told(Keys::SORT, sort),
+            format!(
+                "write denyoom movablekeys 1 1 1 @write @slow \
+                 flags RO access begin_search type index spec index 1 \
+                 find_keys type range spec lastkey 0 keystep 1 limit 0 \
+                 flags RO access {unknown} flags OW update {unknown}"
+            )
+        );
+    }
+
+    #[test]
+    fn the_last_way_of_using_keys_holds_for_all_that_follow() {
+        assert_eq!(
+            told(
+                Keys::range(2, -1, 1),
+                &["OW", "update", "/", "RO", "access"]
+            ),
+            "write denyoom 2 -1 1 @write @slow \
+             flags OW update begin_search type index spec index 2 \
+             find_keys type range spec lastkey 0 keystep 1 limit 0 \
+             flags RO access begin_search type index spec index 3 \
+             find_keys type range spec lastkey -1 keystep 1 limit 0"
+        );
+    }
+}
