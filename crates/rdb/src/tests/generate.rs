@@ -138,12 +138,14 @@ impl Generator {
     }
 
     fn score(&mut self) -> f64 {
-        match self.below(8) {
+        match self.below(10) {
             0 => f64::INFINITY,
             1 => f64::NEG_INFINITY,
             2 => 0.1 * self.below(1000) as f64,
             3 => -1e300 / (1 + self.below(1000)) as f64,
             4 => 1e-300 * self.below(1000) as f64,
+            5 => f64::from_bits(1 + self.below(1 << 40) as u64),
+            6 => 1e17 / (1 + self.below(100)) as f64,
             _ => self.below(2000) as f64 - 1000.0,
         }
     }
@@ -169,11 +171,11 @@ impl Generator {
                 }
             };
             let mut pairs = Strings::default();
-            for index in 0..1 + self.below(2) {
+            for field in &fields[self.below(2)..] {
                 if self.below(4) == 0 {
                     pairs.push(&self.text());
                 } else {
-                    pairs.push(&fields[index]);
+                    pairs.push(field);
                 }
                 pairs.push(&self.text());
             }

@@ -65,6 +65,19 @@ fn ordered(content: Content) -> Content {
                 scores,
             }
         }
+        Content::Stream(mut stream) => {
+            stream.groups.sort_by(|a, b| a.name.cmp(&b.name));
+            for group in &mut stream.groups {
+                let mut order: Vec<usize> = (0..group.consumers.len()).collect();
+                order.sort_by_key(|index| &group.consumers[*index].name);
+                for entry in &mut group.pending {
+                    let place = order.iter().position(|index| *index == entry.consumer);
+                    entry.consumer = place.expect("a consumer");
+                }
+                group.consumers.sort_by(|a, b| a.name.cmp(&b.name));
+            }
+            Content::Stream(stream)
+        }
         content => content,
     }
 }
