@@ -10,6 +10,7 @@ pub mod core;
 pub mod error;
 pub mod execute;
 pub mod gather;
+pub mod geo;
 pub mod glob;
 pub mod locks;
 pub mod part;
