@@ -22,6 +22,7 @@ mod client;
 mod connection;
 mod counters;
 mod debug;
+mod dump;
 mod expiry;
 mod extended;
 mod introspection;
@@ -58,6 +59,7 @@ fn families() -> &'static [&'static [Command]] {
         keys::ROWS,
         expiry::ROWS,
         keyspace::ROWS,
+        dump::ROWS,
         object::ROWS,
         strings::ROWS,
         counters::ROWS,
