@@ -83,11 +83,21 @@ fn key_specs(row: &Command) -> Vec<KeySpec> {
             flags,
         }];
     }
-    let spec = |(index, flags)| KeySpec {
-        begin: first + index as i32 * step,
-        last: 0,
-        step: 1,
-        flags,
+    let count = ways.len();
+    let spec = |(index, flags)| {
+        let begin = first + index as i32 * step;
+        // The last way is that of all keys from there on.
+        let last = match index + 1 == count {
+            true if last < 0 => last,
+            true => last - begin,
+            false => 0,
+        };
+        KeySpec {
+            begin,
+            last,
+            step: 1,
+            flags,
+        }
     };
     ways.into_iter().enumerate().map(spec).collect()
 }

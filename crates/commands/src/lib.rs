@@ -17,12 +17,14 @@ pub mod row;
 pub mod stats;
 pub mod table;
 
+mod bits;
 mod client;
 mod connection;
 mod counters;
 mod debug;
 mod expiry;
 mod extended;
+mod growth;
 mod introspection;
 mod keys;
 mod keyspace;
@@ -54,6 +56,7 @@ fn families() -> &'static [&'static [Command]] {
         object::ROWS,
         strings::ROWS,
         counters::ROWS,
+        bits::ROWS,
         server::ROWS,
         settings::ROWS,
         introspection::ROWS,
