@@ -25,6 +25,7 @@ mod debug;
 mod expiry;
 mod extended;
 mod growth;
+mod hyperloglog;
 mod introspection;
 mod keys;
 mod keyspace;
@@ -57,6 +58,7 @@ fn families() -> &'static [&'static [Command]] {
         strings::ROWS,
         counters::ROWS,
         bits::ROWS,
+        hyperloglog::ROWS,
         server::ROWS,
         settings::ROWS,
         introspection::ROWS,

@@ -3,6 +3,7 @@
 //! Source: redis-server 7 for every expected answer.
 
 mod bitmaps;
+mod hyperloglogs;
 
 use resp::Reply;
 use testkit::Cluster;
