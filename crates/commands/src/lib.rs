@@ -27,15 +27,21 @@ mod extended;
 mod growth;
 mod hyperloglog;
 mod introspection;
+mod joint;
 mod keys;
 mod keyspace;
 mod lcs;
 mod lookup;
 mod memory_family;
 mod object;
+mod positions;
+mod rounds;
 mod server;
 mod settings;
 mod strings;
+
+#[cfg(test)]
+mod trial;
 
 pub use call::Call;
 pub use clients::{Client, ClientId, Clients};

@@ -2,7 +2,7 @@
 //! Never makes a string longer for reading: what lies behind its end reads as zeroes.
 //! Source: redis-server 7 for texts and order; sums are exact in 128 bits and fitted afterwards.
 
-use super::{bit_offset, string};
+use super::bit_offset;
 use crate::growth::check_room;
 use crate::{Call, Error, Reply, error, lookup};
 use resp::Writer;
@@ -226,7 +226,7 @@ pub fn bitfield(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
         return answer_reads(call, &steps, out);
     }
     let key = call.key(1);
-    let len = string(lookup::before_write(call, key))?.map_or(0, |value| value.len() as u64);
+    let len = lookup::string_before_write(call, key)?.map_or(0, |value| value.len() as u64);
     check_room(call, reach_bytes.saturating_sub(len))?;
     out.array(steps.len());
     let (db, now) = (call.db, call.now());
@@ -258,7 +258,7 @@ fn answer_reads(call: &mut Call<'_>, steps: &[Step], out: &mut Writer<'_>) -> Re
         out.array(steps.len());
         steps.iter().for_each(|step| out.int(step.read(text)));
     };
-    match string(lookup::read(call, key))? {
+    match lookup::read_string(call, key)? {
         None => answer(b""),
         Some(value) => lookup::with_text(value, answer),
     }

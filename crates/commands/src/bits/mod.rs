@@ -7,23 +7,15 @@ mod ranges;
 mod words;
 
 use crate::growth::check_room;
-use crate::row::{Doc, Keys};
+use crate::row::{Doc, Joint, Keys, Target};
 use crate::{Call, Command, Error, Flags, Reply, Run, error, lookup};
 use resp::Writer;
-use store::{Entry, Expiry, Value};
+use store::{Expiry, Value};
 use words::Operation;
 
 const BAD_OFFSET: &str = "ERR bit offset is not an integer or out of range";
 const BAD_BIT: &str = "ERR bit is not an integer or out of range";
 const NOT_TAKES_ONE: &str = "ERR BITOP NOT must be called with a single source key.";
-
-/// The string that a look-up found, if it found anything.
-///
-/// # Errors
-/// The key holds another type.
-fn string(found: Option<Entry<'_>>) -> Result<Option<Value<'_>>, Error> {
-    Ok(found.map(|entry| entry.value()))
-}
 
 /// Argument `index` as the offset of a bit. With `bits`, `#n` is the offset of the n-th field of so many bits.
 fn bit_offset(call: &Call<'_>, index: usize, bits: Option<u32>) -> Result<u64, Error> {
@@ -47,7 +39,7 @@ fn setbit(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
         _ => return Err(BAD_BIT.into()),
     };
     let key = call.key(1);
-    let len = string(lookup::before_write(call, key))?.map_or(0, |value| value.len() as u64);
+    let len = lookup::string_before_write(call, key)?.map_or(0, |value| value.len() as u64);
     let reach = offset / 8 + 1;
     check_room(call, reach.saturating_sub(len))?;
     let (db, now) = (call.db, call.now());
@@ -73,7 +65,7 @@ fn setbit(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
 fn getbit(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
     let offset = bit_offset(call, 2, None)?;
     let key = call.key(1);
-    let byte = string(lookup::read(call, key))?.and_then(|value| {
+    let byte = lookup::read_string(call, key)?.and_then(|value| {
         lookup::with_text(value, |text| text.get((offset / 8) as usize).copied())
     });
     let is_set = byte.is_some_and(|byte| byte << (offset % 8) & 0x80 != 0);
@@ -100,7 +92,7 @@ fn bitop(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
     let mut len = 0;
     for index in FIRST_SOURCE..call.args.len() {
         let key = call.other_key(index);
-        let source_len = string(lookup::read(call, key))?.map_or(0, |value| value.len());
+        let source_len = lookup::read_string(call, key)?.map_or(0, |value| value.len());
         len = len.max(source_len);
     }
     let destination = call.other_key(DESTINATION);
@@ -133,7 +125,7 @@ fn combined(call: &mut Call<'_>, operation: Operation, len: usize) -> Result<Vec
             _ if index == FIRST_SOURCE => result.extend_from_slice(source),
             _ => operation.fold(&mut result, source),
         };
-        match string(lookup::before_write(call, key))? {
+        match lookup::string_before_write(call, key)? {
             None => fold(b""),
             Some(value) => lookup::with_text(value, fold),
         }
@@ -234,17 +226,21 @@ pub const ROWS: &[Command] = &[
         ),
     ),
     Command {
-        keys: Keys {
-            first: 2,
-            last: -1,
-            step: 1,
-        },
+        keys: Keys::range(2, -1, 1),
         ..row(
             "bitop",
             -4,
             GROWS,
             &["OW", "update", "/", "RO", "access"],
-            Run::Owner(bitop),
+            Run::Joint(Joint {
+                handler: bitop,
+                target: |_| {
+                    Some(Target {
+                        index: DESTINATION,
+                        reads: false,
+                    })
+                },
+            }),
             doc(
                 "2.6.0",
                 "O(N) where N is the length of all strings",

@@ -2,7 +2,7 @@
 //! Never reads bits itself: the spans of `words` do.
 //! Source: redis-server 7, asked for the order of its checks and for how it counts from the end.
 
-use super::{string, words::Span};
+use super::words::Span;
 use crate::{Call, Error, Reply, error, lookup};
 use resp::Writer;
 
@@ -89,7 +89,7 @@ fn part_to_count(call: &Call<'_>) -> Result<Option<Part>, Error> {
 pub fn bitcount(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
     let part = part_to_count(call);
     let key = call.key(1);
-    let count = match string(lookup::read(call, key))? {
+    let count = match lookup::read_string(call, key)? {
         None => 0,
         Some(value) => {
             let part = part?;
@@ -128,7 +128,7 @@ pub fn bitpos(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
     };
     let part = part_to_search(call);
     let key = call.key(1);
-    let position = match string(lookup::read(call, key))? {
+    let position = match lookup::read_string(call, key)? {
         None if bit => None,
         None => Some(0),
         Some(value) => {

@@ -9,12 +9,12 @@ mod self_test;
 mod sketch;
 mod sparse;
 
-use crate::row::{Doc, Keys};
+use crate::row::{Doc, Joint, Keys, Target};
 use crate::{Call, Command, Error, Flags, Reply, Run, lookup};
 use resp::{Args, Writer};
 use sketch::{Form, Sketch, SketchBuf};
 use std::borrow::Cow;
-use store::{Entry, Expiry, Key, Value};
+use store::{Expiry, Key, Value};
 
 /// Bits of the hash that choose a register.
 const INDEX_BITS: u32 = 14;
@@ -34,13 +34,13 @@ const SELF_TEST_FAILED: &str = "ERR PFSELFTEST failed: ";
 /// # Errors
 /// The key holds another type, or a string that is no HyperLogLog; or what `look` says.
 fn with_sketch<T>(
-    found: Option<Entry<'_>>,
+    found: Result<Option<Value<'_>>, Error>,
     look: impl FnOnce(Sketch<'_>) -> Result<T, Error>,
 ) -> Result<Option<T>, Error> {
-    let Some(entry) = found else {
+    let Some(value) = found? else {
         return Ok(None);
     };
-    lookup::with_text(entry.value(), |text| Sketch::of(text).and_then(look)).map(Some)
+    lookup::with_text(value, |text| Sketch::of(text).and_then(look)).map(Some)
 }
 
 fn store(call: &mut Call<'_>, key: Key<'_>, sketch: &SketchBuf) {
@@ -80,7 +80,7 @@ impl Addition {
 fn pfadd(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
     let (key, elements) = (call.key(1), call.args.from(2));
     let sparse_bytes_max = call.core.config.hll_sparse_max_bytes;
-    let found = with_sketch(lookup::before_write(call, key), |sketch| {
+    let found = with_sketch(lookup::string_before_write(call, key), |sketch| {
         Addition::to(sketch, elements)
     })?;
     let addition = found.unwrap_or_else(|| {
@@ -127,9 +127,11 @@ fn pfcount(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
 
 fn count_one(call: &mut Call<'_>) -> Result<u64, Error> {
     let key = call.key(1);
-    let found = with_sketch(lookup::read(call, key), |sketch| match sketch.cached() {
-        Some(cardinality) => Ok((cardinality, true)),
-        None => Ok((sketch.cardinality()?, false)),
+    let found = with_sketch(lookup::read_string(call, key), |sketch| {
+        match sketch.cached() {
+            Some(cardinality) => Ok((cardinality, true)),
+            None => Ok((sketch.cardinality()?, false)),
+        }
     })?;
     let Some((cardinality, is_cached)) = found else {
         return Ok(0);
@@ -148,7 +150,7 @@ fn merge_all(call: &mut Call<'_>, values: &mut Registers) -> Result<bool, Error>
     let mut any_dense = false;
     for index in 1..call.args.len() {
         let key = call.other_key(index);
-        with_sketch(lookup::read(call, key), |sketch| {
+        with_sketch(lookup::read_string(call, key), |sketch| {
             any_dense |= sketch.form == Form::Dense;
             sketch.merge(values)
         })?;
@@ -162,7 +164,7 @@ fn pfmerge(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
     let any_dense = merge_all(call, &mut values)?;
     let destination = call.other_key(1);
     let sparse_bytes_max = call.core.config.hll_sparse_max_bytes;
-    let there = with_sketch(lookup::before_write(call, destination), |sketch| {
+    let there = with_sketch(lookup::string_before_write(call, destination), |sketch| {
         sketch.to_owned()
     })?;
     let mut sketch = there.unwrap_or_else(SketchBuf::new);
@@ -184,13 +186,13 @@ fn pfmerge(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
 fn pfdebug(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
     let key = call.key(2);
     let subcommand = call.args.at(1).to_ascii_lowercase();
-    let found = lookup::before_write(call, key);
+    let found = lookup::string_before_write(call, key);
     match &subcommand[..] {
         b"getreg" => {
             with_sketch(found, |_| Ok(()))?.ok_or(NO_KEY)?;
             make_dense(call, key)?;
             out.array(REGISTERS);
-            let found = lookup::before_write(call, key).map(|entry| entry.value());
+            let found = lookup::string_before_write(call, key)?;
             if let Some(value) = found {
                 lookup::with_text(value, |text| {
                     sketch::dense_values(text).for_each(|value| out.int(value.into()));
@@ -224,12 +226,13 @@ fn pfdebug(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
 
 /// Turns the sketch of a key to the dense form; says whether it was not.
 fn make_dense(call: &mut Call<'_>, key: Key<'_>) -> Result<bool, Error> {
-    let sparse = with_sketch(lookup::before_write(call, key), |sketch| {
-        match sketch.form {
+    let sparse = with_sketch(
+        lookup::string_before_write(call, key),
+        |sketch| match sketch.form {
             Form::Dense => Ok(None),
             Form::Sparse => sketch.to_owned().map(Some),
-        }
-    })?;
+        },
+    )?;
     let Some(mut sketch) = sparse.flatten() else {
         return Ok(false);
     };
@@ -301,7 +304,10 @@ pub const ROWS: &[Command] = &[
         Flags::READONLY,
         Keys::ALL,
         &["RW", "access"],
-        Run::Owner(pfcount),
+        Run::Joint(Joint {
+            handler: pfcount,
+            target: |_| None,
+        }),
         doc(
             "O(1), or O(N) for N keys",
             "About how many distinct elements the HyperLogLogs were shown, with an error of 0.81 % as a rule",
@@ -314,7 +320,15 @@ pub const ROWS: &[Command] = &[
         GROWS,
         Keys::ALL,
         &["RW", "access", "insert", "/", "RO", "access"],
-        Run::Owner(pfmerge),
+        Run::Joint(Joint {
+            handler: pfmerge,
+            target: |_| {
+                Some(Target {
+                    index: 1,
+                    reads: true,
+                })
+            },
+        }),
         doc(
             "O(N) for N keys",
             "Makes a HyperLogLog one that was shown what it and the others were shown",

@@ -213,7 +213,7 @@ impl Parser<'_> {
         match name {
             "key" | "source" | "destination" | "newkey" | "key1" | "key2" | "destkey"
             | "sourcekey"
-                if self.row.keys.first != 0 =>
+                if self.row.keys.any() =>
             {
                 "key"
             }
@@ -373,7 +373,7 @@ mod tests {
         for (_, row) in Table::instance().rows() {
             assert_eq!(
                 has_key(&arguments(row)),
-                row.keys.first != 0,
+                row.keys.any(),
                 "{}: {}",
                 row.name,
                 row.doc.syntax
