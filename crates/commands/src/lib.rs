@@ -18,6 +18,7 @@ pub mod row;
 pub mod stats;
 pub mod table;
 
+mod bits;
 mod client;
 mod connection;
 mod counters;
@@ -25,6 +26,8 @@ mod debug;
 mod dump;
 mod expiry;
 mod extended;
+mod growth;
+mod hyperloglog;
 mod introspection;
 mod joint;
 mod keys;
@@ -63,6 +66,8 @@ fn families() -> &'static [&'static [Command]] {
         object::ROWS,
         strings::ROWS,
         counters::ROWS,
+        bits::ROWS,
+        hyperloglog::ROWS,
         server::ROWS,
         settings::ROWS,
         introspection::ROWS,
