@@ -25,7 +25,10 @@ impl Digest {
 
     /// Mixes another one in; the order of several does not matter.
     pub fn mix(&mut self, other: Digest) {
-        self.0.iter_mut().zip(other.0).for_each(|(mine, theirs)| *mine ^= theirs);
+        self.0
+            .iter_mut()
+            .zip(other.0)
+            .for_each(|(mine, theirs)| *mine ^= theirs);
     }
 
     /// 40 hexadecimal digits.

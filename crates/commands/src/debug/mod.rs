@@ -56,7 +56,8 @@ const NOT_ALLOWED: &str = "ERR DEBUG command not allowed. If the enable-debug-co
 
 const RELOAD_WORDS: [&str; 3] = ["merge", "noflush", "nosave"];
 const RELOAD_SYNTAX: &str = "ERR DEBUG RELOAD only supports the MERGE, NOFLUSH and NOSAVE options.";
-const THRESHOLD_RANGE: &str = "ERR argument must be a memory value bigger than 1 and smaller than 4gb";
+const THRESHOLD_RANGE: &str =
+    "ERR argument must be a memory value bigger than 1 and smaller than 4gb";
 const NOT_PACKED: &str = "ERR Not a listpack encoded object.";
 const NO_SUCH_TYPE: &str = "ERR Wrong protocol type name. Please use one of the following: string|integer|double|bignum|null|array|set|map|attrib|push|verbatim|true|false";
 
@@ -97,7 +98,9 @@ fn order(call: &Call<'_>) -> Result<Order, Error> {
         (b"change-repl-id" | b"stringmatch-len" | b"jmap", 2)
         | (b"set-disable-deny-scripts" | b"pause-cron" | b"dict-resizing", 3) => Order::Accepted,
         (b"quicklist-packed-threshold", 3) => {
-            let bytes = std::str::from_utf8(call.args.at(2)).ok().and_then(memory_bytes);
+            let bytes = std::str::from_utf8(call.args.at(2))
+                .ok()
+                .and_then(memory_bytes);
             match bytes {
                 Some(0..0x1_0000_0000) => Order::Accepted,
                 _ => return Err(THRESHOLD_RANGE.into()),

@@ -78,7 +78,8 @@ pub fn digest_step(call: &mut Call<'_>, part: &mut Part) -> Progress {
         if let Some(value) = call.core.shard.copy_out(db, key, now) {
             let expiry = value.expiry();
             let content = value.into_content();
-            tour.digest.mix(digest::of_key(db, &bytes, &content, expiry));
+            tour.digest
+                .mix(digest::of_key(db, &bytes, &content, expiry));
         }
     }
     Progress::Again
@@ -143,9 +144,14 @@ pub fn reload_step(call: &mut Call<'_>, part: &mut Part) -> Result<Progress, Err
         let expiry = value.expiry();
         let payload = rdb::encode(&value.into_content());
         let content = rdb::decode(&payload, now).map_err(|_| {
-            Error::from(format!("ERR Error trying to load the value of {}", bytes.escape_ascii()))
+            Error::from(format!(
+                "ERR Error trying to load the value of {}",
+                bytes.escape_ascii()
+            ))
         })?;
-        call.core.shard.put(db, key, Detached::of(content, expiry), now);
+        call.core
+            .shard
+            .put(db, key, Detached::of(content, expiry), now);
     }
     Ok(Progress::Again)
 }
