@@ -3,7 +3,7 @@
 //! Source: the nodes of Redis' quicklist, with growth by doubling up to the node's limit.
 
 use super::{FRAME_BYTES_MAX, ListLimits};
-use crate::pack::{self, Item};
+use crate::pack;
 use memory::alloc::good_size;
 
 /// What a new pack asks for at first; it grows by doubling.
@@ -133,15 +133,6 @@ impl Node {
             return 0;
         }
         pack::nth(&self.bytes, index as i64).expect("the node counts its elements")
-    }
-
-    /// The element at an offset.
-    pub(super) fn item(&self, at: usize) -> Item<'_> {
-        if self.plain {
-            Item::Bytes(&self.bytes)
-        } else {
-            pack::item(&self.bytes, at)
-        }
     }
 
     /// Puts another text in the place of an element, if it fits in; says whether it did.
