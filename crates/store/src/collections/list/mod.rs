@@ -8,7 +8,9 @@ mod elements;
 mod node;
 mod skeleton;
 
+use super::Thresholds;
 use crate::pack::{self, IntBuffer};
+pub(crate) use edit::body_of;
 pub use edit::{ListEdit, ListEnd};
 pub use elements::{Elements, ListView};
 use node::Node;
@@ -28,7 +30,7 @@ const FRAME_BYTES_MAX: usize = 10;
 
 /// How large a node may be (option `list-max-listpack-size`), and with it a list that is one pack.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct ListLimits {
+pub(crate) struct ListLimits {
     node_bytes: usize,
     node_elements: usize,
 }
@@ -41,9 +43,14 @@ impl Default for ListLimits {
 }
 
 impl ListLimits {
+    /// The limits of a shard's lists.
+    pub(crate) fn of(thresholds: &Thresholds) -> ListLimits {
+        ListLimits::from_option(thresholds.list_max_listpack_size.into())
+    }
+
     /// The limits by the option's number: -1 to -5 for 4, 8, 16, 32, 64 KiB (smaller numbers as -5), otherwise a number of
     /// elements, at least one, within 8 KiB.
-    pub fn from_option(number: i64) -> ListLimits {
+    pub(crate) fn from_option(number: i64) -> ListLimits {
         if number < 0 {
             let index = (number.unsigned_abs() as usize).min(NODE_BYTES.len()) - 1;
             return ListLimits {
@@ -65,18 +72,18 @@ impl ListLimits {
 
 /// A large list.
 #[derive(Debug, Default)]
-pub struct List {
+pub(crate) struct List {
     skeleton: Skeleton,
 }
 
 impl List {
     /// An empty list; it holds no heap block yet.
-    pub fn new() -> List {
+    pub(crate) fn new() -> List {
         List::default()
     }
 
     /// A list of a pack's elements; a pack within the limits becomes a node without being copied.
-    pub fn from_pack(pack: Vec<u8>, limits: ListLimits) -> List {
+    pub(crate) fn from_pack(pack: Vec<u8>, limits: ListLimits) -> List {
         let mut list = List::new();
         let len = pack::len(&pack);
         if pack.len() <= limits.node_bytes && len <= limits.node_elements {
@@ -92,21 +99,18 @@ impl List {
         list
     }
 
-    /// The elements as one pack, if they are few enough: one node of at most half of what the limits allow. Otherwise the list
-    /// comes back.
-    pub fn into_pack(mut self, limits: ListLimits) -> Result<Vec<u8>, List> {
-        if !self.should_be_packed(limits) {
-            return Err(self);
-        }
+    /// The elements of a list that should be packed, as a pack; the list is empty afterwards.
+    pub(super) fn take_pack(&mut self) -> Vec<u8> {
         let Some(place) = self.skeleton.first() else {
-            return Ok(pack::new());
+            return pack::new();
         };
         let (node, _) = self.skeleton.remove(place);
-        Ok(node.into_pack().expect("a plain node is not to be packed"))
+        debug_assert!(self.is_empty());
+        node.into_pack().expect("a plain node is not to be packed")
     }
 
     /// Whether the list has shrunk so far that it should be one pack again.
-    pub fn should_be_packed(&self, limits: ListLimits) -> bool {
+    pub(crate) fn should_be_packed(&self, limits: ListLimits) -> bool {
         let Some(place) = self.skeleton.first() else {
             return true;
         };
@@ -123,32 +127,27 @@ impl List {
     }
 
     /// Number of elements.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.skeleton.len()
     }
 
     /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
     /// Heap bytes the list owns as the allocator rounds them, without the `List` itself. Kept, not counted.
-    pub fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         self.skeleton.bytes()
     }
 
     /// The same by a walk over all nodes.
-    pub fn recount_bytes(&self) -> usize {
+    pub(crate) fn recount_bytes(&self) -> usize {
         self.skeleton.recount_bytes()
     }
 
-    /// A reader of the list.
-    pub fn view(&self) -> ListView<'_> {
-        ListView::Big(self)
-    }
-
     /// Adds an element before the first.
-    pub fn push_front(&mut self, text: &[u8], limits: ListLimits) {
+    pub(crate) fn push_front(&mut self, text: &[u8], limits: ListLimits) {
         let first = self.skeleton.first();
         if let Some(place) = first
             && self.skeleton.node(place).has_room(text, limits)
@@ -163,7 +162,7 @@ impl List {
     }
 
     /// Adds an element behind the last.
-    pub fn push_back(&mut self, text: &[u8], limits: ListLimits) {
+    pub(crate) fn push_back(&mut self, text: &[u8], limits: ListLimits) {
         let last = self.skeleton.last();
         if let Some(place) = last
             && self.skeleton.node(place).has_room(text, limits)
@@ -177,7 +176,7 @@ impl List {
     }
 
     /// Inserts before the element at `index`; `index` is at most `len`.
-    pub fn insert(&mut self, index: usize, text: &[u8], limits: ListLimits) {
+    pub(crate) fn insert(&mut self, index: usize, text: &[u8], limits: ListLimits) {
         if index == 0 {
             return self.push_front(text, limits);
         }
@@ -212,7 +211,7 @@ impl List {
     }
 
     /// Puts another text in the place of the element at `index`, which is below `len`.
-    pub fn set(&mut self, index: usize, text: &[u8], limits: ListLimits) {
+    pub(crate) fn set(&mut self, index: usize, text: &[u8], limits: ListLimits) {
         let (place, within) = self.skeleton.locate(index);
         let replaced = self
             .skeleton
@@ -226,7 +225,7 @@ impl List {
     }
 
     /// Removes `count` elements from `index` on, fewer where the list ends before; whole nodes are dropped unread.
-    pub fn remove(&mut self, index: usize, count: usize, limits: ListLimits) {
+    pub(crate) fn remove(&mut self, index: usize, count: usize, limits: ListLimits) {
         let mut left = count.min(self.len().saturating_sub(index));
         if left == 0 {
             return;
@@ -263,14 +262,14 @@ impl List {
     }
 
     /// Keeps `count` elements from `start` on and removes all others.
-    pub fn keep(&mut self, start: usize, count: usize, limits: ListLimits) {
+    pub(crate) fn keep(&mut self, start: usize, count: usize, limits: ListLimits) {
         let end = start.saturating_add(count).min(self.len());
         self.remove(end, usize::MAX, limits);
         self.remove(0, start, limits);
     }
 
     /// Removes elements equal to `text`: all, or the first `count_max`, the last `count_max` if `from_tail`. Returns how many.
-    pub fn remove_equal(
+    pub(crate) fn remove_equal(
         &mut self,
         text: &[u8],
         count_max: usize,
@@ -322,7 +321,7 @@ impl List {
 
     /// Frees up to `budget_nodes` nodes from the end. Returns whether the list is not empty yet. A node is one block of the
     /// allocator, as an element of other collections is.
-    pub fn free_step(&mut self, budget_nodes: usize) -> bool {
+    pub(crate) fn free_step(&mut self, budget_nodes: usize) -> bool {
         for _ in 0..budget_nodes {
             let Some(place) = self.skeleton.last() else {
                 break;

@@ -9,30 +9,36 @@ use crate::pack::{self, IntBuffer, Item};
 
 /// A list to be read.
 #[derive(Clone, Copy, Debug)]
-pub enum ListView<'a> {
-    /// One pack.
+pub struct ListView<'a>(Form<'a>);
+
+#[derive(Clone, Copy, Debug)]
+enum Form<'a> {
     Packed(&'a [u8]),
-    /// Many nodes.
     Big(&'a List),
 }
 
 impl<'a> ListView<'a> {
+    /// A list that is one pack.
+    pub(super) fn packed(pack: &'a [u8]) -> ListView<'a> {
+        ListView(Form::Packed(pack))
+    }
+
+    /// A large list.
+    pub(super) fn big(list: &'a List) -> ListView<'a> {
+        ListView(Form::Big(list))
+    }
+
     /// Number of elements.
     pub fn len(self) -> usize {
-        match self {
-            ListView::Packed(pack) => pack::len(pack),
-            ListView::Big(list) => list.len(),
+        match self.0 {
+            Form::Packed(pack) => pack::len(pack),
+            Form::Big(list) => list.len(),
         }
     }
 
     /// Whether there is none.
     pub fn is_empty(self) -> bool {
         self.len() == 0
-    }
-
-    /// Whether the list is in its large form.
-    pub fn is_big(self) -> bool {
-        matches!(self, ListView::Big(_))
     }
 
     /// The element at `index`, if the list is longer than that.
@@ -98,14 +104,14 @@ impl<'a> ListView<'a> {
 
     /// The place of the element at `index`, which is below `len`.
     fn cursor(self, index: usize) -> Cursor<'a> {
-        match self {
-            ListView::Packed(pack) => Cursor {
+        match self.0 {
+            Form::Packed(pack) => Cursor {
                 list: None,
                 pack: Some(pack),
                 bytes: pack,
                 at: pack::nth(pack, index as i64).expect("an index below the length"),
             },
-            ListView::Big(list) => {
+            Form::Big(list) => {
                 let (place, within) = list.skeleton.locate(index);
                 let at = list.skeleton.node(place).offset(within);
                 Cursor::in_node(list, place, at)
