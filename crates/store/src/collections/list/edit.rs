@@ -30,7 +30,6 @@ pub enum ListEnd {
 }
 
 /// A list open for change; the change is settled when it is dropped.
-#[derive(Debug)]
 pub struct ListEdit<'s>(Door<'s>);
 
 impl<'s> Door<'s> {
@@ -50,6 +49,14 @@ impl ListEdit<'_> {
     /// Adds elements at an end, one after the other. They decide together whether the list becomes a large one.
     pub fn push<'t>(&mut self, end: ListEnd, texts: impl Iterator<Item = &'t [u8]> + Clone) {
         self.form().push(end, texts);
+    }
+
+    /// Adds plain data at the tail; only what is there already decides the form.
+    pub(crate) fn fill(&mut self, elements: &Strings) {
+        let mut form = self.form();
+        for text in elements.iter() {
+            form.push(ListEnd::Back, std::iter::once(text));
+        }
     }
 
     /// Inserts before the element at `index`; `index` is at most the list's length.
@@ -95,20 +102,6 @@ impl ListEdit<'_> {
             limits: ListLimits::of(open.thresholds),
         }
     }
-}
-
-/// A list of these elements, outside of any shard.
-pub(crate) fn body_of(strings: &Strings, limits: ListLimits) -> Body {
-    let mut body = Body::Packed(PackForm::List, pack::new());
-    let mut form = Form {
-        body: &mut body,
-        limits,
-    };
-    // One by one: only the elements that are there decide the form.
-    for string in strings.iter() {
-        form.push(ListEnd::Back, std::iter::once(string));
-    }
-    body
 }
 
 /// A list's body with the limits it keeps.
@@ -250,7 +243,8 @@ impl<'a> ListView<'a> {
     /// What an entry holds, which is a list.
     pub(crate) fn of(held: Held<'a>) -> ListView<'a> {
         match held {
-            Held::Packed(_, pack) | Held::Big(Big::Packed(_, pack)) => ListView::packed(pack),
+            Held::Packed(_, pack) => ListView::packed(pack),
+            Held::Big(Big::Packed(_, pack)) => ListView::packed(pack),
             Held::Big(Big::List(list)) => ListView::big(list),
             Held::Big(other) => unreachable!("a list is no {:?}", other.kind()),
         }

@@ -10,7 +10,6 @@ mod skeleton;
 
 use super::Thresholds;
 use crate::pack::{self, IntBuffer};
-pub(crate) use edit::body_of;
 pub use edit::{ListEdit, ListEnd};
 pub use elements::{Elements, ListView};
 use node::Node;
@@ -33,13 +32,6 @@ const FRAME_BYTES_MAX: usize = 10;
 pub(crate) struct ListLimits {
     node_bytes: usize,
     node_elements: usize,
-}
-
-impl Default for ListLimits {
-    /// 8 KiB.
-    fn default() -> ListLimits {
-        ListLimits::from_option(-2)
-    }
 }
 
 impl ListLimits {
@@ -88,7 +80,9 @@ impl List {
         let len = pack::len(&pack);
         if pack.len() <= limits.node_bytes && len <= limits.node_elements {
             if len > 0 {
-                list.skeleton.push_back(Node::from_pack(pack));
+                let mut node = Node::from_pack(pack);
+                node.shrink();
+                list.skeleton.push_back(node);
             }
             return list;
         }
@@ -366,8 +360,7 @@ impl List {
     }
 
     /// Asserts that every kept sum is right.
-    #[cfg(test)]
-    fn check(&self) {
+    pub(crate) fn check(&self) {
         self.skeleton.check();
     }
 }

@@ -262,7 +262,6 @@ impl Node {
     }
 
     /// Asserts that the kept number of elements is right.
-    #[cfg(test)]
     pub(super) fn check(&self) {
         if self.plain {
             assert_eq!(self.len, 1);

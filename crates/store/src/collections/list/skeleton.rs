@@ -300,7 +300,6 @@ impl Skeleton {
     }
 
     /// Asserts that every kept sum is right.
-    #[cfg(test)]
     pub(super) fn check(&self) {
         let mut nodes = 0;
         for block in &self.blocks {

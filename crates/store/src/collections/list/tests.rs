@@ -1,24 +1,77 @@
+use super::edit::Form;
 use super::*;
-use crate::content::Strings;
+use crate::collections::door::Body;
+use crate::collections::{Big, PackForm};
+use crate::entry::Held;
+use crate::pack::Item;
 use crate::random::Rng;
 use std::collections::VecDeque;
 
 type Model = VecDeque<Vec<u8>>;
 
-fn text(item: crate::pack::Item<'_>) -> Vec<u8> {
+fn text(item: Item<'_>) -> Vec<u8> {
     item.text(&mut IntBuffer::new()).to_vec()
 }
 
-fn texts<'a>(items: impl Iterator<Item = crate::pack::Item<'a>>) -> Vec<Vec<u8>> {
+fn texts<'a>(items: impl Iterator<Item = Item<'a>>) -> Vec<Vec<u8>> {
     items.map(text).collect()
 }
 
-fn assert_same(list: &ListEdit, model: &Model) {
+/// A list outside of a shard.
+struct Bare {
+    body: Body,
+    limits: ListLimits,
+}
+
+impl Bare {
+    fn new(limits: ListLimits) -> Bare {
+        let body = Body::Packed(PackForm::List, pack::new());
+        Bare { body, limits }
+    }
+
+    fn form(&mut self) -> Form<'_> {
+        Form {
+            body: &mut self.body,
+            limits: self.limits,
+        }
+    }
+
+    fn view(&self) -> ListView<'_> {
+        match &self.body {
+            Body::Packed(_, pack) => ListView::packed(pack),
+            Body::Big(big) => ListView::of(Held::Big(big)),
+        }
+    }
+
+    fn big(&self) -> Option<&List> {
+        match &self.body {
+            Body::Packed(..) => None,
+            Body::Big(big) => match &**big {
+                Big::List(list) => Some(list),
+                other => panic!("{other:?} is no list"),
+            },
+        }
+    }
+
+    fn push(&mut self, end: ListEnd, text: &[u8]) {
+        self.form().push(end, std::iter::once(text));
+    }
+
+    fn pop(&mut self, end: ListEnd) -> Option<Vec<u8>> {
+        let last = self.view().len().checked_sub(1)?;
+        let index = if end == ListEnd::Front { 0 } else { last };
+        let popped = text(self.view().at(index)?);
+        self.form().remove(index, 1);
+        Some(popped)
+    }
+}
+
+fn assert_same(list: &Bare, model: &Model) {
     let view = list.view();
     assert_eq!(view.len(), model.len());
     assert!(texts(view.iter()).iter().eq(model.iter()));
     assert!(texts(view.iter().rev()).iter().eq(model.iter().rev()));
-    if let ListEdit::Big(list) = list {
+    if let Some(list) = list.big() {
         list.check();
         assert_eq!(list.bytes(), list.recount_bytes());
     }
@@ -73,52 +126,52 @@ fn positions(
 }
 
 /// One random step on both; `grows` says whether the list should become longer on the whole.
-fn step(rng: &mut Rng, list: &mut ListEdit, model: &mut Model, grows: bool, limits: ListLimits) {
+fn step(rng: &mut Rng, list: &mut Bare, model: &mut Model, grows: bool) {
     let len = model.len();
     let element = some_text(rng);
     let some_index = below(rng, len.max(1));
     match below(rng, if grows { 14 } else { 30 }) {
         0..4 => {
-            list.push(ListEnd::Back, &element, limits);
+            list.push(ListEnd::Back, &element);
             model.push_back(element);
         }
         4..8 => {
-            list.push(ListEnd::Front, &element, limits);
+            list.push(ListEnd::Front, &element);
             model.push_front(element);
         }
         8..11 => {
             let index = below(rng, len + 1);
-            list.insert(index, &element, limits);
+            list.form().insert(index, &element);
             model.insert(index, element);
         }
         11 if len > 0 => {
-            list.set(some_index, &element, limits);
+            list.form().set(some_index, &element);
             model[some_index] = element;
         }
-        12 => assert_eq!(list.pop(ListEnd::Front, limits), model.pop_front()),
-        13 => assert_eq!(list.pop(ListEnd::Back, limits), model.pop_back()),
+        12 => assert_eq!(list.pop(ListEnd::Front), model.pop_front()),
+        13 => assert_eq!(list.pop(ListEnd::Back), model.pop_back()),
         14..20 if len > 0 => {
             let count = below(rng, 8);
-            list.remove(some_index, count, limits);
+            list.form().remove(some_index, count);
             model.drain(some_index..(some_index + count).min(len));
         }
         20 => {
             let (count, from_tail) = (1 + below(rng, 60), below(rng, 2) == 0);
             assert_eq!(
-                list.remove_equal(&element, count, from_tail, limits),
+                list.form().remove_equal(&element, count, from_tail),
                 remove_equal(model, &element, count, from_tail)
             );
         }
         21 if below(rng, 10) == 0 => {
             assert_eq!(
-                list.remove_equal(&element, usize::MAX, false, limits),
+                list.form().remove_equal(&element, usize::MAX, false),
                 remove_equal(model, &element, usize::MAX, false)
             );
         }
         22 if len > 0 => {
             let start = below(rng, (len / 10).max(1));
             let count = len - start - below(rng, (len / 10).max(1)).min(len - start);
-            list.keep(start, count, limits);
+            list.form().keep(start, count);
             model.truncate(start + count);
             model.drain(..start);
         }
@@ -146,17 +199,11 @@ fn step(rng: &mut Rng, list: &mut ListEdit, model: &mut Model, grows: bool, limi
 
 fn run(seed: u64, limits: ListLimits, steps: usize) {
     let mut rng = Rng::seeded(seed);
-    let (mut list, mut model) = (ListEdit::new(), Model::new());
+    let (mut list, mut model) = (Bare::new(limits), Model::new());
     let mut big = false;
     for done in 0..steps {
-        step(
-            &mut rng,
-            &mut list,
-            &mut model,
-            (done / 1500) % 2 == 0,
-            limits,
-        );
-        big |= list.view().is_big();
+        step(&mut rng, &mut list, &mut model, (done / 1500) % 2 == 0);
+        big |= list.big().is_some();
         if done % 50 == 0 {
             assert_same(&list, &model);
         }
@@ -165,7 +212,6 @@ fn run(seed: u64, limits: ListLimits, steps: usize) {
     assert!(big, "the test should reach the large form");
     let strings = list.view().to_strings();
     assert!(strings.iter().eq(model.iter().map(Vec::as_slice)));
-    assert_same(&ListEdit::from_strings(&strings, limits), &model);
 }
 
 #[test]
@@ -192,7 +238,7 @@ fn the_options_number_means_bytes_or_elements() {
 
 #[test]
 fn a_million_small_elements_take_at_most_twelve_and_a_half_bytes_each() {
-    let limits = ListLimits::default();
+    let limits = ListLimits::from_option(-2);
     let mut list = List::new();
     for number in 0..1_000_000 {
         list.push_back(format!("e{number:09}").as_bytes(), limits);
@@ -211,51 +257,47 @@ fn an_element_in_the_middle_of_many_nodes_is_found_and_changed() {
     }
     for index in [0, 1, 127, 128, 129, 24_999, 25_000, 49_998, 49_999] {
         assert_eq!(
-            text(list.view().at(index).unwrap()),
+            text(ListView::big(&list).at(index).unwrap()),
             index.to_string().into_bytes()
         );
     }
     list.insert(25_000, b"new", limits);
     list.remove(100, 20_000, limits);
-    assert_eq!(text(list.view().at(5_000).unwrap()), b"new");
+    assert_eq!(text(ListView::big(&list).at(5_000).unwrap()), b"new");
     assert_eq!(list.len(), 30_001);
     list.check();
 }
 
 #[test]
 fn a_list_becomes_large_past_the_limit_and_packed_again_at_half_of_it() {
-    let limits = ListLimits::default();
-    let mut list = ListEdit::new();
-    while !list.view().is_big() {
-        list.push(ListEnd::Back, &[b'x'; 100], limits);
+    let mut list = Bare::new(ListLimits::from_option(-2));
+    while list.big().is_none() {
+        list.push(ListEnd::Back, &[b'x'; 100]);
     }
-    let longest = list.len();
+    let longest = list.view().len();
     assert!((75..=81).contains(&longest), "{longest}");
-    while list.view().is_big() {
-        list.pop(ListEnd::Front, limits);
+    while list.big().is_some() {
+        list.pop(ListEnd::Front);
     }
-    assert!((30..=40).contains(&list.len()), "{}", list.len());
-    list.push(ListEnd::Front, &[b'x'; 9000], limits);
-    assert!(list.view().is_big());
-    list.pop(ListEnd::Front, limits);
-    assert!(!list.view().is_big());
+    let len = list.view().len();
+    assert!((30..=40).contains(&len), "{len}");
+    list.push(ListEnd::Front, &[b'x'; 9000]);
+    assert!(list.big().is_some());
+    list.pop(ListEnd::Front);
+    assert!(list.big().is_none());
 }
 
 #[test]
 fn an_element_of_any_size_comes_back() {
-    let limits = ListLimits::default();
-    let mut list = ListEdit::new();
+    let mut list = Bare::new(ListLimits::from_option(-2));
     for len in [8170, 8180, 8181, 8182, 8190, 8192, 100_000] {
-        list.push(ListEnd::Back, &vec![b'l'; len], limits);
+        list.push(ListEnd::Back, &vec![b'l'; len]);
     }
-    list.set(6, b"small", limits);
-    list.set(0, &[b'l'; 70_000], limits);
+    list.form().set(6, b"small");
+    list.form().set(0, &[b'l'; 70_000]);
     let lens: Vec<usize> = list.view().iter().map(|item| item.len()).collect();
     assert_eq!(lens, [70_000, 8180, 8181, 8182, 8190, 8192, 5]);
-    let ListEdit::Big(list) = &list else {
-        panic!("such a list is large")
-    };
-    list.check();
+    list.big().expect("such a list is large").check();
 }
 
 #[test]
@@ -274,7 +316,7 @@ fn a_list_is_freed_in_steps_down_to_no_bytes_of_nodes() {
 
 #[test]
 fn removing_every_other_element_merges_nodes() {
-    let limits = ListLimits::default();
+    let limits = ListLimits::from_option(-2);
     let mut list = List::new();
     for number in 0..100_000 {
         list.push_back(if number % 8 == 0 { b"kept" } else { b"gone" }, limits);
@@ -288,8 +330,5 @@ fn removing_every_other_element_merges_nodes() {
 #[test]
 fn a_list_may_go_to_another_thread() {
     fn goes<T: Send>(_: T) {}
-    goes(ListEdit::from_strings(
-        &Strings::default(),
-        ListLimits::default(),
-    ));
+    goes(List::new());
 }
