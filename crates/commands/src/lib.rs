@@ -27,6 +27,7 @@ mod introspection;
 mod keys;
 mod keyspace;
 mod lcs;
+mod lists;
 mod lookup;
 mod memory_family;
 mod object;
@@ -53,6 +54,7 @@ fn families() -> &'static [&'static [Command]] {
         keyspace::ROWS,
         object::ROWS,
         strings::ROWS,
+        lists::ROWS,
         counters::ROWS,
         server::ROWS,
         settings::ROWS,

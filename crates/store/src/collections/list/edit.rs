@@ -7,7 +7,7 @@ use crate::collections::door::{Body, Door};
 use crate::collections::{Big, PackForm};
 use crate::content::Strings;
 use crate::entry::Held;
-use crate::pack;
+use crate::pack::{self, IntBuffer};
 
 /// A listpack's header and end byte are this much longer than a pack's header; the limits are those of listpacks.
 const LISTPACK_BYTES_MORE: usize = 5;
@@ -83,6 +83,21 @@ impl ListEdit<'_> {
             ListEnd::Back => len - count,
         };
         self.form().remove(index, count);
+    }
+
+    /// Moves the element at an end to the other end.
+    pub fn rotate(&mut self, from: ListEnd) {
+        let view = self.view();
+        let (index, to) = match from {
+            ListEnd::Front => (0, ListEnd::Back),
+            ListEnd::Back => (view.len().saturating_sub(1), ListEnd::Front),
+        };
+        let Some(element) = view.at(index) else {
+            return;
+        };
+        let element = element.text(&mut IntBuffer::new()).to_vec();
+        self.remove(index, 1);
+        self.push(to, std::iter::once(&element[..]));
     }
 
     /// Keeps `count` elements from `start` on and removes all others.
