@@ -24,6 +24,7 @@ mod debug;
 mod expiry;
 mod extended;
 mod introspection;
+mod joint;
 mod keys;
 mod keyspace;
 mod lcs;
@@ -31,9 +32,14 @@ mod lists;
 mod lookup;
 mod memory_family;
 mod object;
+mod positions;
+mod rounds;
 mod server;
 mod settings;
 mod strings;
+
+#[cfg(test)]
+mod trial;
 
 pub use call::Call;
 pub use clients::{Client, ClientId, Clients};

@@ -27,6 +27,7 @@ mod sample;
 mod shard;
 mod slab;
 mod strings;
+mod tree;
 mod value;
 
 pub use access::{AGE_TICKS_MAX, Access, HITS_MAX};
