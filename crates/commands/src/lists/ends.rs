@@ -84,7 +84,10 @@ fn pop_several(
     key: store::Key<'_>,
     end: ListEnd,
 ) -> Reply {
-    let count = call.int(2).ok().and_then(|count| usize::try_from(count).ok());
+    let count = call
+        .int(2)
+        .ok()
+        .and_then(|count| usize::try_from(count).ok());
     let count = count.ok_or(NOT_POSITIVE)?;
     let Some(door) = lookup::open(call, key, Kind::List)? else {
         out.null_array();

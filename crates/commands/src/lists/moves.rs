@@ -128,7 +128,10 @@ struct Mpop {
 }
 
 fn positive(call: &Call<'_>, index: usize, mistake: &'static str) -> Result<usize, Error> {
-    let number = call.int(index).ok().and_then(|number| usize::try_from(number).ok());
+    let number = call
+        .int(index)
+        .ok()
+        .and_then(|number| usize::try_from(number).ok());
     Ok(number.filter(|&number| number > 0).ok_or(mistake)?)
 }
 

@@ -102,9 +102,7 @@ pub fn lpos(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
         compared_max,
     } = search(call)?;
     let found = match list(call, key)? {
-        Some(list) => {
-            list.positions(element, from_tail, skip, count.unwrap_or(1), compared_max)
-        }
+        Some(list) => list.positions(element, from_tail, skip, count.unwrap_or(1), compared_max),
         None => Vec::new(),
     };
     match (count, found.first()) {

@@ -167,7 +167,9 @@ fn a_list_of_another_type_is_refused() {
         .map(|command| format!("{command} => {WRONG}\n"))
         .collect();
     script(&format!("set s x => OK\n{refused}get s => \"x\""));
-    script(&format!("rpush s x => 1\nget s => {WRONG}\nincr s => {WRONG}\ntype s => list"));
+    script(&format!(
+        "rpush s x => 1\nget s => {WRONG}\nincr s => {WRONG}\ntype s => list"
+    ));
 }
 
 #[test]
@@ -178,7 +180,10 @@ fn nothing_to_take_is_a_null_array_where_several_were_asked_for() {
     assert_eq!(cluster.run_raw(&["lmpop", "1", "no", "left"]), b"*-1\r\n");
     cluster.speak(Proto::Resp3);
     assert_eq!(cluster.run_raw(&["rpop", "no", "1"]), b"_\r\n");
-    assert_eq!(cluster.run_raw(&["lmove", "a", "b", "left", "left"]), b"_\r\n");
+    assert_eq!(
+        cluster.run_raw(&["lmove", "a", "b", "left", "left"]),
+        b"_\r\n"
+    );
 }
 
 #[test]
@@ -223,7 +228,10 @@ fn lists_move_between_shards_by_copy_and_rename() {
             cluster.run(&["lmove", &one, &other, "left", "right"]);
         }
         assert_eq!(shown(&cluster.run(&["llen", &one])), "1500");
-        assert_eq!(shown(&cluster.run(&["lindex", &other, "-1"])), "\"element 1499\"");
+        assert_eq!(
+            shown(&cluster.run(&["lindex", &other, "-1"])),
+            "\"element 1499\""
+        );
         cluster.cores().iter().for_each(|core| core.shard.check());
         cluster.run(&["flushall"]);
         cluster.cores().iter().for_each(|core| core.shard.check());
@@ -232,8 +240,20 @@ fn lists_move_between_shards_by_copy_and_rename() {
 
 const KEYS: [&str; 7] = ["a", "b", "c", "{t}1", "{t}2", "str", "none"];
 const INDEXES: [&str; 14] = [
-    "0", "1", "-1", "2", "-2", "5", "-7", "30", "-40", "300", "9223372036854775807", "-9223372036854775808",
-    "x", "1.5",
+    "0",
+    "1",
+    "-1",
+    "2",
+    "-2",
+    "5",
+    "-7",
+    "30",
+    "-40",
+    "300",
+    "9223372036854775807",
+    "-9223372036854775808",
+    "x",
+    "1.5",
 ];
 
 /// Generated list commands; elements repeat often, and some are as large as a node or larger.
@@ -252,7 +272,10 @@ impl Lists {
         match self.random.below(3) {
             0 => self.random.below(6).to_string(),
             1 => (self.random.next_u64() as i64 >> self.random.below(64)).to_string(),
-            _ => (*self.random.pick(&["", "v", "007", "hello", "+1", "some longer text"])).to_owned(),
+            _ => (*self
+                .random
+                .pick(&["", "v", "007", "hello", "+1", "some longer text"]))
+            .to_owned(),
         }
     }
 
@@ -271,14 +294,53 @@ impl Lists {
 
     fn next_command(&mut self) -> Words {
         const PATTERNS: &[&str] = &[
-            "rpush K E", "rpush K E E E E E E E E", "lpush K E E E", "lpush K E", "rpush K E E E E",
-            "rpushx K E E", "lpushx K E", "lpop K", "rpop K", "lpop K N", "rpop K N", "llen K",
-            "lrange K I I", "lrange K 0 -1", "lindex K I", "lindex K I", "lset K I E", "lset K I E",
-            "linsert K B E E", "linsert K B E E", "lrem K I E", "lrem K N E", "ltrim K I I", "ltrim K 1 -2",
-            "lpos K E", "lpos K E RANK R", "lpos K E COUNT N RANK R", "lpos K E MAXLEN N COUNT N",
-            "lmove K K W W", "lmove K K W W", "rpoplpush K K", "rpoplpush K K", "lmpop 1 K W",
-            "lmpop 2 K K W COUNT N", "lmpop 3 K K K W", "lmpop N K K W", "del K", "set str E", "get K", "type K",
-            "rename K K", "copy K K", "copy K K replace", "expire K 1000", "persist K", "exists K", "lmove K K W",
+            "rpush K E",
+            "rpush K E E E E E E E E",
+            "lpush K E E E",
+            "lpush K E",
+            "rpush K E E E E",
+            "rpushx K E E",
+            "lpushx K E",
+            "lpop K",
+            "rpop K",
+            "lpop K N",
+            "rpop K N",
+            "llen K",
+            "lrange K I I",
+            "lrange K 0 -1",
+            "lindex K I",
+            "lindex K I",
+            "lset K I E",
+            "lset K I E",
+            "linsert K B E E",
+            "linsert K B E E",
+            "lrem K I E",
+            "lrem K N E",
+            "ltrim K I I",
+            "ltrim K 1 -2",
+            "lpos K E",
+            "lpos K E RANK R",
+            "lpos K E COUNT N RANK R",
+            "lpos K E MAXLEN N COUNT N",
+            "lmove K K W W",
+            "lmove K K W W",
+            "rpoplpush K K",
+            "rpoplpush K K",
+            "lmpop 1 K W",
+            "lmpop 2 K K W COUNT N",
+            "lmpop 3 K K K W",
+            "lmpop N K K W",
+            "del K",
+            "set str E",
+            "get K",
+            "type K",
+            "rename K K",
+            "copy K K",
+            "copy K K replace",
+            "expire K 1000",
+            "persist K",
+            "exists K",
+            "lmove K K W",
         ];
         let pattern = *self.random.pick(PATTERNS);
         let words = pattern.split(' ').map(|letter| self.word(letter));
@@ -292,7 +354,10 @@ fn assert_same_encoding(key: &str, cluster: &mut Cluster, oracle: &mut Oracle) {
     let (ours, theirs) = (cluster.run(&words), oracle.run(&words));
     if theirs == Reply::Bulk(b"quicklist".to_vec()) {
         let ours = shown(&ours);
-        assert!(["\"quicklist\"", "\"listpack\""].contains(&&ours[..]), "{key} is {ours}");
+        assert!(
+            ["\"quicklist\"", "\"listpack\""].contains(&&ours[..]),
+            "{key} is {ours}"
+        );
     } else {
         assert_eq!(shown(&ours), shown(&theirs), "{key}");
     }
@@ -319,16 +384,22 @@ fn every_generated_list_command_is_answered_as_redis_answers_it() {
         let set = ["config", "set", "list-max-listpack-size", size];
         assert_eq!(cluster.run(&set), oracle.run(&set));
         let random = Random::new(number as u64 + 1);
-        let mut lists = Lists { random, large_of_100 };
+        let mut lists = Lists {
+            random,
+            large_of_100,
+        };
         for command in 0..COMMANDS {
             let words = lists.next_command();
             let core = lists.random.below(u64::from(shards)) as usize;
             cluster.connect_to(core);
             let (ours, theirs) = (cluster.run(&words), oracle.run(&words));
-            compare(&words, &ours, &theirs)
-                .unwrap_or_else(|difference| panic!("run {number}, command {command}: {difference}"));
+            compare(&words, &ours, &theirs).unwrap_or_else(|difference| {
+                panic!("run {number}, command {command}: {difference}")
+            });
             if command % 100 == 0 {
-                KEYS.iter().for_each(|key| assert_same_encoding(key, &mut cluster, &mut oracle));
+                cluster.cores().iter().for_each(|core| core.shard.check());
+                KEYS.iter()
+                    .for_each(|key| assert_same_encoding(key, &mut cluster, &mut oracle));
             }
         }
         cluster.cores().iter().for_each(|core| core.shard.check());
@@ -351,7 +422,10 @@ fn a_long_list_is_changed_as_redis_changes_it() {
         let elements: Vec<_> = (0..100)
             .map(|_| format!("element {}", random.below(50_000)))
             .collect();
-        let words: Vec<_> = ["rpush", "l"].into_iter().chain(elements.iter().map(String::as_str)).collect();
+        let words: Vec<_> = ["rpush", "l"]
+            .into_iter()
+            .chain(elements.iter().map(String::as_str))
+            .collect();
         both(&words);
     }
     for _ in 0..3000 {
@@ -360,7 +434,7 @@ fn a_long_list_is_changed_as_redis_changes_it() {
         let (from, to) = (index.to_string(), (index + 40).to_string());
         let behind = format!("-{}", 1 + index % 4);
         let few = (index % 5).to_string();
-        both(match random.below(8) {
+        let words: &[&str] = match random.below(8) {
             0 => &["lset", "l", &from, "new"],
             1 => &["lindex", "l", &from],
             2 => &["lrange", "l", &from, &to],
@@ -369,10 +443,39 @@ fn a_long_list_is_changed_as_redis_changes_it() {
             5 => &["lpos", "l", &element, "rank", "-1"],
             6 => &["ltrim", "l", &few, &behind],
             _ => &["rpop", "l", &few],
-        });
+        };
+        both(words);
     }
     both(&["object", "encoding", "l"]);
     both(&["lrange", "l", "0", "-1"]);
     both(&["ltrim", "l", "10000", "10010"]);
     both(&["lrange", "l", "0", "-1"]);
+}
+
+#[test]
+fn an_expired_list_gives_no_elements_and_a_moved_one_starts_anew() {
+    script(
+        r#"
+        rpush s 1 2 => 2
+        rpush t 9 => 1
+        pexpire s 50 => 1
+        pexpire t 50 => 1
+        lmove s t left right => "1"
+        +51
+        lpop s => nil
+        llen t => 0
+        rpush s 3 => 1
+        lmove s t left left => "3"
+        lrange t 0 -1 => ["3"]
+        ttl t => -1
+        "#,
+    );
+}
+
+#[test]
+fn rows_of_lists_say_what_redis_says() {
+    super::oracle::assert_rows(
+        "rows_of_lists_say_what_redis_says",
+        "lpush rpush lpushx rpushx lpop rpop llen lrange lindex lset linsert lrem ltrim lpos lmove rpoplpush lmpop",
+    );
 }
