@@ -3,6 +3,7 @@
 //! Which merge a command uses is said by its row.
 
 use crate::Error;
+use crate::debug::Tour;
 use crate::memory_family::BySize;
 use crate::stats::CoreStats;
 use memory::shard::ShardMemory;
@@ -51,6 +52,8 @@ pub enum Part {
         /// Blocks of the pages its thread has in hand.
         heap: BySize,
     },
+    /// A walk over all databases.
+    Tour(Box<Tour>),
     /// Lines of text, sorted or joined by the merge.
     Lines(Vec<(u64, String)>),
 }
