@@ -1,3 +1,7 @@
+//! Lists in both forms against a deque: random changes, and the promises of size.
+//! Never a shard or a door; those have tests of their own.
+//! Source: our own; the pseudo-random numbers are those of the shard.
+
 use super::edit::Form;
 use super::*;
 use crate::collections::door::Body;
