@@ -4,11 +4,13 @@
 
 mod door;
 pub(crate) mod hash;
+mod set;
 mod table;
 mod view;
 
 pub use door::{Door, WrongKind};
 pub use hash::{HashEdit, HashView};
+pub use set::{SetEdit, SetView};
 pub use view::View;
 
 pub(crate) use table::Table;
