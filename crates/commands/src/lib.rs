@@ -21,6 +21,7 @@ mod client;
 mod connection;
 mod counters;
 mod debug;
+mod element_scan;
 mod expiry;
 mod extended;
 mod introspection;
@@ -34,6 +35,7 @@ mod object;
 mod positions;
 mod rounds;
 mod server;
+mod sets;
 mod settings;
 mod strings;
 
@@ -60,6 +62,7 @@ fn families() -> &'static [&'static [Command]] {
         object::ROWS,
         strings::ROWS,
         counters::ROWS,
+        sets::ROWS,
         server::ROWS,
         settings::ROWS,
         introspection::ROWS,

@@ -8,6 +8,7 @@ mod keys;
 mod keyspace;
 mod model;
 mod oracle;
+mod sets;
 mod strings;
 
 use resp::Reply;

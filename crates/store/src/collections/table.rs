@@ -127,7 +127,7 @@ impl Table {
     }
 
     /// Adds an element with nothing but its name. Returns whether it was not there.
-    pub(crate) fn add(&mut self, arena: &mut ArenaMut, name: Key) -> bool {
+    pub(crate) fn add_name(&mut self, arena: &mut ArenaMut, name: Key) -> bool {
         if self.index.find(arena.slab, name, arena.base).is_some() {
             return false;
         }
