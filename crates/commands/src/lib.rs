@@ -10,6 +10,7 @@ pub mod core;
 pub mod error;
 pub mod execute;
 pub mod gather;
+pub mod geo;
 pub mod glob;
 pub mod locks;
 pub mod part;
@@ -17,18 +18,23 @@ pub mod row;
 pub mod stats;
 pub mod table;
 
+mod bits;
 mod client;
 mod connection;
 mod counters;
 mod debug;
+mod dump;
 mod element_scan;
 mod expiry;
 mod extended;
+mod growth;
+mod hyperloglog;
 mod introspection;
 mod joint;
 mod keys;
 mod keyspace;
 mod lcs;
+mod lists;
 mod lookup;
 mod memory_family;
 mod object;
@@ -59,9 +65,13 @@ fn families() -> &'static [&'static [Command]] {
         keys::ROWS,
         expiry::ROWS,
         keyspace::ROWS,
+        dump::ROWS,
         object::ROWS,
         strings::ROWS,
+        lists::ROWS,
         counters::ROWS,
+        bits::ROWS,
+        hyperloglog::ROWS,
         sets::ROWS,
         server::ROWS,
         settings::ROWS,

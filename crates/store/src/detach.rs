@@ -193,13 +193,14 @@ impl Shard {
                 }
             }
             Content::String(_) => unreachable!("a string is no collection"),
+            Content::List(elements) => door.list().fill(elements),
             Content::Set(members) => {
                 let mut set = door.set();
                 members.iter().for_each(|member| {
                     set.add(member);
                 });
             }
-            Content::List(_) | Content::Zset { .. } | Content::Stream(_) => {
+            Content::Zset { .. } | Content::Stream(_) => {
                 unreachable!("not yet built")
             }
         }

@@ -4,15 +4,18 @@
 
 mod door;
 pub(crate) mod hash;
+mod list;
 mod set;
 mod table;
 mod view;
 
 pub use door::{Door, WrongKind};
 pub use hash::{HashEdit, HashView};
+pub use list::{Elements, ListEdit, ListEnd, ListView};
 pub use set::{SetEdit, SetView};
 pub use view::View;
 
+pub(crate) use list::List;
 pub(crate) use table::Table;
 
 use memory::alloc::good_size;
@@ -149,6 +152,8 @@ impl PackForm {
 pub(crate) enum Big {
     /// Packed elements.
     Packed(PackForm, Vec<u8>),
+    /// Elements in packed nodes.
+    List(List),
     /// Fields with their values.
     Hash(Table),
     /// Members, with empty values.
@@ -168,6 +173,7 @@ impl Big {
     pub(crate) fn kind(&self) -> Kind {
         match self {
             Big::Packed(form, _) => form.kind(),
+            Big::List(_) => Kind::List,
             Big::Hash(_) => Kind::Hash,
             Big::Set(_) => Kind::Set,
         }
@@ -176,6 +182,7 @@ impl Big {
     pub(crate) fn encoding(&self) -> Encoding {
         match self {
             Big::Packed(form, _) => form.encoding(),
+            Big::List(_) => Encoding::Quicklist,
             Big::Hash(_) | Big::Set(_) => Encoding::Hashtable,
         }
     }
@@ -183,6 +190,7 @@ impl Big {
     pub(crate) fn is_empty(&self) -> bool {
         match self {
             Big::Packed(form, pack) => form.is_empty(pack),
+            Big::List(list) => list.is_empty(),
             Big::Hash(table) | Big::Set(table) => table.len() == 0,
         }
     }
@@ -193,6 +201,7 @@ impl Big {
         box_bytes()
             + match self {
                 Big::Packed(_, pack) => heap_bytes(pack.capacity()),
+                Big::List(list) => list.bytes() as u64,
                 Big::Hash(table) | Big::Set(table) => table.bytes(),
             }
     }
@@ -212,6 +221,7 @@ impl Big {
     pub(crate) fn free_step(&mut self, slab: &mut Slab, base: Millis, budget: usize) -> bool {
         match self {
             Big::Packed(..) => false,
+            Big::List(list) => list.free_step(budget),
             Big::Hash(table) | Big::Set(table) => table.free_step(slab, base, budget),
         }
     }
@@ -222,6 +232,13 @@ impl Big {
         let counted = match self {
             Big::Packed(_, pack) => {
                 let bytes = heap_bytes(pack.capacity());
+                Counted {
+                    bytes,
+                    heap_bytes: bytes,
+                }
+            }
+            Big::List(list) => {
+                let bytes = list.recount_bytes() as u64;
                 Counted {
                     bytes,
                     heap_bytes: bytes,
@@ -239,6 +256,7 @@ impl Big {
     pub(crate) fn check(&self, arena: Arena) {
         match self {
             Big::Packed(..) => {}
+            Big::List(list) => list.check(),
             Big::Hash(table) | Big::Set(table) => table.check(arena),
         }
         assert_eq!(self.recount(arena).bytes, self.bytes());
