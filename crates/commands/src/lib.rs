@@ -24,6 +24,7 @@ mod connection;
 mod counters;
 mod debug;
 mod dump;
+mod element_scan;
 mod expiry;
 mod extended;
 mod growth;
@@ -40,6 +41,7 @@ mod object;
 mod positions;
 mod rounds;
 mod server;
+mod sets;
 mod settings;
 mod strings;
 
@@ -70,6 +72,7 @@ fn families() -> &'static [&'static [Command]] {
         counters::ROWS,
         bits::ROWS,
         hyperloglog::ROWS,
+        sets::ROWS,
         server::ROWS,
         settings::ROWS,
         introspection::ROWS,

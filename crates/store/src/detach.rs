@@ -194,7 +194,13 @@ impl Shard {
             }
             Content::String(_) => unreachable!("a string is no collection"),
             Content::List(elements) => door.list().fill(elements),
-            Content::Set(_) | Content::Zset { .. } | Content::Stream(_) => {
+            Content::Set(members) => {
+                let mut set = door.set();
+                members.iter().for_each(|member| {
+                    set.add(member);
+                });
+            }
+            Content::Zset { .. } | Content::Stream(_) => {
                 unreachable!("not yet built")
             }
         }

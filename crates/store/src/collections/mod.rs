@@ -5,12 +5,14 @@
 mod door;
 pub(crate) mod hash;
 mod list;
+mod set;
 mod table;
 mod view;
 
 pub use door::{Door, WrongKind};
 pub use hash::{HashEdit, HashView};
 pub use list::{Elements, ListEdit, ListEnd, ListView};
+pub use set::{SetEdit, SetView};
 pub use view::View;
 
 pub(crate) use list::List;
