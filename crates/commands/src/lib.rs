@@ -24,9 +24,11 @@ mod connection;
 mod counters;
 mod debug;
 mod dump;
+mod element_scan;
 mod expiry;
 mod extended;
 mod growth;
+mod hashes;
 mod hyperloglog;
 mod introspection;
 mod joint;
@@ -68,6 +70,7 @@ fn families() -> &'static [&'static [Command]] {
         counters::ROWS,
         bits::ROWS,
         hyperloglog::ROWS,
+        hashes::ROWS,
         server::ROWS,
         settings::ROWS,
         introspection::ROWS,

@@ -140,8 +140,8 @@ fn a_large_hash_whose_fields_all_end_at_once_is_swept_in_steps() {
     while shard.len(0) > 0 {
         let left = view(&mut shard, b"hash", BASE).len();
         let more = shard.expire_step(later, 500).more;
-        assert!(more, "a hash is there as long as something is due");
         if shard.len(0) > 0 {
+            assert!(more, "something is due");
             let gone = left - view(&mut shard, b"hash", BASE).len();
             assert!((1..=2000).contains(&gone), "{gone} fields in one step");
         }
