@@ -35,6 +35,7 @@ mod joint;
 mod keys;
 mod keyspace;
 mod lcs;
+mod lists;
 mod lookup;
 mod memory_family;
 mod object;
@@ -67,6 +68,7 @@ fn families() -> &'static [&'static [Command]] {
         dump::ROWS,
         object::ROWS,
         strings::ROWS,
+        lists::ROWS,
         counters::ROWS,
         bits::ROWS,
         hyperloglog::ROWS,

@@ -193,7 +193,8 @@ impl Shard {
                 }
             }
             Content::String(_) => unreachable!("a string is no collection"),
-            Content::List(_) | Content::Set(_) | Content::Zset { .. } | Content::Stream(_) => {
+            Content::List(elements) => door.list().fill(elements),
+            Content::Set(_) | Content::Zset { .. } | Content::Stream(_) => {
                 unreachable!("not yet built")
             }
         }

@@ -4,13 +4,16 @@
 
 mod door;
 pub(crate) mod hash;
+mod list;
 mod table;
 mod view;
 
 pub use door::{Door, WrongKind};
 pub use hash::{HashEdit, HashView, Lifetime, Picker};
+pub use list::{Elements, ListEdit, ListEnd, ListView};
 pub use view::View;
 
+pub(crate) use list::List;
 pub(crate) use table::Table;
 
 use memory::alloc::good_size;
@@ -147,6 +150,8 @@ impl PackForm {
 pub(crate) enum Big {
     /// Packed elements.
     Packed(PackForm, Vec<u8>),
+    /// Elements in packed nodes.
+    List(List),
     /// Fields with their values.
     Hash(Table),
     /// Members, with empty values.
@@ -166,6 +171,7 @@ impl Big {
     pub(crate) fn kind(&self) -> Kind {
         match self {
             Big::Packed(form, _) => form.kind(),
+            Big::List(_) => Kind::List,
             Big::Hash(_) => Kind::Hash,
             Big::Set(_) => Kind::Set,
         }
@@ -174,6 +180,7 @@ impl Big {
     pub(crate) fn encoding(&self) -> Encoding {
         match self {
             Big::Packed(form, _) => form.encoding(),
+            Big::List(_) => Encoding::Quicklist,
             Big::Hash(_) | Big::Set(_) => Encoding::Hashtable,
         }
     }
@@ -181,6 +188,7 @@ impl Big {
     pub(crate) fn is_empty(&self) -> bool {
         match self {
             Big::Packed(form, pack) => form.is_empty(pack),
+            Big::List(list) => list.is_empty(),
             Big::Hash(table) | Big::Set(table) => table.len() == 0,
         }
     }
@@ -191,6 +199,7 @@ impl Big {
         box_bytes()
             + match self {
                 Big::Packed(_, pack) => heap_bytes(pack.capacity()),
+                Big::List(list) => list.bytes() as u64,
                 Big::Hash(table) | Big::Set(table) => table.bytes(),
             }
     }
@@ -198,7 +207,7 @@ impl Big {
     /// Those of [`Big::bytes`] that are tables: the indexes by which elements are found.
     pub(crate) fn tables_bytes(&self) -> u64 {
         match self {
-            Big::Packed(..) => 0,
+            Big::Packed(..) | Big::List(_) => 0,
             Big::Hash(table) | Big::Set(table) => table.index_bytes(),
         }
     }
@@ -218,6 +227,7 @@ impl Big {
     pub(crate) fn free_step(&mut self, slab: &mut Slab, base: Millis, budget: usize) -> bool {
         match self {
             Big::Packed(..) => false,
+            Big::List(list) => list.free_step(budget),
             Big::Hash(table) | Big::Set(table) => table.free_step(slab, base, budget),
         }
     }
@@ -228,6 +238,13 @@ impl Big {
         let counted = match self {
             Big::Packed(_, pack) => {
                 let bytes = heap_bytes(pack.capacity());
+                Counted {
+                    bytes,
+                    heap_bytes: bytes,
+                }
+            }
+            Big::List(list) => {
+                let bytes = list.recount_bytes() as u64;
                 Counted {
                     bytes,
                     heap_bytes: bytes,
@@ -245,6 +262,7 @@ impl Big {
     pub(crate) fn check(&self, arena: Arena) {
         match self {
             Big::Packed(..) => {}
+            Big::List(list) => list.check(),
             Big::Hash(table) | Big::Set(table) => table.check(arena),
         }
         assert_eq!(self.recount(arena).bytes, self.bytes());
