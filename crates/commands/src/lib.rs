@@ -28,6 +28,7 @@ mod element_scan;
 mod expiry;
 mod extended;
 mod growth;
+mod hashes;
 mod hyperloglog;
 mod introspection;
 mod joint;
@@ -73,6 +74,7 @@ fn families() -> &'static [&'static [Command]] {
         bits::ROWS,
         hyperloglog::ROWS,
         sets::ROWS,
+        hashes::ROWS,
         server::ROWS,
         settings::ROWS,
         introspection::ROWS,
