@@ -6,10 +6,12 @@ mod door;
 pub(crate) mod hash;
 mod table;
 mod view;
+mod zset;
 
 pub use door::{Door, WrongKind};
 pub use hash::{HashEdit, HashView};
 pub use view::View;
+pub use zset::{AddRule, Added, LexBound, NotANumber, Presence, ZsetEdit, ZsetRange, ZsetView};
 
 pub(crate) use table::Table;
 
@@ -19,6 +21,8 @@ use crate::hasher::Hasher;
 use crate::index::Rehash;
 use crate::slab::Slab;
 use crate::value::{Encoding, Kind, Millis};
+
+use zset::Zset;
 
 /// Up to where collections stay packed, and the sizes of the nodes of large ones. The fields are
 /// the options of the same names, which have Redis' meanings.
@@ -151,6 +155,8 @@ pub(crate) enum Big {
     Hash(Table),
     /// Members, with empty values.
     Set(Table),
+    /// Members with scores, and their order.
+    Zset(Zset),
 }
 
 /// What a walk over a collection counted.
@@ -168,6 +174,7 @@ impl Big {
             Big::Packed(form, _) => form.kind(),
             Big::Hash(_) => Kind::Hash,
             Big::Set(_) => Kind::Set,
+            Big::Zset(_) => Kind::Zset,
         }
     }
 
@@ -175,6 +182,7 @@ impl Big {
         match self {
             Big::Packed(form, _) => form.encoding(),
             Big::Hash(_) | Big::Set(_) => Encoding::Hashtable,
+            Big::Zset(_) => Encoding::Skiplist,
         }
     }
 
@@ -182,6 +190,7 @@ impl Big {
         match self {
             Big::Packed(form, pack) => form.is_empty(pack),
             Big::Hash(table) | Big::Set(table) => table.len() == 0,
+            Big::Zset(zset) => zset.is_empty(),
         }
     }
 
@@ -192,6 +201,7 @@ impl Big {
             + match self {
                 Big::Packed(_, pack) => heap_bytes(pack.capacity()),
                 Big::Hash(table) | Big::Set(table) => table.bytes(),
+                Big::Zset(zset) => zset.bytes(),
             }
     }
 
@@ -211,6 +221,7 @@ impl Big {
         match self {
             Big::Packed(..) => false,
             Big::Hash(table) | Big::Set(table) => table.free_step(slab, base, budget),
+            Big::Zset(zset) => zset.free_step(slab, base, budget),
         }
     }
 
@@ -226,6 +237,7 @@ impl Big {
                 }
             }
             Big::Hash(table) | Big::Set(table) => table.recount(arena),
+            Big::Zset(zset) => zset.recount(arena),
         };
         Counted {
             bytes: counted.bytes + own,
@@ -238,6 +250,7 @@ impl Big {
         match self {
             Big::Packed(..) => {}
             Big::Hash(table) | Big::Set(table) => table.check(arena),
+            Big::Zset(zset) => zset.check(arena),
         }
         assert_eq!(self.recount(arena).bytes, self.bytes());
         assert!(!self.is_empty() || self.kind() == Kind::Stream);

@@ -10,6 +10,7 @@ use crate::shard::Shard;
 use crate::value::{Kind, Millis};
 
 use super::hash::HashView;
+use super::zset::ZsetView;
 use super::{Arena, Thresholds};
 
 /// A key that was found, to read its value.
@@ -37,6 +38,11 @@ impl<'a> View<'a> {
         Some(HashView::new(held, self.arena, self.now))
     }
 
+    /// The value as a sorted set, if it is one.
+    pub fn zset(&self) -> Option<ZsetView<'a>> {
+        Some(ZsetView::new(self.held_as(Kind::Zset)?, self.arena))
+    }
+
     /// The value as plain data; `None` for a string.
     pub(crate) fn content(&self) -> Option<Content> {
         match self.kind() {
@@ -44,6 +50,10 @@ impl<'a> View<'a> {
             Kind::Hash => {
                 let (pairs, expiries) = self.hash()?.content();
                 Some(Content::Hash { pairs, expiries })
+            }
+            Kind::Zset => {
+                let (members, scores) = self.zset()?.content();
+                Some(Content::Zset { members, scores })
             }
             kind => unreachable!("no {} yet", kind.name()),
         }
