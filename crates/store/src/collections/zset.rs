@@ -210,6 +210,10 @@ impl<'a> ZsetView<'a> {
 /// Members with their scores in order, from either end.
 pub struct ZsetRange<'a>(Walk<'a>);
 
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it lives on the stack, where a walk begins"
+)]
 enum Walk<'a> {
     Packed(packed::Range<'a>),
     Large(large::Blocks<'a>, Arena<'a>),
