@@ -200,7 +200,13 @@ impl Shard {
                 }
             }
             Content::String(_) => unreachable!("a string is no collection"),
-            Content::List(_) | Content::Set(_) | Content::Stream(_) => {
+            Content::Set(members) => {
+                let mut set = door.set();
+                members.iter().for_each(|member| {
+                    set.add(member);
+                });
+            }
+            Content::List(_) | Content::Stream(_) => {
                 unreachable!("not yet built")
             }
         }

@@ -101,6 +101,13 @@ impl<'s> Door<'s> {
         }
     }
 
+    /// Puts another body in the place of this one, which is freed.
+    pub(crate) fn replace(&mut self, body: Body) {
+        self.is_changed = true;
+        let old = self.body.replace(body).expect("an open door has a body");
+        self.shard.free_body(old);
+    }
+
     /// The body to read.
     pub(crate) fn look(&self) -> (Held<'_>, Arena<'_>) {
         let held = match self.body.as_ref().expect("an open door has a body") {

@@ -4,12 +4,14 @@
 
 mod door;
 pub(crate) mod hash;
+mod set;
 mod table;
 mod view;
 mod zset;
 
 pub use door::{Door, WrongKind};
 pub use hash::{HashEdit, HashView};
+pub use set::{SetEdit, SetView};
 pub use view::View;
 pub use zset::{AddRule, Added, LexBound, NotANumber, Presence, ZsetEdit, ZsetRange, ZsetView};
 

@@ -147,6 +147,17 @@ impl Table {
         block
     }
 
+    /// Adds an element with nothing but its name. Returns whether it was not there.
+    pub(crate) fn add(&mut self, arena: &mut ArenaMut, name: Key) -> bool {
+        if self.index.find(arena.slab, name, arena.base).is_some() {
+            return false;
+        }
+        let (mut scratch, nothing) = (Scratch::default(), NewValue::Copy(Value::from_bytes(b"")));
+        let draft = Draft::new(name, nothing, None, arena.base, &mut scratch);
+        self.insert(arena, name.hash, draft, None);
+        true
+    }
+
     /// Gives an element another expiry, or none; false if it is not there.
     pub(crate) fn set_expiry(
         &mut self,
@@ -183,6 +194,34 @@ impl Table {
     pub(crate) fn random<'a>(&self, arena: Arena<'a>, rng: &mut Rng) -> Option<Entry<'a>> {
         let slot = self.index.random_slot(arena.slab, rng)?;
         Some(Entry::at(arena.slab, slot.block, arena.base))
+    }
+
+    /// Removes an element picked at random, each as likely as another, and shows it before it goes.
+    /// False if there is none.
+    pub(crate) fn pop(
+        &mut self,
+        arena: &mut ArenaMut,
+        rng: &mut Rng,
+        visit: impl FnOnce(Entry),
+    ) -> bool {
+        let Some(slot) = self.index.random_slot(arena.slab, rng) else {
+            return false;
+        };
+        let entry = Entry::at(arena.slab, slot.block, arena.base);
+        let hash = arena.hasher.hash(entry.key());
+        let found = self.index.find_block(arena.slab, hash, slot.block);
+        visit(entry);
+        self.uncount(entry);
+        let found = found.expect("a slot was found by its place, so it is found by its hash");
+        self.index.remove(arena.slab, hash, found);
+        let nothing = edit::destroy(arena.slab, slot.block, arena.base);
+        debug_assert!(nothing.is_none(), "elements are no collections");
+        true
+    }
+
+    /// The blocks of every element, in the order of [`Table::entries`]; none is read.
+    pub(crate) fn blocks<'a>(&'a self, arena: Arena<'a>) -> impl Iterator<Item = BlockRef> + 'a {
+        self.index.slots(arena.slab).map(|slot| slot.block)
     }
 
     /// Every element, expired ones included, in the order of their hashes' segments.

@@ -11,6 +11,7 @@ use crate::value::{Kind, Millis};
 
 use super::hash::HashView;
 use super::zset::ZsetView;
+use super::set::SetView;
 use super::{Arena, Thresholds};
 
 /// A key that was found, to read its value.
@@ -43,6 +44,12 @@ impl<'a> View<'a> {
         Some(ZsetView::new(self.held_as(Kind::Zset)?, self.arena))
     }
 
+    /// The value as a set, if it is one.
+    pub fn set(&self) -> Option<SetView<'a>> {
+        let held = self.held_as(Kind::Set)?;
+        Some(SetView::new(held, self.arena, self.now))
+    }
+
     /// The value as plain data; `None` for a string.
     pub(crate) fn content(&self) -> Option<Content> {
         match self.kind() {
@@ -55,6 +62,7 @@ impl<'a> View<'a> {
                 let (members, scores) = self.zset()?.content();
                 Some(Content::Zset { members, scores })
             }
+            Kind::Set => Some(Content::Set(self.set()?.content())),
             kind => unreachable!("no {} yet", kind.name()),
         }
     }
@@ -78,6 +86,15 @@ impl Shard {
             arena: self.arena(),
             now,
         })
+    }
+
+    /// As [`Shard::view`], beside views of other keys: notes no access, and an expired key is not
+    /// found but stays.
+    pub fn view_beside(&self, db: usize, key: Key, now: Millis) -> Option<View<'_>> {
+        let arena = self.arena();
+        let found = self.databases[db].index.find(arena.slab, key, arena.base)?;
+        let entry = self.entry(found.block);
+        (!entry.is_expired(now)).then_some(View { entry, arena, now })
     }
 
     pub(crate) fn arena(&self) -> Arena<'_> {
