@@ -106,7 +106,7 @@ impl Table {
     }
 
     /// Adds an element that is not there, and says where it lies.
-    pub(crate) fn add(&mut self, arena: &mut ArenaMut, name: Key, value: Value) -> BlockRef {
+    pub(crate) fn add_valued(&mut self, arena: &mut ArenaMut, name: Key, value: Value) -> BlockRef {
         let mut scratch = Scratch::default();
         let draft = Draft::new(name, NewValue::Copy(value), None, arena.base, &mut scratch);
         self.insert(arena, name.hash, draft, None)

@@ -10,8 +10,8 @@ use crate::shard::Shard;
 use crate::value::{Kind, Millis};
 
 use super::hash::HashView;
-use super::zset::ZsetView;
 use super::set::SetView;
+use super::zset::ZsetView;
 use super::{Arena, Thresholds};
 
 /// A key that was found, to read its value.

@@ -145,7 +145,7 @@ impl Zset {
             // Only such a value may be written in place.
             raw: true,
         };
-        let block = self.table.add(arena, name, value);
+        let block = self.table.add_valued(arena, name, value);
         let done = self
             .order
             .insert(block, |other| lies(arena.slab, *other, score, name.bytes));
