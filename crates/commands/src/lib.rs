@@ -24,6 +24,7 @@ mod connection;
 mod counters;
 mod debug;
 mod dump;
+mod element_scan;
 mod expiry;
 mod extended;
 mod growth;
@@ -33,6 +34,7 @@ mod joint;
 mod keys;
 mod keyspace;
 mod lcs;
+mod lists;
 mod lookup;
 mod memory_family;
 mod object;
@@ -41,6 +43,7 @@ mod rounds;
 mod server;
 mod settings;
 mod strings;
+mod zsets;
 
 #[cfg(test)]
 mod trial;
@@ -65,6 +68,8 @@ fn families() -> &'static [&'static [Command]] {
         dump::ROWS,
         object::ROWS,
         strings::ROWS,
+        lists::ROWS,
+        zsets::ROWS,
         counters::ROWS,
         bits::ROWS,
         hyperloglog::ROWS,

@@ -206,7 +206,8 @@ impl Shard {
                     set.add(member);
                 });
             }
-            Content::List(_) | Content::Stream(_) => {
+            Content::List(elements) => door.list().fill(elements),
+            Content::Stream(_) => {
                 unreachable!("not yet built")
             }
         }

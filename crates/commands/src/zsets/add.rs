@@ -86,7 +86,9 @@ fn add(call: &mut Call<'_>, options: &Options, out: &mut Writer<'_>) -> Reply {
             answer_none(rule, out);
             return Ok(());
         };
-        let (added, score) = zset.add(args.at(first + 1), given, rule).map_err(not_a_number)?;
+        let (added, score) = zset
+            .add(args.at(first + 1), given, rule)
+            .map_err(not_a_number)?;
         if !rule.is_increment {
             out.int(i64::from(counts(options, added)));
         } else if added == Added::Refused {

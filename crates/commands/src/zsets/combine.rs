@@ -270,10 +270,7 @@ fn sort(combined: &mut Combined<'_>) {
 }
 
 /// The keys to read, counted as read.
-fn inputs<'c>(
-    call: &'c mut Call<'_>,
-    form: Form,
-) -> Result<(Vec<Input<'c>>, Options), Error> {
+fn inputs<'c>(call: &'c mut Call<'_>, form: Form) -> Result<(Vec<Input<'c>>, Options), Error> {
     let keys = form.keys(call)?;
     let first = form.numkeys + 1;
     for index in first..first + keys {

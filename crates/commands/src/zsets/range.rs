@@ -11,9 +11,9 @@ use super::bounds::{By, Span};
 use super::read::{read, write_pair};
 use crate::{Call, Error, Reply, error, lookup};
 
-const LIMIT_BY_RANK: &str = "ERR syntax error, LIMIT is only supported in combination with either BYSCORE or BYLEX";
-const SCORES_BY_LEX: &str =
-    "ERR syntax error, WITHSCORES not supported in combination with BYLEX";
+const LIMIT_BY_RANK: &str =
+    "ERR syntax error, LIMIT is only supported in combination with either BYSCORE or BYLEX";
+const SCORES_BY_LEX: &str = "ERR syntax error, WITHSCORES not supported in combination with BYLEX";
 
 /// What is fixed by a command's name.
 #[derive(Clone, Copy)]

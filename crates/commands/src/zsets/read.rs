@@ -129,7 +129,7 @@ const DRAWN_MAX: u64 = 1 << 27;
 pub fn zrandmember(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
     const COUNT_RANGE: &str = "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807";
     if call.args.len() == 2 {
-        let mut rng = Rng::seeded(call.core.shard.random());
+        let mut rng = Rng::seeded(call.core.random());
         match read(call, 1)?.and_then(|zset| zset.random(&mut rng)) {
             Some((member, _)) => lookup::bulk_item(out, member),
             None => out.null(),
@@ -147,7 +147,7 @@ pub fn zrandmember(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
     if with_scores && count.unsigned_abs() > i64::MAX as u64 / 2 {
         return Err(error::OUT_OF_RANGE.into());
     }
-    let mut rng = Rng::seeded(call.core.shard.random());
+    let mut rng = Rng::seeded(call.core.random());
     let Some(zset) = read(call, 1)? else {
         out.array(0);
         return Ok(());

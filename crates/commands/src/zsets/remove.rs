@@ -9,6 +9,7 @@ use store::{Key, Kind, ZsetView};
 
 use super::bounds::{By, Span, natural, positive};
 use super::read::write_pair;
+use crate::part::Taken;
 use crate::row::Decision;
 use crate::{Call, Error, Part, Reply, error, lookup};
 

@@ -4,6 +4,7 @@
 
 mod door;
 pub(crate) mod hash;
+mod list;
 mod set;
 mod table;
 mod view;
@@ -11,10 +12,12 @@ mod zset;
 
 pub use door::{Door, WrongKind};
 pub use hash::{HashEdit, HashView};
+pub use list::{Elements, ListEdit, ListEnd, ListView};
 pub use set::{SetEdit, SetView};
 pub use view::View;
 pub use zset::{AddRule, Added, LexBound, NotANumber, Presence, ZsetEdit, ZsetRange, ZsetView};
 
+pub(crate) use list::List;
 pub(crate) use table::Table;
 
 use memory::alloc::good_size;
@@ -153,6 +156,8 @@ impl PackForm {
 pub(crate) enum Big {
     /// Packed elements.
     Packed(PackForm, Vec<u8>),
+    /// Elements in packed nodes.
+    List(List),
     /// Fields with their values.
     Hash(Table),
     /// Members, with empty values.
@@ -174,6 +179,7 @@ impl Big {
     pub(crate) fn kind(&self) -> Kind {
         match self {
             Big::Packed(form, _) => form.kind(),
+            Big::List(_) => Kind::List,
             Big::Hash(_) => Kind::Hash,
             Big::Set(_) => Kind::Set,
             Big::Zset(_) => Kind::Zset,
@@ -183,6 +189,7 @@ impl Big {
     pub(crate) fn encoding(&self) -> Encoding {
         match self {
             Big::Packed(form, _) => form.encoding(),
+            Big::List(_) => Encoding::Quicklist,
             Big::Hash(_) | Big::Set(_) => Encoding::Hashtable,
             Big::Zset(_) => Encoding::Skiplist,
         }
@@ -191,6 +198,7 @@ impl Big {
     pub(crate) fn is_empty(&self) -> bool {
         match self {
             Big::Packed(form, pack) => form.is_empty(pack),
+            Big::List(list) => list.is_empty(),
             Big::Hash(table) | Big::Set(table) => table.len() == 0,
             Big::Zset(zset) => zset.is_empty(),
         }
@@ -202,6 +210,7 @@ impl Big {
         box_bytes()
             + match self {
                 Big::Packed(_, pack) => heap_bytes(pack.capacity()),
+                Big::List(list) => list.bytes() as u64,
                 Big::Hash(table) | Big::Set(table) => table.bytes(),
                 Big::Zset(zset) => zset.bytes(),
             }
@@ -222,6 +231,7 @@ impl Big {
     pub(crate) fn free_step(&mut self, slab: &mut Slab, base: Millis, budget: usize) -> bool {
         match self {
             Big::Packed(..) => false,
+            Big::List(list) => list.free_step(budget),
             Big::Hash(table) | Big::Set(table) => table.free_step(slab, base, budget),
             Big::Zset(zset) => zset.free_step(slab, base, budget),
         }
@@ -233,6 +243,13 @@ impl Big {
         let counted = match self {
             Big::Packed(_, pack) => {
                 let bytes = heap_bytes(pack.capacity());
+                Counted {
+                    bytes,
+                    heap_bytes: bytes,
+                }
+            }
+            Big::List(list) => {
+                let bytes = list.recount_bytes() as u64;
                 Counted {
                     bytes,
                     heap_bytes: bytes,
@@ -251,6 +268,7 @@ impl Big {
     pub(crate) fn check(&self, arena: Arena) {
         match self {
             Big::Packed(..) => {}
+            Big::List(list) => list.check(),
             Big::Hash(table) | Big::Set(table) => table.check(arena),
             Big::Zset(zset) => zset.check(arena),
         }

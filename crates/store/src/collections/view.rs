@@ -10,6 +10,7 @@ use crate::shard::Shard;
 use crate::value::{Kind, Millis};
 
 use super::hash::HashView;
+use super::list::ListView;
 use super::set::SetView;
 use super::zset::ZsetView;
 use super::{Arena, Thresholds};
@@ -50,6 +51,11 @@ impl<'a> View<'a> {
         Some(SetView::new(held, self.arena, self.now))
     }
 
+    /// The value as a list, if it is one.
+    pub fn list(&self) -> Option<ListView<'a>> {
+        self.held_as(Kind::List).map(ListView::of)
+    }
+
     /// The value as plain data; `None` for a string.
     pub(crate) fn content(&self) -> Option<Content> {
         match self.kind() {
@@ -63,6 +69,7 @@ impl<'a> View<'a> {
                 Some(Content::Zset { members, scores })
             }
             Kind::Set => Some(Content::Set(self.set()?.content())),
+            Kind::List => Some(Content::List(self.list()?.to_strings())),
             kind => unreachable!("no {} yet", kind.name()),
         }
     }
