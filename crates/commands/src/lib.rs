@@ -45,6 +45,7 @@ mod server;
 mod sets;
 mod settings;
 mod strings;
+mod zsets;
 
 #[cfg(test)]
 mod trial;
@@ -70,6 +71,7 @@ fn families() -> &'static [&'static [Command]] {
         object::ROWS,
         strings::ROWS,
         lists::ROWS,
+        zsets::ROWS,
         counters::ROWS,
         bits::ROWS,
         hyperloglog::ROWS,

@@ -8,12 +8,14 @@ mod list;
 mod set;
 mod table;
 mod view;
+mod zset;
 
 pub use door::{Door, WrongKind};
 pub use hash::{HashEdit, HashView, Lifetime, Picker};
 pub use list::{Elements, ListEdit, ListEnd, ListView};
 pub use set::{SetEdit, SetView};
 pub use view::View;
+pub use zset::{AddRule, Added, LexBound, NotANumber, Presence, ZsetEdit, ZsetRange, ZsetView};
 
 pub(crate) use list::List;
 pub(crate) use table::Table;
@@ -24,6 +26,8 @@ use crate::hasher::Hasher;
 use crate::index::Rehash;
 use crate::slab::Slab;
 use crate::value::{Encoding, Kind, Millis};
+
+use zset::Zset;
 
 /// Up to where collections stay packed, and the sizes of the nodes of large ones. The fields are
 /// the options of the same names, which have Redis' meanings.
@@ -158,6 +162,8 @@ pub(crate) enum Big {
     Hash(Table),
     /// Members, with empty values.
     Set(Table),
+    /// Members with scores, and their order.
+    Zset(Zset),
 }
 
 /// What a walk over a collection counted.
@@ -176,6 +182,7 @@ impl Big {
             Big::List(_) => Kind::List,
             Big::Hash(_) => Kind::Hash,
             Big::Set(_) => Kind::Set,
+            Big::Zset(_) => Kind::Zset,
         }
     }
 
@@ -184,6 +191,7 @@ impl Big {
             Big::Packed(form, _) => form.encoding(),
             Big::List(_) => Encoding::Quicklist,
             Big::Hash(_) | Big::Set(_) => Encoding::Hashtable,
+            Big::Zset(_) => Encoding::Skiplist,
         }
     }
 
@@ -192,6 +200,7 @@ impl Big {
             Big::Packed(form, pack) => form.is_empty(pack),
             Big::List(list) => list.is_empty(),
             Big::Hash(table) | Big::Set(table) => table.len() == 0,
+            Big::Zset(zset) => zset.is_empty(),
         }
     }
 
@@ -203,6 +212,7 @@ impl Big {
                 Big::Packed(_, pack) => heap_bytes(pack.capacity()),
                 Big::List(list) => list.bytes() as u64,
                 Big::Hash(table) | Big::Set(table) => table.bytes(),
+                Big::Zset(zset) => zset.bytes(),
             }
     }
 
@@ -231,6 +241,7 @@ impl Big {
             Big::Packed(..) => false,
             Big::List(list) => list.free_step(budget),
             Big::Hash(table) | Big::Set(table) => table.free_step(slab, base, budget),
+            Big::Zset(zset) => zset.free_step(slab, base, budget),
         }
     }
 
@@ -253,6 +264,7 @@ impl Big {
                 }
             }
             Big::Hash(table) | Big::Set(table) => table.recount(arena),
+            Big::Zset(zset) => zset.recount(arena),
         };
         Counted {
             bytes: counted.bytes + own,
@@ -266,6 +278,7 @@ impl Big {
             Big::Packed(..) => {}
             Big::List(list) => list.check(),
             Big::Hash(table) | Big::Set(table) => table.check(arena),
+            Big::Zset(zset) => zset.check(arena),
         }
         assert_eq!(self.recount(arena).bytes, self.bytes());
         assert!(!self.is_empty() || self.kind() == Kind::Stream);
