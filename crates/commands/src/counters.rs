@@ -14,7 +14,7 @@ const NOT_FINITE: &str = "ERR increment would produce NaN or Infinity";
 
 fn add(call: &mut Call<'_>, out: &mut Writer<'_>, increment: i64) -> Reply {
     let key = call.key(1);
-    let current = match lookup::before_write(call, key).map(|entry| entry.value()) {
+    let current = match lookup::string_before_write(call, key)? {
         None => 0,
         Some(Value::Int(number)) => number,
         // INCRBYFLOAT leaves the text of an integer that is not stored as one.
@@ -53,9 +53,9 @@ fn decrby(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
 fn incrbyfloat(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
     let key = call.key(1);
     let parse = |text: &[u8]| extended::parse(text).ok_or_else(|| Error::from(error::NOT_A_FLOAT));
-    let current = match lookup::before_write(call, key) {
+    let current = match lookup::string_before_write(call, key)? {
         None => parse(b"0"),
-        Some(entry) => lookup::with_text(entry.value(), parse),
+        Some(value) => lookup::with_text(value, parse),
     }?;
     let increment = parse(call.args.at(2))?;
     let (Parsed::Finite(current), Parsed::Finite(increment)) = (current, increment) else {

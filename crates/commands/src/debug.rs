@@ -99,7 +99,11 @@ fn object(call: &mut Call<'_>) -> Option<String> {
     let bytes = call.core.shard.usage(call.db, key, now)?;
     let idle_s = call.core.shard.idle_ms(call.db, key, now)? / 1000;
     let entry = call.core.shard.peek(call.db, key, now)?;
-    let length = crate::lookup::with_text(entry.value(), <[u8]>::len);
+    let length = if entry.is_string() {
+        crate::lookup::with_text(entry.value(), <[u8]>::len) as u64
+    } else {
+        entry.bytes()
+    };
     let used_s = (now.0 / 1000 - idle_s).max(0);
     // Redis' fields in its order: there is no pointer to show, and lru is 24 bits of a clock in seconds.
     Some(format!(

@@ -147,10 +147,10 @@ fn commit_rename(call: &mut Call<'_>, part: &mut Part) {
     let (db, now) = (call.db, call.now());
     match side(call) {
         // The source may have ended since the vote; then both are gone, as if it had ended right afterwards.
-        Side::Both => match call.core.shard.take(db, source, now) {
-            Some(value) => call.core.shard.put(db, target, value, now),
-            None => call.core.shard.remove(db, target, now),
-        },
+        Side::Both => {
+            call.core.shard.rename((db, source), (db, target), now)
+                || call.core.shard.remove(db, target, now)
+        }
         Side::Source => call.core.shard.remove(db, source, now),
         Side::Target => call.core.shard.put(db, target, handed_over(part), now),
     };
@@ -223,8 +223,8 @@ fn move_to(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
     }
     let (key, db, now) = (call.key(1), call.db, call.now());
     let moves = lookup::lives(call, key) && call.core.shard.peek(target_db, key, now).is_none();
-    if moves && let Some(value) = call.core.shard.take(db, key, now) {
-        call.core.shard.put(target_db, key, value, now);
+    if moves {
+        call.core.shard.rename((db, key), (target_db, key), now);
     }
     out.int(i64::from(moves));
     Ok(())

@@ -46,6 +46,8 @@ fn options(call: &Call<'_>) -> Result<Options, Error> {
     }
 }
 
+const NOT_STRINGS: &str = "ERR The specified keys must contain string values";
+
 /// Copies this shard's strings, unless their table would be too large: the coordinator compares them wherever they lie.
 fn prepare(call: &mut Call<'_>, part: &mut Part) -> Reply {
     options(call)?;
@@ -56,12 +58,13 @@ fn prepare(call: &mut Call<'_>, part: &mut Part) -> Reply {
         .collect();
     let (mut lengths, mut bytes, mut ends) = ([0; 2], Vec::new(), Vec::new());
     for (length, &key) in lengths.iter_mut().zip(&keys) {
-        *length = lookup::read(call, key).map_or(0, |entry| entry.value().len());
+        let found = lookup::read_string(call, key).map_err(|_| NOT_STRINGS)?;
+        *length = found.map_or(0, |value| value.len());
     }
     check_table(call, lengths[0], lengths[1])?;
     for &key in &keys {
-        if let Some(entry) = lookup::before_write(call, key) {
-            lookup::with_text(entry.value(), |text| bytes.extend_from_slice(text));
+        if let Some(value) = lookup::string_before_write(call, key)? {
+            lookup::with_text(value, |text| bytes.extend_from_slice(text));
         }
         ends.push(bytes.len());
     }

@@ -4,7 +4,7 @@
 
 use crate::{Call, Error, error};
 use resp::Writer;
-use store::{Entry, Key, Value};
+use store::{Door, Entry, Item, Key, Kind, Value, View, WrongKind};
 
 /// Looks up a key that a command reads: counts a hit or a miss, and touches the key unless the client asked not to.
 #[inline]
@@ -50,6 +50,105 @@ pub fn lives(call: &mut Call<'_>, key: Key<'_>) -> bool {
     before_write(call, key).is_some()
 }
 
+/// As [`read`], for a command that works on strings.
+#[inline]
+pub fn read_string<'c>(
+    call: &'c mut Call<'_>,
+    key: Key<'_>,
+) -> Result<Option<Value<'c>>, Error> {
+    string_of(read(call, key))
+}
+
+/// As [`before_write`], for a command that works on strings.
+#[inline]
+pub fn string_before_write<'c>(
+    call: &'c mut Call<'_>,
+    key: Key<'_>,
+) -> Result<Option<Value<'c>>, Error> {
+    string_of(before_write(call, key))
+}
+
+#[inline]
+fn string_of(found: Option<Entry<'_>>) -> Result<Option<Value<'_>>, Error> {
+    match found {
+        Some(entry) if entry.is_string() => Ok(Some(entry.value())),
+        Some(_) => Err(error::WRONG_TYPE.into()),
+        None => Ok(None),
+    }
+}
+
+/// Looks up a key that a command reads, whatever it holds: counts and touches as [`read`] does.
+pub fn view<'c>(call: &'c mut Call<'_>, key: Key<'_>) -> Option<View<'c>> {
+    let (db, now, touches) = (call.db, call.now(), !call.no_touch);
+    let core = &mut *call.core;
+    let found = core.shard.view(db, key, touches, now);
+    *(if found.is_some() {
+        &mut core.stats.keyspace_hits
+    } else {
+        &mut core.stats.keyspace_misses
+    }) += 1;
+    found
+}
+
+/// As [`view`], for a command that works on one kind of collection: what `of` makes of it.
+///
+/// # Errors
+/// The key holds another type.
+pub fn read_as<'c, T>(
+    call: &'c mut Call<'_>,
+    key: Key<'_>,
+    of: impl FnOnce(&View<'c>) -> Option<T>,
+) -> Result<Option<T>, Error> {
+    match view(call, key) {
+        None => Ok(None),
+        Some(view) => match of(&view) {
+            Some(collection) => Ok(Some(collection)),
+            None => Err(error::WRONG_TYPE.into()),
+        },
+    }
+}
+
+/// Opens the collection of a key for change; `None` if the key is missing.
+///
+/// # Errors
+/// The key holds another type.
+pub fn open<'c>(
+    call: &'c mut Call<'_>,
+    key: Key<'c>,
+    kind: Kind,
+) -> Result<Option<Door<'c>>, Error> {
+    let (db, now) = (call.db, call.now());
+    call.core
+        .shard
+        .open(db, key, kind, now)
+        .map_err(|WrongKind| error::WRONG_TYPE.into())
+}
+
+/// Opens the collection of a key for change, a new one if the key is missing.
+///
+/// # Errors
+/// The key holds another type.
+pub fn open_or_new<'c>(
+    call: &'c mut Call<'_>,
+    key: Key<'c>,
+    kind: Kind,
+) -> Result<Door<'c>, Error> {
+    let (db, now) = (call.db, call.now());
+    call.core
+        .shard
+        .open_or_new(db, key, kind, now)
+        .map_err(|WrongKind| error::WRONG_TYPE.into())
+}
+
+/// Writes an element as a bulk string.
+#[inline]
+pub fn bulk_item(out: &mut Writer<'_>, item: Item<'_>) {
+    match item {
+        Item::Bytes(bytes) => out.bulk(bytes),
+        Item::Int(number) => out.bulk_int(number),
+    }
+}
+
 /// Writes a value as a bulk string.
 #[inline]
 pub fn bulk(out: &mut Writer<'_>, value: Value<'_>) {
@@ -61,9 +160,9 @@ pub fn bulk(out: &mut Writer<'_>, value: Value<'_>) {
 
 /// Writes what a lookup found as a bulk string, or nil. Says whether it found something.
 #[inline]
-pub fn bulk_or_null(out: &mut Writer<'_>, found: Option<Entry<'_>>) -> bool {
-    match &found {
-        Some(entry) => bulk(out, entry.value()),
+pub fn bulk_or_null(out: &mut Writer<'_>, found: Option<Value<'_>>) -> bool {
+    match found {
+        Some(value) => bulk(out, value),
         None => out.null(),
     }
     found.is_some()

@@ -11,6 +11,8 @@ pub(crate) struct Footprint {
     pub(crate) kind: Kind,
     pub(crate) bytes: u64,
     pub(crate) has_expiry: bool,
+    /// Whether fields of it may expire.
+    pub(crate) has_field_expiry: bool,
 }
 
 /// Keys of one kind and the bytes of their entries.
@@ -29,6 +31,8 @@ pub struct Account {
     pub kinds: [KindAccount; KINDS],
     /// Keys that have an expiry.
     pub expiring_keys: u64,
+    /// Hashes with fields that have an expiry.
+    pub field_expiring_keys: u64,
 }
 
 impl Account {
@@ -36,6 +40,11 @@ impl Account {
     #[inline]
     pub fn keys(&self) -> u64 {
         self.kinds.iter().map(|kind| kind.keys).sum()
+    }
+
+    /// Whether anything may expire.
+    pub(crate) fn may_expire(&self) -> bool {
+        self.expiring_keys + self.field_expiring_keys > 0
     }
 
     /// Bytes of every kind.
@@ -49,6 +58,7 @@ impl Account {
         kind.keys += 1;
         kind.bytes += footprint.bytes;
         self.expiring_keys += u64::from(footprint.has_expiry);
+        self.field_expiring_keys += u64::from(footprint.has_field_expiry);
     }
 
     #[inline(always)]
@@ -59,6 +69,8 @@ impl Account {
         kind.bytes -= footprint.bytes;
         debug_assert!(!footprint.has_expiry || self.expiring_keys > 0);
         self.expiring_keys -= u64::from(footprint.has_expiry);
+        debug_assert!(!footprint.has_field_expiry || self.field_expiring_keys > 0);
+        self.field_expiring_keys -= u64::from(footprint.has_field_expiry);
     }
 
     /// Adds another account to this one.
@@ -66,6 +78,7 @@ impl Account {
         let Account {
             kinds,
             expiring_keys,
+            field_expiring_keys,
         } = other;
         for (mine, theirs) in self.kinds.iter_mut().zip(kinds) {
             let KindAccount { keys, bytes } = theirs;
@@ -73,6 +86,7 @@ impl Account {
             mine.bytes += bytes;
         }
         self.expiring_keys += expiring_keys;
+        self.field_expiring_keys += field_expiring_keys;
     }
 }
 
@@ -86,6 +100,7 @@ mod tests {
             kind: Kind::String,
             bytes: 56,
             has_expiry: true,
+            has_field_expiry: false,
         };
         let mut account = Account::default();
         account.add(footprint);
@@ -103,6 +118,7 @@ mod tests {
             kind: Kind::String,
             bytes: 40,
             has_expiry: false,
+            has_field_expiry: false,
         };
         let (mut one, mut other) = (Account::default(), Account::default());
         one.add(footprint);

@@ -4,7 +4,7 @@
 #![forbid(unsafe_code)]
 
 use crate::account::Account;
-use crate::entry::{Bill, Entry};
+use crate::entry::{Bill, Entry, Held};
 use crate::hasher::Key;
 use crate::index::Rehash;
 use crate::shard::{Database, Shard};
@@ -39,8 +39,7 @@ impl Shard {
             account.merge(&database.account);
             tables_bytes += database.index.bytes();
         }
-        let freeing = |database: &Database| database.account.bytes() + database.index.bytes();
-        let freeing_bytes = self.graveyard.iter().map(freeing).sum();
+        let freeing_bytes = self.graveyard.bytes();
         let directories_bytes: u64 = self
             .every_database()
             .map(|one| one.index.directory_bytes())
@@ -110,10 +109,15 @@ impl Shard {
             counted.heap_bytes += heap_bytes;
             counted.tables_bytes += database.index.bytes();
         }
-        for database in &self.graveyard {
+        for database in self.graveyard.databases() {
             let (account, heap_bytes) = self.recount_entries(database);
             counted.heap_bytes += heap_bytes;
             counted.freeing_bytes += account.bytes() + database.index.bytes();
+        }
+        for big in self.graveyard.values() {
+            let recounted = big.recount(self.arena());
+            counted.heap_bytes += recounted.heap_bytes;
+            counted.freeing_bytes += recounted.bytes;
         }
         counted
     }
@@ -137,13 +141,21 @@ impl Shard {
         for slot in database.index.slots(&self.slab) {
             let entry: Entry = self.entry(slot.block);
             account.add(entry.footprint());
-            heap_bytes += entry.heap_capacities().iter().sum::<usize>() as u64;
+            let [key_bytes, value_bytes] = entry.heap_capacities();
+            heap_bytes += key_bytes as u64;
+            heap_bytes += match entry.held() {
+                Some(Held::Big(big)) => {
+                    big.check(self.arena());
+                    big.recount(self.arena()).heap_bytes
+                }
+                _ => value_bytes as u64,
+            };
         }
         (account, heap_bytes)
     }
 
     fn every_database(&self) -> impl Iterator<Item = &Database> {
-        self.databases.iter().chain(&self.graveyard)
+        self.databases.iter().chain(self.graveyard.databases())
     }
 }
 

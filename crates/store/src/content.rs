@@ -3,7 +3,7 @@
 //! Source: the six kinds of values of Redis, each as the sequence of its elements.
 #![forbid(unsafe_code)]
 
-use crate::value::Millis;
+use crate::value::{Kind, Millis};
 
 /// Byte strings, one after the other in one block.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -74,6 +74,20 @@ pub enum Content {
     },
     /// A stream with its groups.
     Stream(StreamContent),
+}
+
+impl Content {
+    /// The type of the value.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Content::String(_) => Kind::String,
+            Content::List(_) => Kind::List,
+            Content::Set(_) => Kind::Set,
+            Content::Hash { .. } => Kind::Hash,
+            Content::Zset { .. } => Kind::Zset,
+            Content::Stream(_) => Kind::Stream,
+        }
+    }
 }
 
 /// The ID of a stream's entry: milliseconds, and a number within the millisecond.

@@ -3,11 +3,15 @@
 //! Source: RENAME, COPY, MOVE and FLUSHDB ASYNC of Redis.
 #![forbid(unsafe_code)]
 
-use crate::entry::{Entry, NewValue, edit};
+use crate::collections::{Big, PackForm, View};
+use crate::content::Content;
+use crate::entry::edit::Remains;
+use crate::entry::{Entry, Held, NewValue, edit};
 use crate::hasher::Key;
 use crate::heap::HeapBlock;
-use crate::shard::Shard;
-use crate::value::{Expiry, Millis, Value};
+use crate::shard::{Database, Shard};
+use crate::slab::Slab;
+use crate::value::{Expiry, IntText, Millis, Value, canonical_int};
 
 /// A value without a key and outside of any shard, with its expiry.
 #[derive(Debug)]
@@ -21,19 +25,46 @@ enum Body {
     Int(i64),
     Bytes { bytes: Box<[u8]>, raw: bool },
     Heap(HeapBlock),
+    Content(Box<Content>),
 }
 
 impl Detached {
-    /// The value.
-    pub fn value(&self) -> Value<'_> {
+    /// The value of a string; `None` for any other kind.
+    pub fn text(&self) -> Option<Value<'_>> {
         match &self.body {
-            Body::Int(number) => Value::Int(*number),
-            Body::Bytes { bytes, raw } => Value::Bytes { bytes, raw: *raw },
-            Body::Heap(block) => Value::Bytes {
+            Body::Int(number) => Some(Value::Int(*number)),
+            Body::Bytes { bytes, raw } => Some(Value::Bytes { bytes, raw: *raw }),
+            Body::Heap(block) => Some(Value::Bytes {
                 bytes: block.bytes(),
                 raw: true,
-            },
+            }),
+            Body::Content(_) => None,
         }
+    }
+
+    /// The value as plain data.
+    pub fn into_content(self) -> Content {
+        match self.body {
+            Body::Int(number) => Content::String(IntText::of(number).bytes().to_vec()),
+            Body::Bytes { bytes, .. } => Content::String(bytes.into()),
+            Body::Heap(block) => Content::String(block.bytes().to_vec()),
+            Body::Content(content) => *content,
+        }
+    }
+
+    /// A value of plain data.
+    pub fn of(content: Content, expiry: Option<Millis>) -> Detached {
+        let body = match content {
+            Content::String(bytes) => match canonical_int(&bytes) {
+                Some(number) => Body::Int(number),
+                None => Body::Bytes {
+                    bytes: bytes.into(),
+                    raw: false,
+                },
+            },
+            content => Body::Content(Box::new(content)),
+        };
+        Detached { body, expiry }
     }
 
     /// When it expires, if it does.
@@ -41,14 +72,18 @@ impl Detached {
         self.expiry
     }
 
-    fn copy_of(entry: Entry) -> Detached {
+    fn copy_of(view: View) -> Detached {
+        let entry = view.entry();
         let (expiry, on_heap) = (entry.expiry(), entry.is_value_on_heap());
-        let body = match entry.value() {
-            Value::Int(number) => Body::Int(number),
-            Value::Bytes { bytes, .. } if on_heap => Body::Heap(HeapBlock::concat(&[bytes])),
-            Value::Bytes { bytes, raw } => Body::Bytes {
-                bytes: bytes.into(),
-                raw,
+        let body = match view.content() {
+            Some(content) => Body::Content(Box::new(content)),
+            None => match entry.value() {
+                Value::Int(number) => Body::Int(number),
+                Value::Bytes { bytes, .. } if on_heap => Body::Heap(HeapBlock::concat(&[bytes])),
+                Value::Bytes { bytes, raw } => Body::Bytes {
+                    bytes: bytes.into(),
+                    raw,
+                },
             },
         };
         Detached { body, expiry }
@@ -56,40 +91,111 @@ impl Detached {
 }
 
 impl Shard {
-    /// Takes a value out; its key is gone. A large value is not copied.
-    pub fn take(&mut self, db: usize, key: Key, now: Millis) -> Option<Detached> {
-        let found = self.find(db, key, now)?;
+    /// Gives a value and its expiry another key, or the same in another database, over whatever
+    /// that held; a large value is not copied. False if the key is missing.
+    pub fn rename(
+        &mut self,
+        (db, key): (usize, Key),
+        (new_db, new_key): (usize, Key),
+        now: Millis,
+    ) -> bool {
+        let Some(found) = self.find(db, key, now) else {
+            return false;
+        };
         let entry = self.entry(found.block);
         let (footprint, expiry) = (entry.footprint(), entry.expiry());
-        let copy = (!entry.is_value_on_heap()).then(|| Detached::copy_of(entry));
+        let small = match entry.held() {
+            Some(Held::Packed(form, pack)) => Some(Small::Packed(form, pack.to_vec())),
+            Some(Held::Big(_)) => None,
+            None if entry.is_value_on_heap() => None,
+            None => Some(Small::Text(match entry.value() {
+                Value::Int(number) => Body::Int(number),
+                Value::Bytes { bytes, raw } => Body::Bytes {
+                    bytes: bytes.into(),
+                    raw,
+                },
+            })),
+        };
         self.databases[db]
             .index
             .remove(&mut self.slab, key.hash, found);
-        let heap = edit::dissolve(&mut self.slab, found.block, self.base);
+        let remains = edit::dissolve(&mut self.slab, found.block, self.base);
         self.settle(db, Some(footprint), None);
-        copy.or(heap.map(|block| Detached {
-            body: Body::Heap(block),
-            expiry,
-        }))
+        let expiry = expiry.map_or(Expiry::Clear, Expiry::At);
+        let value = match (&small, remains) {
+            (Some(Small::Packed(form, pack)), _) => NewValue::Packed(*form, pack),
+            (Some(Small::Text(Body::Int(number))), _) => NewValue::Copy(Value::Int(*number)),
+            (Some(Small::Text(Body::Bytes { bytes, raw })), _) => {
+                NewValue::Copy(Value::Bytes { bytes, raw: *raw })
+            }
+            (_, Remains::Text(block)) => NewValue::Heap(block),
+            (_, Remains::Big(big)) => NewValue::Big(big),
+            (_, Remains::Nothing) => unreachable!("a small value was copied, a large one remains"),
+        };
+        self.store(new_db, new_key, value, expiry, now);
+        if footprint.has_field_expiry {
+            self.sweep_fields_of(new_db, new_key, now);
+        }
+        true
+    }
+
+    /// Has the segment of a hash swept when the first of its fields expires.
+    fn sweep_fields_of(&mut self, db: usize, key: Key, now: Millis) {
+        let first = self
+            .peek(db, key, now)
+            .and_then(|entry| entry.next_expiry());
+        if let Some(at) = first {
+            self.note_expiry(db, key.hash, at);
+        }
     }
 
     /// Copies a value out; the key stays and its access is not noted.
     pub fn copy_out(&mut self, db: usize, key: Key, now: Millis) -> Option<Detached> {
-        let entry = self.peek(db, key, now)?;
-        Some(Detached::copy_of(entry))
+        let view = self.view(db, key, false, now)?;
+        Some(Detached::copy_of(view))
     }
 
     /// Stores a detached value with its expiry under a key, whatever was there. Returns whether
     /// the key was there already.
     pub fn put(&mut self, db: usize, key: Key, detached: Detached, now: Millis) -> bool {
         let Detached { body, expiry } = detached;
-        let expiry = expiry.map_or(Expiry::Clear, Expiry::At);
+        let at = expiry.map_or(Expiry::Clear, Expiry::At);
         match body {
-            Body::Int(number) => self.set(db, key, Value::Int(number), expiry, now),
+            Body::Int(number) => self.set(db, key, Value::Int(number), at, now),
             Body::Bytes { bytes, raw } => {
-                self.set(db, key, Value::Bytes { bytes: &bytes, raw }, expiry, now)
+                self.set(db, key, Value::Bytes { bytes: &bytes, raw }, at, now)
             }
-            Body::Heap(block) => self.store(db, key, NewValue::Heap(block), expiry, now),
+            Body::Heap(block) => self.store(db, key, NewValue::Heap(block), at, now),
+            Body::Content(content) => {
+                let existed = self.remove(db, key, now);
+                self.fill(db, key, &content, now);
+                if expiry.is_some() {
+                    self.set_expiry(db, key, expiry, now);
+                }
+                existed
+            }
+        }
+    }
+
+    /// Stores a collection under a key that is missing.
+    fn fill(&mut self, db: usize, key: Key, content: &Content, now: Millis) {
+        let kind = content.kind();
+        let door = self
+            .open_or_new(db, key, kind, now)
+            .expect("a missing key has no kind");
+        match content {
+            Content::Hash { pairs, expiries } => {
+                let mut hash = door.hash();
+                for index in 0..pairs.len() / 2 {
+                    let expiry = expiries.get(index).copied().flatten();
+                    let expiry = expiry.map_or(Expiry::Clear, Expiry::At);
+                    hash.set(pairs.at(2 * index), pairs.at(2 * index + 1), expiry);
+                }
+            }
+            Content::String(_) => unreachable!("a string is no collection"),
+            Content::List(_) | Content::Set(_) | Content::Zset { .. } | Content::Stream(_) => {
+                unreachable!("not yet built")
+            }
         }
     }
 
@@ -98,32 +204,124 @@ impl Shard {
     pub fn detach_database(&mut self, db: usize) {
         let database = std::mem::take(&mut self.databases[db]);
         if database.index.len() > 0 {
-            self.graveyard.push(database);
+            self.graveyard.databases.push(database);
         }
     }
 
-    /// Frees about `budget_keys` keys of detached databases, a segment of up to a thousand at a
-    /// time. Returns whether there are more.
+    /// Frees a large collection, in steps unless it is small.
+    pub(crate) fn bury(&mut self, mut big: Box<Big>) {
+        if big.free_step(&mut self.slab, self.base, FREED_AT_ONCE) {
+            self.graveyard.take(Some(big));
+        }
+    }
+
+    /// Frees about `budget_keys` keys or elements of what was deleted, a segment of up to a
+    /// thousand at a time. Returns whether there are more.
     pub fn free_step(&mut self, budget_keys: usize) -> bool {
+        let Shard {
+            slab,
+            graveyard,
+            base,
+            ..
+        } = self;
+        graveyard.free_values(slab, *base, budget_keys);
+        if graveyard.values.is_empty() {
+            graveyard.free_databases(slab, *base, budget_keys);
+        }
+        graveyard.is_owing()
+    }
+
+    /// Whether [`Shard::free_step`] has something to do.
+    #[inline]
+    pub fn owes_freeing(&self) -> bool {
+        self.graveyard.is_owing()
+    }
+}
+
+/// A value that lies in its entry, copied on its way to another.
+enum Small {
+    Packed(PackForm, Vec<u8>),
+    Text(Body),
+}
+
+/// Elements of a deleted collection that are freed with it; the others go in steps.
+const FREED_AT_ONCE: usize = 512;
+
+/// What was deleted and is not yet freed.
+#[derive(Debug, Default)]
+pub(crate) struct Graveyard {
+    databases: Vec<Database>,
+    values: Vec<Box<Big>>,
+    /// Bytes of `values`.
+    values_bytes: u64,
+}
+
+impl Graveyard {
+    pub(crate) fn databases(&self) -> &[Database] {
+        &self.databases
+    }
+
+    pub(crate) fn values(&self) -> &[Box<Big>] {
+        &self.values
+    }
+
+    /// Bytes of everything.
+    pub(crate) fn bytes(&self) -> u64 {
+        let bytes = |one: &Database| one.account.bytes() + one.index.bytes();
+        self.values_bytes + self.databases.iter().map(bytes).sum::<u64>()
+    }
+
+    fn is_owing(&self) -> bool {
+        !self.values.is_empty() || !self.databases.is_empty()
+    }
+
+    /// Takes what a deleted entry left.
+    pub(crate) fn take(&mut self, remains: Option<Box<Big>>) {
+        if let Some(big) = remains {
+            self.values_bytes += big.bytes();
+            self.values.push(big);
+        }
+    }
+
+    fn free_values(&mut self, slab: &mut Slab, base: Millis, budget: usize) {
+        /// What a collection costs to free beside its elements.
+        const VALUE_COST: usize = 16;
+        let mut spent = 0;
+        while spent < budget
+            && let Some(mut big) = self.values.pop()
+        {
+            self.values_bytes -= big.bytes();
+            let has_more = big.free_step(slab, base, budget - spent);
+            if has_more {
+                self.take(Some(big));
+                return;
+            }
+            spent += VALUE_COST;
+        }
+    }
+
+    fn free_databases(&mut self, slab: &mut Slab, base: Millis, budget: usize) {
         let mut freed = 0;
-        while let Some(mut database) = self.graveyard.pop() {
-            let base = self.base;
+        while freed < budget
+            && let Some(mut database) = self.databases.pop()
+        {
             let account = &mut database.account;
-            let felled = database.index.fell(&mut self.slab, |slab, block| {
+            let mut remains = Vec::new();
+            let felled = database.index.fell(slab, |slab, block| {
                 account.subtract(Entry::at(slab, block, base).footprint());
-                edit::destroy(slab, block, base);
+                remains.extend(edit::destroy(slab, block, base));
             });
             freed += felled.unwrap_or(0);
             if database.index.len() > 0 {
-                self.graveyard.push(database);
+                self.databases.push(database);
             } else {
                 debug_assert_eq!(database.account, crate::account::Account::default());
             }
-            if freed >= budget_keys {
-                break;
+            if !remains.is_empty() {
+                remains.into_iter().for_each(|big| self.take(Some(big)));
+                return;
             }
         }
-        !self.graveyard.is_empty()
     }
 }
 
@@ -150,23 +348,21 @@ mod tests {
     }
 
     #[test]
-    fn a_large_value_moves_between_shards_without_being_copied() {
-        let (mut one, mut other) = (shard(), shard());
-        let (from, to) = (one.key(b"from"), other.key(b"to"));
+    fn a_large_value_gets_another_key_without_being_copied() {
+        let mut one = shard();
+        let (from, to) = (one.key(b"from"), one.key(b"to"));
         let value = Value::Bytes {
             bytes: &[b'x'; 100_000],
             raw: false,
         };
         one.set(0, from, value, Expiry::At(Millis(5)), NOW);
         let before = address(one.peek(0, from, NOW).unwrap().value());
-        let detached = one.take(0, from, NOW).unwrap();
-        assert_eq!((one.len(0), one.accounts().heap_bytes), (0, 0));
-        assert!(!other.put(0, to, detached, NOW));
-        let entry = other.peek(0, to, NOW).unwrap();
+        assert!(one.rename((0, from), (1, to), NOW));
+        assert_eq!((one.len(0), one.len(1)), (0, 1));
+        let entry = one.peek(1, to, NOW).unwrap();
         assert_eq!(address(entry.value()), before);
         assert_eq!(entry.expiry(), Some(Millis(5)));
         one.check();
-        other.check();
     }
 
     #[test]
@@ -174,7 +370,7 @@ mod tests {
         let mut shard = shard();
         let key = shard.key(b"key");
         shard.set(0, key, Value::Int(7), Expiry::Clear, NOW);
-        assert_eq!(shard.copy_out(0, key, NOW).unwrap().value(), Value::Int(7));
+        assert_eq!(shard.copy_out(0, key, NOW).unwrap().text(), Some(Value::Int(7)));
         assert_eq!((shard.len(0), shard.hits(0, key, NOW)), (1, Some(0)));
         let missing = shard.key(b"missing");
         assert!(shard.copy_out(0, missing, NOW).is_none());
@@ -189,7 +385,7 @@ mod tests {
             raw: false,
         };
         shard.set(0, key, value, Expiry::Clear, NOW);
-        let detached = shard.take(0, key, NOW).unwrap();
+        let detached = shard.copy_out(0, key, NOW).unwrap();
         std::thread::spawn(move || drop(detached)).join().unwrap();
     }
 
@@ -199,13 +395,13 @@ mod tests {
         let key = shard.key(b"key");
         shard.append(0, key, b"ab", NOW);
         shard.append(0, key, b"cd", NOW);
-        let detached = shard.take(0, key, NOW).unwrap();
+        let detached = shard.copy_out(0, key, NOW).unwrap();
         assert_eq!(
-            detached.value(),
-            Value::Bytes {
+            detached.text(),
+            Some(Value::Bytes {
                 bytes: b"abcd",
                 raw: true
-            }
+            })
         );
     }
 }

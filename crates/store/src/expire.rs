@@ -12,7 +12,7 @@
 use crate::entry::{Entry, edit};
 use crate::hasher::Key;
 use crate::shard::{Database, Shard, Walk};
-use crate::value::Millis;
+use crate::value::{Kind, Millis};
 
 /// This share of a segment's expiring keys may be past their time before the next sweep.
 const DUE_SHARE: usize = 16;
@@ -80,7 +80,7 @@ impl Shard {
         while self
             .databases
             .get(walk.db)
-            .is_some_and(|db| db.account.expiring_keys == 0)
+            .is_some_and(|db| !db.account.may_expire())
         {
             *walk = Walk {
                 db: walk.db + 1,
@@ -97,25 +97,43 @@ impl Shard {
             slab,
             databases,
             base,
+            graveyard,
             ..
         } = self;
         let (Database { index, account }, base) = (&mut databases[db], *base);
         let mut deadlines = Deadlines::new();
+        let mut due_fields: Vec<Vec<u8>> = Vec::new();
         let division = index.divide(slab, place, |block| {
             let entry = Entry::at(slab, block, base);
             let is_due = entry.is_expired(now);
-            if !is_due && let Some(at) = entry.expiry() {
+            if !is_due && let Some(at) = entry.next_expiry() {
                 deadlines.add(at);
+                if now > at {
+                    due_fields.push(entry.key().to_vec());
+                }
             }
             is_due
         });
         let sweep_at = deadlines.next_sweep(slack_ms);
         let removed = index.take_out(slab, place, &division, sweep_at, |slab, block| {
             account.subtract(Entry::at(slab, block, base).footprint());
-            edit::destroy(slab, block, base);
+            graveyard.take(edit::destroy(slab, block, base));
         });
         self.expired_keys += removed as u64;
+        for key in due_fields {
+            self.expire_fields(db, self.hasher.key(&key), now);
+        }
         removed
+    }
+
+    /// Removes fields of a hash that are past their expiry; of a large hash a part, the rest the
+    /// next time its segment is swept.
+    fn expire_fields(&mut self, db: usize, key: Key, now: Millis) {
+        const SEGMENTS_PER_STEP: usize = 4;
+        if let Ok(Some(door)) = self.open(db, key, Kind::Hash, now) {
+            let mut hash = door.hash();
+            hash.expire_step(SEGMENTS_PER_STEP);
+        }
     }
 
     /// Notes a new expiry in the segment of its key.

@@ -8,6 +8,8 @@ use std::io;
 use crate::access::AccessClock;
 use crate::account::{Account, Footprint};
 use crate::classes::Class;
+use crate::collections::Thresholds;
+use crate::detach::Graveyard;
 use crate::entry::{Draft, Entry, NewValue, Scratch, edit};
 use crate::hasher::{Hasher, Key};
 use crate::index::{Found, Index, Rehash};
@@ -61,8 +63,11 @@ pub(crate) struct Walk {
 pub struct Shard {
     pub(crate) slab: Slab,
     pub(crate) databases: Vec<Database>,
-    /// Databases that were emptied at once and are being freed in steps.
-    pub(crate) graveyard: Vec<Database>,
+    /// What was deleted at once and is being freed in steps.
+    pub(crate) graveyard: Graveyard,
+    pub(crate) thresholds: Thresholds,
+    /// Where packed collections are edited.
+    pub(crate) pack_buffer: Vec<u8>,
     pub(crate) hasher: Hasher,
     pub(crate) base: Millis,
     pub(crate) clock: AccessClock,
@@ -90,7 +95,9 @@ impl Shard {
         Ok(Shard {
             slab: Slab::new(REGION_BYTES, huge_pages)?,
             databases: (0..databases).map(|_| Database::default()).collect(),
-            graveyard: Vec::new(),
+            graveyard: Graveyard::default(),
+            thresholds: Thresholds::default(),
+            pack_buffer: Vec::new(),
             hasher: Hasher::with_seeds(seeds),
             base,
             clock: AccessClock::new(base),
@@ -141,10 +148,21 @@ impl Shard {
 
     /// The entry of a key, and notes the access. An expired key is removed and not found.
     pub fn read(&mut self, db: usize, key: Key, now: Millis) -> Option<Entry<'_>> {
+        let block = self.locate_and_touch(db, key, now)?;
+        Some(self.entry(block))
+    }
+
+    #[inline(always)]
+    pub(crate) fn locate_and_touch(
+        &mut self,
+        db: usize,
+        key: Key,
+        now: Millis,
+    ) -> Option<BlockRef> {
         let found = self.locate(db, key, now)?;
         self.note_time(now);
         found.set_access(self.clock.touched(found.access()));
-        Some(self.entry(found.block))
+        Some(found.block)
     }
 
     /// As [`Shard::read`], without noting the access.
@@ -243,7 +261,7 @@ impl Shard {
 
     /// Adds an entry for a key that has none.
     #[inline(never)]
-    fn insert(&mut self, db: usize, hash: u64, draft: Draft, expiry: Option<Millis>, now: Millis) {
+    pub(crate) fn insert(&mut self, db: usize, hash: u64, draft: Draft, expiry: Option<Millis>, now: Millis) {
         let block = self.slab.alloc(draft.len());
         draft.write(&mut self.slab, block);
         let footprint = self.entry(block).footprint();
@@ -308,8 +326,9 @@ impl Shard {
         let before = self.entry(found.block).footprint();
         let block = self.slab.alloc(draft.len());
         draft.write(&mut self.slab, block);
-        edit::destroy(&mut self.slab, found.block, self.base);
+        let remains = edit::destroy(&mut self.slab, found.block, self.base);
         self.changed(db, hash, found, block, before, expiry, now);
+        remains.into_iter().for_each(|big| self.bury(big));
     }
 
     /// Settles what changing an entry changed: its account, its place, its expiry, its access.
@@ -341,8 +360,9 @@ impl Shard {
     pub(crate) fn discard(&mut self, db: usize, hash: u64, found: Found) {
         let footprint = self.entry(found.block).footprint();
         self.databases[db].index.remove(&mut self.slab, hash, found);
-        edit::destroy(&mut self.slab, found.block, self.base);
+        let remains = edit::destroy(&mut self.slab, found.block, self.base);
         self.settle(db, Some(footprint), None);
+        remains.into_iter().for_each(|big| self.bury(big));
     }
 
     /// The one door for bytes: what an entry counted for before, and what it counts for now.

@@ -90,19 +90,41 @@ pub enum Expiry {
 pub enum Kind {
     /// A string.
     String,
+    /// A list.
+    List,
+    /// A set.
+    Set,
+    /// A sorted set.
+    Zset,
+    /// A hash.
+    Hash,
+    /// A stream.
+    Stream,
 }
 
 /// How many kinds there are.
-pub const KINDS: usize = 1;
+pub const KINDS: usize = 6;
 
 impl Kind {
     /// Every kind, in the order of the per-kind accounts.
-    pub const ALL: [Kind; KINDS] = [Kind::String];
+    pub const ALL: [Kind; KINDS] = [
+        Kind::String,
+        Kind::List,
+        Kind::Set,
+        Kind::Zset,
+        Kind::Hash,
+        Kind::Stream,
+    ];
 
     /// The name TYPE answers with.
     pub fn name(self) -> &'static str {
         match self {
             Kind::String => "string",
+            Kind::List => "list",
+            Kind::Set => "set",
+            Kind::Zset => "zset",
+            Kind::Hash => "hash",
+            Kind::Stream => "stream",
         }
     }
 }
@@ -116,6 +138,20 @@ pub enum Encoding {
     Embstr,
     /// A longer string, or one that was edited in place.
     Raw,
+    /// A small collection, packed.
+    Listpack,
+    /// A small hash with fields that expire, packed.
+    ListpackEx,
+    /// A small set of integers.
+    Intset,
+    /// A large set or hash.
+    Hashtable,
+    /// A large sorted set; the name is Redis', the structure a tree.
+    Skiplist,
+    /// A large list.
+    Quicklist,
+    /// A stream.
+    Stream,
 }
 
 impl Encoding {
@@ -125,6 +161,13 @@ impl Encoding {
             Encoding::Int => "int",
             Encoding::Embstr => "embstr",
             Encoding::Raw => "raw",
+            Encoding::Listpack => "listpack",
+            Encoding::ListpackEx => "listpackex",
+            Encoding::Intset => "intset",
+            Encoding::Hashtable => "hashtable",
+            Encoding::Skiplist => "skiplist",
+            Encoding::Quicklist => "quicklist",
+            Encoding::Stream => "stream",
         }
     }
 }

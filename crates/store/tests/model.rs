@@ -194,31 +194,33 @@ impl Pair {
         }
     }
 
-    /// Moves or copies a value to another key, by way of outside.
+    /// Moves a value to another key, or copies it there by way of outside.
     fn carry(&mut self, db: usize, key: Key, expected: Option<Kept>) {
-        let is_copy = self.rng.below(2) == 0;
-        let detached = if is_copy {
-            self.shard.copy_out(db, key, self.now)
+        let target = self.key();
+        let target_key = self.shard.key(&target);
+        let there = self.kept(1 - db, &target).is_some();
+        if self.rng.below(2) == 0 {
+            let detached = self.shard.copy_out(db, key, self.now);
+            assert_eq!(detached.is_some(), expected.is_some());
+            let Some(detached) = detached else {
+                return;
+            };
+            assert_eq!(
+                detached.expiry(),
+                expected.as_ref().and_then(|kept| kept.expiry)
+            );
+            let was_there = self.shard.put(1 - db, target_key, detached, self.now);
+            assert_eq!(was_there, there);
         } else {
             self.model[db].remove(key.bytes);
-            self.shard.take(db, key, self.now)
-        };
-        assert_eq!(detached.is_some(), expected.is_some());
-        let (Some(detached), Some(kept)) = (detached, expected) else {
-            return;
-        };
-        assert_eq!(detached.expiry(), kept.expiry);
-        let target = self.key();
-        let there = self.kept(1 - db, &target).is_some();
-        let target_key = Key {
-            bytes: &target,
-            hash: self.shard.hash(&target),
-        };
-        assert_eq!(
-            self.shard.put(1 - db, target_key, detached, self.now),
-            there
-        );
-        self.model[1 - db].insert(target.clone(), kept);
+            let moved = self
+                .shard
+                .rename((db, key), (1 - db, target_key), self.now);
+            assert_eq!(moved, expected.is_some());
+        }
+        if let Some(kept) = expected {
+            self.model[1 - db].insert(target.clone(), kept);
+        }
     }
 
     fn compare(&mut self, db: usize, key: Key, expected: Option<Kept>) {

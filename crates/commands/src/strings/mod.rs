@@ -14,7 +14,7 @@ use store::{Expiry, Key, Value};
 
 fn get(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
     let key = call.key(1);
-    lookup::bulk_or_null(out, lookup::read(call, key));
+    lookup::bulk_or_null(out, lookup::read_string(call, key)?);
     Ok(())
 }
 
@@ -48,7 +48,7 @@ fn set(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
         }
     };
     let exists = if options.get {
-        lookup::bulk_or_null(out, lookup::read(call, key))
+        lookup::bulk_or_null(out, lookup::read_string(call, key)?)
     } else {
         options.condition != Condition::Always && lookup::lives(call, key)
     };
@@ -96,14 +96,14 @@ fn set_until(call: &mut Call<'_>, out: &mut Writer<'_>, meaning: Meaning, comman
 
 fn getset(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
     let key = call.key(1);
-    lookup::bulk_or_null(out, lookup::read(call, key));
+    lookup::bulk_or_null(out, lookup::read_string(call, key)?);
     store(call, key, 2, Expiry::Clear);
     Ok(())
 }
 
 fn getdel(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
     let key = call.key(1);
-    if lookup::bulk_or_null(out, lookup::read(call, key)) {
+    if lookup::bulk_or_null(out, lookup::read_string(call, key)?) {
         let (db, now) = (call.db, call.now());
         call.core.shard.remove(db, key, now);
     }
@@ -113,7 +113,7 @@ fn getdel(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
 fn getex(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
     let options = Options::of_getex(call)?;
     let key = call.key(1);
-    if !lookup::bulk_or_null(out, lookup::read(call, key)) {
+    if !lookup::bulk_or_null(out, lookup::read_string(call, key)?) {
         return Ok(());
     }
     let (db, now) = (call.db, call.now());
@@ -130,7 +130,8 @@ fn getex(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
 }
 
 fn mget_element(call: &mut Call<'_>, key: Key<'_>, out: &mut Writer<'_>) {
-    lookup::bulk_or_null(out, lookup::read(call, key));
+    // What is no string is nil here, not an error.
+    lookup::bulk_or_null(out, lookup::read_string(call, key).unwrap_or(None));
 }
 
 fn check_pairs(call: &Call<'_>, command: &str) -> Reply {

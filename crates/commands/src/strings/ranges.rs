@@ -29,7 +29,7 @@ fn check_growth(call: &mut Call<'_>, len: u64, wanted: Option<u64>) -> Result<()
 /// APPEND: answers the new length.
 pub fn append(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
     let (key, added) = (call.key(1), call.args.at(2));
-    let len = lookup::before_write(call, key).map(|entry| entry.value().len() as u64);
+    let len = lookup::string_before_write(call, key)?.map(|value| value.len() as u64);
     let (db, now) = (call.db, call.now());
     let new_len = match len {
         None => {
@@ -50,7 +50,7 @@ pub fn append(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
 /// STRLEN: 0 without a key.
 pub fn strlen(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
     let key = call.key(1);
-    let len = lookup::read(call, key).map_or(0, |entry| entry.value().len());
+    let len = lookup::read_string(call, key)?.map_or(0, |value| value.len());
     out.int(len as i64);
     Ok(())
 }
@@ -59,9 +59,9 @@ pub fn strlen(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
 pub fn getrange(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
     let (start, end) = (call.int(2)?, call.int(3)?);
     let key = call.key(1);
-    match lookup::read(call, key) {
+    match lookup::read_string(call, key)? {
         None => out.bulk(b""),
-        Some(entry) => lookup::with_text(entry.value(), |text| {
+        Some(value) => lookup::with_text(value, |text| {
             out.bulk(&text[range(start, end, text.len())])
         }),
     }
@@ -95,7 +95,7 @@ pub fn setrange(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
     let (offset, patch) = (call.int(2)?, call.args.at(3));
     let offset = u64::try_from(offset).map_err(|_| OFFSET_OUT_OF_RANGE)?;
     let key = call.key(1);
-    let len = lookup::before_write(call, key).map_or(0, |entry| entry.value().len() as u64);
+    let len = lookup::string_before_write(call, key)?.map_or(0, |value| value.len() as u64);
     if patch.is_empty() {
         out.int(len as i64);
         return Ok(());

@@ -4,13 +4,14 @@
 #![forbid(unsafe_code)]
 
 use crate::classes::BLOCK_BYTES_MAX;
+use crate::collections::{Big, PackForm};
 use crate::hasher::Key;
 use crate::heap::HeapBlock;
 use crate::value::{Millis, Value};
 
 use super::{
-    FORM_NONE, Header, INLINE_KEY_BYTES_MAX, LARGE_VALUE_BYTES, LONG_KEY_BIT, LONG_KEY_BYTES,
-    Shape, StoredExpiry, reference_bytes,
+    BIG_VALUE_BYTES, FORM_NONE, Header, INLINE_KEY_BYTES_MAX, LARGE_VALUE_BYTES, LONG_KEY_BIT,
+    LONG_KEY_BYTES, Shape, StoredExpiry, address_bytes, reference_bytes,
 };
 
 /// A value on its way into an entry.
@@ -20,6 +21,10 @@ pub(crate) enum NewValue<'a> {
     Copy(Value<'a>),
     /// A value on the heap already.
     Heap(HeapBlock),
+    /// A packed collection to copy; it is boxed if the entry would not fit a block.
+    Packed(PackForm, &'a [u8]),
+    /// A large collection.
+    Big(Box<Big>),
 }
 
 /// Where the parts of a draft are put that are neither the caller's key nor its value.
@@ -73,6 +78,12 @@ impl<'a> Draft<'a> {
                 scratch.value = reference_bytes(block);
                 (Shape::Large, &scratch.value[..])
             }
+            NewValue::Packed(form, pack) if pack.len() <= room => (Shape::of(form), pack),
+            NewValue::Packed(form, pack) => {
+                let big = Box::new(Big::Packed(form, pack.to_vec()));
+                (Shape::Boxed, refer_to_big(big, &mut scratch.value))
+            }
+            NewValue::Big(big) => (Shape::Boxed, refer_to_big(big, &mut scratch.value)),
         };
         let header = prefix.with_value(shape, value.len());
         Draft {
@@ -98,7 +109,7 @@ impl<'a> Draft<'a> {
     /// Whether the entry refers to the heap.
     #[inline(always)]
     pub(crate) fn owns_heap(&self) -> bool {
-        self.header.is_key_long() || self.header.shape() == Shape::Large
+        self.header.is_key_long() || self.header.owns_value()
     }
 }
 
@@ -108,6 +119,11 @@ fn int_bytes(number: i64) -> usize {
     // Without its copies of the sign, and with one.
     let bits = 65 - (number ^ number >> 63).leading_zeros();
     (bits.div_ceil(8) as usize).next_power_of_two()
+}
+
+fn refer_to_big(big: Box<Big>, part: &mut [u8; LARGE_VALUE_BYTES]) -> &[u8] {
+    part[..BIG_VALUE_BYTES].copy_from_slice(&address_bytes(big));
+    &part[..BIG_VALUE_BYTES]
 }
 
 #[cold]

@@ -3,13 +3,14 @@
 //! Source: as the layout in the parent module.
 
 use crate::classes::{BLOCK_BYTES_MAX, Class};
+use crate::collections::{Big, PackForm};
 use crate::heap::HeapBlock;
 use crate::slab::{BlockRef, Slab};
 use crate::value::{IntText, Millis, Value};
 
 use super::{
-    Draft, EXPIRY_MASK, Entry, FORM_NONE, FORM_SHORT, HEADER_BYTES, Header, LARGE_VALUE_BYTES,
-    Shape, StoredExpiry, reference_bytes, word_of,
+    BIG_VALUE_BYTES, Draft, EXPIRY_MASK, Entry, FORM_NONE, FORM_SHORT, HEADER_BYTES, Held, Header,
+    LARGE_VALUE_BYTES, Shape, StoredExpiry, address_bytes, reference_bytes, word_of,
 };
 
 impl Draft<'_> {
@@ -65,18 +66,41 @@ impl Draft<'_> {
     }
 }
 
-/// Frees an entry: its block, and what it owns on the heap.
-#[inline]
-pub(crate) fn destroy(slab: &mut Slab, block: BlockRef, base: Millis) {
-    if Entry::at(slab, block, base).owns_heap() {
-        drop(dissolve(slab, block, base));
-    } else {
-        slab.free(block);
+/// What an entry leaves behind when it ends.
+#[must_use]
+#[derive(Debug)]
+pub(crate) enum Remains {
+    /// Nothing.
+    Nothing,
+    /// A string on the heap.
+    Text(HeapBlock),
+    /// A large collection, which is to be taken down in steps.
+    Big(Box<Big>),
+}
+
+impl Remains {
+    /// The large collection, if it is one; a string is freed.
+    pub(crate) fn big(self) -> Option<Box<Big>> {
+        match self {
+            Remains::Big(big) => Some(big),
+            Remains::Nothing | Remains::Text(_) => None,
+        }
     }
 }
 
-/// Frees an entry but for its value, if that lies on the heap.
-pub(crate) fn dissolve(slab: &mut Slab, block: BlockRef, base: Millis) -> Option<HeapBlock> {
+/// Frees an entry: its block, and what it owns on the heap but for a large collection.
+#[inline]
+pub(crate) fn destroy(slab: &mut Slab, block: BlockRef, base: Millis) -> Option<Box<Big>> {
+    if Entry::at(slab, block, base).owns_heap() {
+        dissolve(slab, block, base).big()
+    } else {
+        slab.free(block);
+        None
+    }
+}
+
+/// Frees an entry but for what its value refers to.
+pub(crate) fn dissolve(slab: &mut Slab, block: BlockRef, base: Millis) -> Remains {
     let entry = Entry::at(slab, block, base);
     let header = entry.header;
     let reference = |offset| {
@@ -84,19 +108,59 @@ pub(crate) fn dissolve(slab: &mut Slab, block: BlockRef, base: Millis) -> Option
         [word_of(part, 0), word_of(part, 8), word_of(part, 16)]
     };
     // SAFETY: each reference was made by `into_words`, and the entry that holds it ends here.
-    let (key, value) = unsafe {
-        (
-            header
-                .is_key_long()
-                .then(|| HeapBlock::from_words(reference(header.key_offset()))),
-            entry
-                .is_value_on_heap()
-                .then(|| HeapBlock::from_words(reference(header.value_offset()))),
-        )
+    let key = unsafe {
+        header
+            .is_key_long()
+            .then(|| HeapBlock::from_words(reference(header.key_offset())))
+    };
+    let remains = match header.shape() {
+        // SAFETY: as for the key.
+        Shape::Large => {
+            Remains::Text(unsafe { HeapBlock::from_words(reference(header.value_offset())) })
+        }
+        Shape::Boxed => Remains::Big(lift_big(slab, block, base)),
+        _ => Remains::Nothing,
     };
     drop(key);
     slab.free(block);
-    value
+    remains
+}
+
+/// Takes the large collection out of a boxed entry, which holds a mere number from then on.
+pub(crate) fn lift_big(slab: &mut Slab, block: BlockRef, base: Millis) -> Box<Big> {
+    let entry = Entry::at(slab, block, base);
+    let header = entry.header;
+    assert_eq!(header.shape(), Shape::Boxed, "only boxes are lifted");
+    let address = word_of(entry.value_part(), 0) as usize;
+    let shell = header.with_value(Shape::Int, BIG_VALUE_BYTES);
+    // SAFETY: `address_bytes` made the address of a box. The entry that holds it is written over
+    // with another shape, so that no second box is made of it.
+    unsafe {
+        slab.pointer(block).cast::<u32>().write_unaligned(shell.0);
+        Box::from_raw(std::ptr::with_exposed_provenance_mut::<Big>(address))
+    }
+}
+
+/// Puts a large collection into an entry in the place of a value that owns nothing. The block
+/// moves if the entry needs another size.
+pub(crate) fn put_big(slab: &mut Slab, block: BlockRef, big: Box<Big>, base: Millis) -> BlockRef {
+    debug_assert!(!Entry::at(slab, block, base).header.owns_value());
+    replace_value(slab, block, base, Shape::Boxed, &address_bytes(big))
+}
+
+/// Puts packed elements into an entry in the place of a value that owns nothing. The block moves
+/// if the entry needs another size; `None` if no block is large enough.
+pub(crate) fn put_packed(
+    slab: &mut Slab,
+    block: BlockRef,
+    form: PackForm,
+    pack: &[u8],
+    base: Millis,
+) -> Option<BlockRef> {
+    let header = Entry::at(slab, block, base).header;
+    debug_assert!(!header.owns_value());
+    (header.value_offset() + pack.len() <= BLOCK_BYTES_MAX)
+        .then(|| replace_value(slab, block, base, Shape::of(form), pack))
 }
 
 /// Gives an entry another expiry, or none. The block moves if the entry needs another size.
@@ -148,11 +212,17 @@ fn evict_value_then_set_expiry(
     expiry: Option<Millis>,
     base: Millis,
 ) -> BlockRef {
-    let Value::Bytes { bytes, .. } = Entry::at(slab, block, base).value() else {
-        unreachable!("an integer fills no block")
+    let entry = Entry::at(slab, block, base);
+    let block = if let Some(Held::Packed(form, pack)) = entry.held() {
+        let big = Box::new(Big::Packed(form, pack.to_vec()));
+        replace_value(slab, block, base, Shape::Boxed, &address_bytes(big))
+    } else {
+        let Value::Bytes { bytes, .. } = entry.value() else {
+            unreachable!("an integer fills no block")
+        };
+        let value = HeapBlock::concat(&[bytes]);
+        replace_value(slab, block, base, Shape::Large, &reference_bytes(value))
     };
-    let value = HeapBlock::concat(&[bytes]);
-    let block = replace_value(slab, block, base, Shape::Large, &reference_bytes(value));
     set_expiry(slab, block, expiry, base)
 }
 

@@ -19,6 +19,7 @@ pub use bill::Bill;
 pub(crate) use draft::{Draft, NewValue, Scratch};
 
 use crate::account::Footprint;
+use crate::collections::{Big, PackForm};
 use crate::heap::HeapBlock;
 use crate::slab::{BlockRef, Slab};
 use crate::value::{Encoding, Kind, Millis, Value};
@@ -35,6 +36,8 @@ const INLINE_KEY_BYTES_MAX: usize = 255;
 const LONG_KEY_BYTES: usize = 32;
 /// A reference to a value on the heap: address, length, capacity.
 const LARGE_VALUE_BYTES: usize = 24;
+/// A reference to a large collection: its address.
+const BIG_VALUE_BYTES: usize = 8;
 /// Bits of a short expiry, and those of them that lie in the header.
 const SHORT_EXPIRY_BITS: u32 = 36;
 const EXPIRY_HIGH_BITS: u32 = 4;
@@ -51,6 +54,68 @@ enum Shape {
     Int = 2,
     /// A reference to a block on the heap.
     Large = 3,
+    /// A small collection: its elements, packed, in the order of [`PackForm`].
+    PackedList = 4,
+    PackedSet = 5,
+    IntSet = 6,
+    PackedZset = 7,
+    PackedHash = 8,
+    PackedHashEx = 9,
+    /// The address of a large collection.
+    Boxed = 10,
+}
+
+impl Shape {
+    const ALL: [Shape; 11] = [
+        Shape::Str,
+        Shape::StrRaw,
+        Shape::Int,
+        Shape::Large,
+        Shape::PackedList,
+        Shape::PackedSet,
+        Shape::IntSet,
+        Shape::PackedZset,
+        Shape::PackedHash,
+        Shape::PackedHashEx,
+        Shape::Boxed,
+    ];
+
+    fn of(form: PackForm) -> Shape {
+        match form {
+            PackForm::List => Shape::PackedList,
+            PackForm::Set => Shape::PackedSet,
+            PackForm::Ints => Shape::IntSet,
+            PackForm::Zset => Shape::PackedZset,
+            PackForm::Hash => Shape::PackedHash,
+            PackForm::HashEx => Shape::PackedHashEx,
+        }
+    }
+
+    #[inline(always)]
+    fn is_string(self) -> bool {
+        self as u32 <= Shape::Large as u32
+    }
+
+    fn form(self) -> Option<PackForm> {
+        match self {
+            Shape::Str | Shape::StrRaw | Shape::Int | Shape::Large | Shape::Boxed => None,
+            Shape::PackedList => Some(PackForm::List),
+            Shape::PackedSet => Some(PackForm::Set),
+            Shape::IntSet => Some(PackForm::Ints),
+            Shape::PackedZset => Some(PackForm::Zset),
+            Shape::PackedHash => Some(PackForm::Hash),
+            Shape::PackedHashEx => Some(PackForm::HashEx),
+        }
+    }
+}
+
+/// A collection as its entry holds it.
+#[derive(Clone, Copy)]
+pub(crate) enum Held<'a> {
+    /// Small: its elements, packed.
+    Packed(PackForm, &'a [u8]),
+    /// Large.
+    Big(&'a Big),
 }
 
 /// The first word of an entry.
@@ -84,15 +149,9 @@ impl Header {
 
     #[inline(always)]
     fn shape(self) -> Shape {
-        match self.0 >> SHAPE_SHIFT & 0xf {
-            0 => Shape::Str,
-            1 => Shape::StrRaw,
-            2 => Shape::Int,
-            shape => {
-                debug_assert_eq!(shape, Shape::Large as u32);
-                Shape::Large
-            }
-        }
+        let number = (self.0 >> SHAPE_SHIFT & 0xf) as usize;
+        debug_assert!(number < Shape::ALL.len());
+        Shape::ALL[number]
     }
 
     #[inline(always)]
@@ -123,6 +182,12 @@ impl Header {
     #[inline(always)]
     fn entry_len(self) -> usize {
         self.value_offset() + self.value_len()
+    }
+
+    /// Whether the value part refers to something that the entry owns.
+    #[inline(always)]
+    fn owns_value(self) -> bool {
+        matches!(self.shape(), Shape::Large | Shape::Boxed)
     }
 
     /// The same header for another value part.
@@ -200,10 +265,16 @@ impl<'a> Entry<'a> {
         }
     }
 
-    /// The value.
+    /// Whether the value is a string.
+    #[inline(always)]
+    pub fn is_string(&self) -> bool {
+        self.header.shape().is_string()
+    }
+
+    /// The value of a string.
     #[inline]
     pub fn value(&self) -> Value<'a> {
-        let bytes = self.part(self.header.value_offset(), self.header.value_len());
+        let bytes = self.value_part();
         match self.header.shape() {
             Shape::Str => Value::Bytes { bytes, raw: false },
             Shape::StrRaw => Value::Bytes { bytes, raw: true },
@@ -212,7 +283,31 @@ impl<'a> Entry<'a> {
                 bytes: self.referenced(bytes),
                 raw: true,
             },
+            _ => not_a_string(),
         }
+    }
+
+    /// The collection that the value is, if it is none but a string.
+    #[inline]
+    pub(crate) fn held(&self) -> Option<Held<'a>> {
+        match self.header.shape() {
+            Shape::Boxed => Some(Held::Big(self.big())),
+            shape => Some(Held::Packed(shape.form()?, self.value_part())),
+        }
+    }
+
+    #[inline(always)]
+    fn value_part(&self) -> &'a [u8] {
+        self.part(self.header.value_offset(), self.header.value_len())
+    }
+
+    /// The large collection a boxed entry refers to.
+    #[inline]
+    fn big(&self) -> &'a Big {
+        let address = word_of(self.value_part(), 0) as usize;
+        // SAFETY: the shape says that the value part is the address of a `Big` that the entry
+        // owns; it is changed or freed only by whoever has the slab for itself.
+        unsafe { &*std::ptr::with_exposed_provenance::<Big>(address) }
     }
 
     /// Length of the string in bytes, without reading it.
@@ -251,15 +346,39 @@ impl<'a> Entry<'a> {
     }
 
     /// The type of the value.
+    #[inline]
     pub fn kind(&self) -> Kind {
-        match self.header.shape() {
-            Shape::Str | Shape::StrRaw | Shape::Int | Shape::Large => Kind::String,
+        match self.held() {
+            None => Kind::String,
+            Some(Held::Packed(form, _)) => form.kind(),
+            Some(Held::Big(big)) => big.kind(),
         }
     }
 
     /// How the value is stored.
     pub fn encoding(&self) -> Encoding {
-        self.value().encoding()
+        match self.held() {
+            None => self.value().encoding(),
+            Some(Held::Packed(form, _)) => form.encoding(),
+            Some(Held::Big(big)) => big.encoding(),
+        }
+    }
+
+    /// When the key or the first of its fields expires, whatever comes first.
+    pub(crate) fn next_expiry(&self) -> Option<Millis> {
+        match (self.expiry(), self.field_expiry()) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        }
+    }
+
+    /// When the first field of a hash expires, where any does.
+    fn field_expiry(&self) -> Option<Millis> {
+        match self.header.shape() {
+            Shape::PackedHashEx => crate::collections::hash::packed_expiry(self.value_part()),
+            Shape::Boxed => self.big().field_expiry(),
+            _ => None,
+        }
     }
 
     /// Bytes of the blocks that hold key and value, as the allocator rounds them.
@@ -282,6 +401,7 @@ impl<'a> Entry<'a> {
         };
         let value_on_heap = match self.header.shape() {
             Shape::Large => self.value_len(),
+            Shape::Boxed => value_capacity,
             _ => 0,
         };
         let part = |on_heap: usize, inline: usize| if on_heap > 0 { on_heap } else { inline };
@@ -332,26 +452,37 @@ impl<'a> Entry<'a> {
             kind: self.kind(),
             bytes: self.bytes(),
             has_expiry: self.has_expiry(),
+            has_field_expiry: self.may_expire_fields(),
         }
     }
 
-    /// Bytes the allocator set aside for the key and for the value, outside the block.
     #[inline(always)]
-    pub(crate) fn heap_capacities(&self) -> [usize; 2] {
-        let capacity = |is_on_heap: bool, offset: usize| {
-            if is_on_heap {
-                word_of(self.part(offset, LARGE_VALUE_BYTES), 16) as usize
-            } else {
-                0
-            }
-        };
-        [
-            capacity(self.header.is_key_long(), self.header.key_offset()),
-            capacity(self.is_value_on_heap(), self.header.value_offset()),
-        ]
+    fn may_expire_fields(&self) -> bool {
+        match self.header.shape() {
+            Shape::PackedHashEx => true,
+            Shape::Boxed => self.big().field_expiry().is_some(),
+            _ => false,
+        }
     }
 
-    /// Whether the value is a reference to the heap.
+    /// Bytes set aside for the key and for the value outside the block.
+    #[inline(always)]
+    pub(crate) fn heap_capacities(&self) -> [usize; 2] {
+        let capacity = |offset: usize| word_of(self.part(offset, LARGE_VALUE_BYTES), 16) as usize;
+        let key = if self.header.is_key_long() {
+            capacity(self.header.key_offset())
+        } else {
+            0
+        };
+        let value = match self.header.shape() {
+            Shape::Large => capacity(self.header.value_offset()),
+            Shape::Boxed => self.big().bytes() as usize,
+            _ => 0,
+        };
+        [key, value]
+    }
+
+    /// Whether the value is a string on the heap.
     #[inline(always)]
     pub(crate) fn is_value_on_heap(&self) -> bool {
         self.header.shape() == Shape::Large
@@ -360,7 +491,7 @@ impl<'a> Entry<'a> {
     /// Whether key or value live on the heap.
     #[inline(always)]
     pub(crate) fn owns_heap(&self) -> bool {
-        self.header.is_key_long() || self.is_value_on_heap()
+        self.header.is_key_long() || self.header.owns_value()
     }
 
     #[inline(always)]
@@ -384,6 +515,11 @@ impl<'a> Entry<'a> {
         // is neither freed nor grown while the slab is borrowed.
         unsafe { std::slice::from_raw_parts(pointer, word_of(reference, 8) as usize) }
     }
+}
+
+#[cold]
+fn not_a_string() -> ! {
+    panic!("the value of a collection is not a string")
 }
 
 /// Whether two slices of one length hold the same bytes. Keys are short: words compared in line
@@ -435,4 +571,9 @@ fn reference_bytes(block: HeapBlock) -> [u8; LARGE_VALUE_BYTES] {
         part.copy_from_slice(&word.to_le_bytes());
     }
     bytes
+}
+
+/// A large collection as an entry refers to it.
+fn address_bytes(big: Box<Big>) -> [u8; BIG_VALUE_BYTES] {
+    (Box::into_raw(big).expose_provenance() as u64).to_le_bytes()
 }

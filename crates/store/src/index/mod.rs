@@ -104,6 +104,12 @@ impl Index {
         self.segment_bytes + self.directory_bytes()
     }
 
+    /// As [`Index::bytes`], with the directory as the allocator rounds it.
+    #[inline]
+    pub(crate) fn table_bytes(&self) -> u64 {
+        self.segment_bytes + crate::collections::heap_bytes(self.directory_bytes() as usize)
+    }
+
     /// Bytes of the directory, the one part outside the slab.
     pub(crate) fn directory_bytes(&self) -> u64 {
         (self.directory.capacity() * size_of::<DirectoryEntry>()) as u64

@@ -132,18 +132,30 @@ impl Index {
         Some(len)
     }
 
-    /// A slot picked at random, each about as likely as another; `None` if the index is empty or
-    /// a bucket without slots was hit too often.
+    /// A slot picked at random, each as likely as another; `None` if the index is empty. Only in
+    /// an index so sparse that a thousand picks hit nothing are the first slots likelier.
     pub(crate) fn random_slot(&self, slab: &Slab, rng: &mut Rng) -> Option<Slot> {
-        /// A segment is rarely less than half full, so a hundred misses in a row mean it is empty.
-        const TRIES: usize = 100;
+        const TRIES: usize = 1000;
         if self.directory.is_empty() {
             return None;
         }
+        // A pick outside of a smaller segment is rejected, and so is all but one of the places of
+        // a segment that several share: no slot is likelier for lying in a sparser part.
+        let buckets_max = if self.directory.len() == 1 {
+            self.directory[0].buckets()
+        } else {
+            BUCKETS_MAX
+        };
         for _ in 0..TRIES {
-            let segment = self.random_segment(slab, rng);
-            let bucket = segment.bucket(rng.below(segment.buckets() as u64) as usize);
-            let lane = rng.below(LANES as u64) as usize;
+            let place = rng.below(self.directory.len() as u64) as usize;
+            let slot = rng.below((buckets_max * LANES) as u64) as usize;
+            let (number, lane) = (slot / LANES, slot % LANES);
+            let entry = self.directory[place];
+            if number >= entry.buckets() || self.extent(place).0 != place {
+                continue;
+            }
+            let segment = entry.segment(slab);
+            let bucket = segment.bucket(number);
             if lane < bucket.len() {
                 return Some(bucket.slot(lane));
             }

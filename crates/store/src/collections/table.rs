@@ -1,0 +1,311 @@
+//! Owns the table of a large hash, set or sorted set: an index of its own, over entries in the shard's slab.
+//! Never happens here: what a value means; the account of the key, which reads this one's bytes.
+//! Source: the keyspace itself: a field is a key, its value a value, its expiry an expiry.
+#![forbid(unsafe_code)]
+
+use crate::access::Access;
+use crate::classes::Class;
+use crate::entry::{Draft, Entry, NewValue, Scratch, edit};
+use crate::hasher::Key;
+use crate::index::{Cursor, Index};
+use crate::random::Rng;
+use crate::slab::{BlockRef, Slab};
+use crate::value::{Expiry, Millis, Value};
+
+use super::{Arena, ArenaMut, Counted};
+
+/// Elements by name.
+#[derive(Debug, Default)]
+pub(crate) struct Table {
+    index: Index,
+    /// Bytes of the elements' blocks.
+    entries_bytes: u64,
+    /// Elements that have an expiry.
+    expiring: usize,
+    /// No element expires before this moment.
+    first_expiry: Option<Millis>,
+}
+
+impl Table {
+    /// Elements, expired ones that nobody met yet included.
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        self.index.len()
+    }
+
+    /// Bytes of the index and of the elements' blocks.
+    #[inline]
+    pub(crate) fn bytes(&self) -> u64 {
+        self.index.table_bytes() + self.entries_bytes
+    }
+
+    /// Elements that have an expiry.
+    pub(crate) fn expiring(&self) -> usize {
+        self.expiring
+    }
+
+    /// A moment before which no element expires, if any ever does.
+    pub(crate) fn first_expiry(&self) -> Option<Millis> {
+        self.first_expiry.filter(|_| self.expiring > 0)
+    }
+
+    /// The element of this name, unless it has expired.
+    #[inline]
+    pub(crate) fn find<'a>(&self, arena: Arena<'a>, name: Key, now: Millis) -> Option<Entry<'a>> {
+        let found = self.index.find(arena.slab, name, arena.base)?;
+        let entry = Entry::at(arena.slab, found.block, arena.base);
+        (!entry.is_expired(now)).then_some(entry)
+    }
+
+    /// The block of the element of this name, whether or not it has expired.
+    #[inline]
+    pub(crate) fn block_of(&self, arena: Arena, name: Key) -> Option<BlockRef> {
+        Some(self.index.find(arena.slab, name, arena.base)?.block)
+    }
+
+    /// Gives the element of this name a value. Returns whether it was there, not expired.
+    pub(crate) fn put(
+        &mut self,
+        arena: &mut ArenaMut,
+        name: Key,
+        value: Value,
+        expiry: Expiry,
+        now: Millis,
+    ) -> bool {
+        let base = arena.base;
+        let found = self.index.find(arena.slab, name, base);
+        let old = found.map(|found| Entry::at(arena.slab, found.block, base));
+        let existed = old.is_some_and(|old| !old.is_expired(now));
+        let expiry = match (expiry, old) {
+            (Expiry::At(at), _) => Some(at),
+            (Expiry::Keep, Some(old)) if existed => old.expiry(),
+            (Expiry::Clear | Expiry::Keep, _) => None,
+        };
+        let mut scratch = Scratch::default();
+        let draft = Draft::new(name, NewValue::Copy(value), expiry, base, &mut scratch);
+        let Some(found) = found else {
+            self.insert(arena, name.hash, draft, expiry);
+            return false;
+        };
+        self.uncount(Entry::at(arena.slab, found.block, base));
+        let is_inline = old.is_some_and(|old| !old.owns_heap()) && !draft.owns_heap();
+        let block = if is_inline && Class::of(draft.len()) == arena.slab.class_of(found.block) {
+            draft.write_over(arena.slab, found.block, base);
+            found.block
+        } else {
+            let block = arena.slab.alloc(draft.len());
+            draft.write(arena.slab, block);
+            let nothing = edit::destroy(arena.slab, found.block, base);
+            debug_assert!(nothing.is_none(), "elements are no collections");
+            found.set_block(block);
+            block
+        };
+        self.count(Entry::at(arena.slab, block, base));
+        self.note_expiry(arena, name.hash, expiry);
+        existed
+    }
+
+    #[inline(never)]
+    fn insert(
+        &mut self,
+        arena: &mut ArenaMut,
+        hash: u64,
+        draft: Draft,
+        expiry: Option<Millis>,
+    ) -> BlockRef {
+        let block = arena.slab.alloc(draft.len());
+        draft.write(arena.slab, block);
+        self.count(Entry::at(arena.slab, block, arena.base));
+        let rehash = crate::index::Rehash {
+            hasher: arena.hasher,
+            base: arena.base,
+        };
+        self.index
+            .insert(arena.slab, hash, block, Access::NEVER, expiry, rehash);
+        self.note_expiry(arena, hash, expiry);
+        block
+    }
+
+    /// Gives an element another expiry, or none; false if it is not there.
+    pub(crate) fn set_expiry(
+        &mut self,
+        arena: &mut ArenaMut,
+        name: Key,
+        expiry: Option<Millis>,
+    ) -> bool {
+        let Some(found) = self.index.find(arena.slab, name, arena.base) else {
+            return false;
+        };
+        self.uncount(Entry::at(arena.slab, found.block, arena.base));
+        let block = edit::set_expiry(arena.slab, found.block, expiry, arena.base);
+        found.set_block(block);
+        self.count(Entry::at(arena.slab, block, arena.base));
+        self.note_expiry(arena, name.hash, expiry);
+        true
+    }
+
+    /// Removes the element of this name. Returns whether it was there, not expired.
+    pub(crate) fn remove(&mut self, arena: &mut ArenaMut, name: Key, now: Millis) -> bool {
+        let Some(found) = self.index.find(arena.slab, name, arena.base) else {
+            return false;
+        };
+        let entry = Entry::at(arena.slab, found.block, arena.base);
+        let existed = !entry.is_expired(now);
+        self.uncount(entry);
+        self.index.remove(arena.slab, name.hash, found);
+        let nothing = edit::destroy(arena.slab, found.block, arena.base);
+        debug_assert!(nothing.is_none(), "elements are no collections");
+        existed
+    }
+
+    /// An element picked at random, each as likely as another. It may have expired.
+    pub(crate) fn random<'a>(&self, arena: Arena<'a>, rng: &mut Rng) -> Option<Entry<'a>> {
+        let slot = self.index.random_slot(arena.slab, rng)?;
+        Some(Entry::at(arena.slab, slot.block, arena.base))
+    }
+
+    /// Every element, expired ones included, in the order of their hashes' segments.
+    pub(crate) fn entries<'a>(&'a self, arena: Arena<'a>) -> impl Iterator<Item = Entry<'a>> + 'a {
+        self.index
+            .slots(arena.slab)
+            .map(move |slot| Entry::at(arena.slab, slot.block, arena.base))
+    }
+
+    /// Shows elements from `cursor` on that have not expired; see [`crate::Shard::scan`].
+    pub(crate) fn scan<'a>(
+        &self,
+        arena: Arena<'a>,
+        cursor: u64,
+        budget_slots: usize,
+        now: Millis,
+        mut visit: impl FnMut(Entry<'a>),
+    ) -> u64 {
+        let cursor = Cursor::from_bits(cursor);
+        let next = self.index.scan(
+            arena.slab,
+            cursor,
+            budget_slots,
+            arena.rehash(),
+            |block: BlockRef| {
+                let entry = Entry::at(arena.slab, block, arena.base);
+                if !entry.is_expired(now) {
+                    visit(entry);
+                }
+            },
+        );
+        next.map_or(0, Cursor::to_bits)
+    }
+
+    /// Removes elements that are past their expiry from up to `budget_segments` segments of the
+    /// index, of up to a thousand elements each, that have any. What is left is due at once.
+    pub(crate) fn expire_step(
+        &mut self,
+        arena: &mut ArenaMut,
+        mut budget_segments: usize,
+        now: Millis,
+    ) {
+        let mut earliest = Millis(i64::MAX);
+        let mut prefix = 0;
+        while let Some((place, next)) = self.index.segment_at(prefix) {
+            if budget_segments > 0 && self.index.sweep_at(arena.slab, place) < now {
+                self.sweep_segment(arena, place, now);
+                budget_segments -= 1;
+                // Shrinking may have merged segments: the same place is looked at again.
+                continue;
+            }
+            earliest = earliest.min(self.index.sweep_at(arena.slab, place));
+            if next >= crate::index::PREFIX_END {
+                break;
+            }
+            prefix = next;
+        }
+        self.first_expiry = (self.expiring > 0).then_some(earliest);
+    }
+
+    fn sweep_segment(&mut self, arena: &mut ArenaMut, place: usize, now: Millis) {
+        let base = arena.base;
+        let mut next_expiry = Millis(i64::MAX);
+        let division = self.index.divide(arena.slab, place, |block| {
+            let entry = Entry::at(arena.slab, block, base);
+            let is_due = entry.is_expired(now);
+            if !is_due && let Some(at) = entry.expiry() {
+                next_expiry = next_expiry.min(at);
+            }
+            is_due
+        });
+        let (mut bytes, mut expiring) = (0, 0);
+        self.index
+                .take_out(arena.slab, place, &division, next_expiry, |slab, block| {
+                    bytes += Entry::at(slab, block, base).bytes();
+                    expiring += 1;
+                    let nothing = edit::destroy(slab, block, base);
+                    debug_assert!(nothing.is_none(), "elements are no collections");
+                });
+        self.entries_bytes -= bytes;
+        self.expiring -= expiring;
+    }
+
+    /// Frees about so many elements. Returns whether there are more; meanwhile the table serves
+    /// nothing else.
+    pub(crate) fn free_step(&mut self, slab: &mut Slab, base: Millis, budget: usize) -> bool {
+        let mut freed = 0;
+        while freed < budget {
+            let entries_bytes = &mut self.entries_bytes;
+            let felled = self.index.fell(slab, |slab, block| {
+                *entries_bytes -= Entry::at(slab, block, base).bytes();
+                let nothing = edit::destroy(slab, block, base);
+                debug_assert!(nothing.is_none(), "elements are no collections");
+            });
+            match felled {
+                Some(count) => freed += count,
+                None => break,
+            }
+        }
+        if self.index.len() == 0 {
+            debug_assert_eq!(self.entries_bytes, 0);
+            self.expiring = 0;
+        }
+        self.index.len() > 0
+    }
+
+    fn count(&mut self, entry: Entry) {
+        self.entries_bytes += entry.bytes();
+        self.expiring += usize::from(entry.has_expiry());
+    }
+
+    fn uncount(&mut self, entry: Entry) {
+        self.entries_bytes -= entry.bytes();
+        self.expiring -= usize::from(entry.has_expiry());
+    }
+
+    fn note_expiry(&mut self, arena: &ArenaMut, hash: u64, expiry: Option<Millis>) {
+        if let Some(at) = expiry {
+            self.index.sweep_by(arena.slab, hash, at);
+            let first = self.first_expiry().unwrap_or(at);
+            self.first_expiry = Some(first.min(at));
+        }
+    }
+
+    /// The bytes of [`Table::bytes`] from a walk.
+    pub(crate) fn recount(&self, arena: Arena) -> Counted {
+        let directory_bytes = super::heap_bytes(self.index.directory_bytes() as usize);
+        let mut counted = Counted {
+            bytes: self.index.table_bytes(),
+            heap_bytes: directory_bytes,
+        };
+        for entry in self.entries(arena) {
+            counted.bytes += entry.bytes();
+            counted.heap_bytes += entry.heap_capacities().iter().sum::<usize>() as u64;
+        }
+        counted
+    }
+
+    /// Asserts what the table promises itself.
+    pub(crate) fn check(&self, arena: Arena) {
+        self.index.check(arena.slab, arena.rehash());
+        let expiring = self.entries(arena).filter(Entry::has_expiry).count();
+        assert_eq!(expiring, self.expiring);
+        let first = self.entries(arena).filter_map(|entry| entry.expiry()).min();
+        assert!(first.is_none_or(|first| self.first_expiry.is_some_and(|bound| bound <= first)));
+    }
+}

@@ -1,0 +1,85 @@
+//! Owns reading a key's value, whatever it holds.
+//! Never happens here: a change; a view is read before its shard does anything else.
+//! Source: as the forms in the parent module.
+#![forbid(unsafe_code)]
+
+use crate::content::Content;
+use crate::entry::{Entry, Held};
+use crate::hasher::Key;
+use crate::shard::Shard;
+use crate::value::{Kind, Millis};
+
+use super::hash::HashView;
+use super::{Arena, Thresholds};
+
+/// A key that was found, to read its value.
+#[derive(Clone, Copy)]
+pub struct View<'a> {
+    entry: Entry<'a>,
+    arena: Arena<'a>,
+    now: Millis,
+}
+
+impl<'a> View<'a> {
+    /// The key's entry.
+    pub fn entry(&self) -> Entry<'a> {
+        self.entry
+    }
+
+    /// The type of the value.
+    pub fn kind(&self) -> Kind {
+        self.entry.kind()
+    }
+
+    /// The value as a hash, if it is one.
+    pub fn hash(&self) -> Option<HashView<'a>> {
+        let held = self.held_as(Kind::Hash)?;
+        Some(HashView::new(held, self.arena, self.now))
+    }
+
+    /// The value as plain data; `None` for a string.
+    pub(crate) fn content(&self) -> Option<Content> {
+        match self.kind() {
+            Kind::String => None,
+            Kind::Hash => {
+                let (pairs, expiries) = self.hash()?.content();
+                Some(Content::Hash { pairs, expiries })
+            }
+            kind => unreachable!("no {} yet", kind.name()),
+        }
+    }
+
+    fn held_as(&self, kind: Kind) -> Option<Held<'a>> {
+        self.entry.held().filter(|_| self.entry.kind() == kind)
+    }
+}
+
+impl Shard {
+    /// Looks a key up to read its value, whatever it holds, and notes the access if it `touches`.
+    /// An expired key is removed and not found.
+    pub fn view(&mut self, db: usize, key: Key, touches: bool, now: Millis) -> Option<View<'_>> {
+        let block = if touches {
+            self.locate_and_touch(db, key, now)?
+        } else {
+            self.find(db, key, now)?.block
+        };
+        Some(View {
+            entry: self.entry(block),
+            arena: self.arena(),
+            now,
+        })
+    }
+
+    pub(crate) fn arena(&self) -> Arena<'_> {
+        Arena {
+            slab: &self.slab,
+            hasher: &self.hasher,
+            base: self.base,
+        }
+    }
+
+    /// Sets up to where collections stay packed; holds from their next change on.
+    pub fn set_thresholds(&mut self, thresholds: Thresholds) {
+        self.thresholds = thresholds;
+    }
+}
