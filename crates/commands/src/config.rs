@@ -6,11 +6,15 @@ mod file;
 mod kind;
 mod options;
 mod print;
+mod thresholds;
 
 pub use file::{Arguments, arguments};
 pub use kind::{Kind, memory_bytes};
 pub use options::{OPTIONS, Setting, When};
 pub use print::{printed_config, printed_usage};
+pub use thresholds::ALIASES;
+
+use store::Thresholds;
 
 /// What `maxmemory` was set to, before it is turned into bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -113,6 +117,10 @@ pub struct Config {
     pub maxmemory_policy: MaxMemoryPolicy,
     /// Whether MEMORY STATS writes percent signs.
     pub memory_stats_percent_sign: PercentSign,
+    /// Up to where collections stay packed.
+    pub thresholds: Thresholds,
+    /// Without effect.
+    pub list_compress_depth: u32,
     /// Whether FLUSHALL and FLUSHDB without a word mean ASYNC.
     pub lazyfree_lazy_user_flush: bool,
     /// Rounds of background work a second in Redis; here that work follows what there is to do.
@@ -141,6 +149,8 @@ impl Default for Config {
             maxmemory_bytes: 0,
             maxmemory_policy: MaxMemoryPolicy::default(),
             memory_stats_percent_sign: PercentSign::default(),
+            thresholds: Thresholds::default(),
+            list_compress_depth: 0,
             lazyfree_lazy_user_flush: false,
             hz: 0,
             spin_before_park_us: 0,
@@ -159,8 +169,12 @@ impl Default for Config {
 }
 
 impl Config {
-    /// The row of an option, its name in any case.
+    /// The row of an option, by its name or an old one, in any case.
     pub fn setting(name: &str) -> Option<&'static Setting> {
+        let name = ALIASES
+            .iter()
+            .find(|(old, _)| old.eq_ignore_ascii_case(name))
+            .map_or(name, |(_, new)| new);
         OPTIONS
             .iter()
             .find(|setting| setting.name.eq_ignore_ascii_case(name))

@@ -155,10 +155,12 @@ impl Core {
             calls: vec![CommandStats::default(); crate::Table::instance().len()],
             ..CoreStats::default()
         };
+        let mut shard = Shard::new(options)?;
+        shard.set_thresholds(config.thresholds);
         Ok(Core {
             id,
             shards,
-            shard: Shard::new(options)?,
+            shard,
             clients: Clients::default(),
             config,
             stats,

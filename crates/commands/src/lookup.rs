@@ -52,10 +52,7 @@ pub fn lives(call: &mut Call<'_>, key: Key<'_>) -> bool {
 
 /// As [`read`], for a command that works on strings.
 #[inline]
-pub fn read_string<'c>(
-    call: &'c mut Call<'_>,
-    key: Key<'_>,
-) -> Result<Option<Value<'c>>, Error> {
+pub fn read_string<'c>(call: &'c mut Call<'_>, key: Key<'_>) -> Result<Option<Value<'c>>, Error> {
     string_of(read(call, key))
 }
 

@@ -2,7 +2,7 @@
 //! Nothing here knows an option by name but those whose change reaches beyond the configuration itself.
 //! Source: redis-server 7 for texts and for the rule that several pairs change together or not at all.
 
-use crate::config::{Config, OPTIONS, Setting, When};
+use crate::config::{ALIASES, Config, OPTIONS, Setting, When};
 use crate::introspection::help_row;
 use crate::row::{Doc, Fan, Keys, To};
 use crate::{Call, ClientId, Command, Error, Flags, Part, Progress, Reply, Run, error, glob};
@@ -12,7 +12,7 @@ use resp::Writer;
 fn get(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
     let mut found: Vec<(&[u8], &Setting)> = Vec::new();
     let mut add = |name, setting: &'static Setting| {
-        if !found.iter().any(|(_, known)| known.name == setting.name) {
+        if !is_named(&found, name) {
             found.push((name, setting));
         }
     };
@@ -24,6 +24,13 @@ fn get(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
                 .iter()
                 .filter(matches)
                 .for_each(|setting| add(setting.name.as_bytes(), setting));
+            for (old, _) in ALIASES {
+                if glob::matches_ignoring_case(pattern, old.as_bytes())
+                    && let Some(setting) = Config::setting(old)
+                {
+                    add(old.as_bytes(), setting);
+                }
+            }
         } else if let Some(setting) = std::str::from_utf8(pattern).ok().and_then(Config::setting) {
             add(pattern, setting);
         }
@@ -34,6 +41,12 @@ fn get(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
         out.bulk(setting.kind.read(&call.core.config).as_bytes());
     }
     Ok(())
+}
+
+fn is_named(found: &[(&[u8], &Setting)], name: &[u8]) -> bool {
+    found
+        .iter()
+        .any(|(known, _)| known.eq_ignore_ascii_case(name))
 }
 
 /// The configuration with every pair of the call applied, or what is wrong with one of them.
@@ -88,6 +101,8 @@ fn check_set(call: &mut Call<'_>) -> Reply {
 
 fn set_part(call: &mut Call<'_>, _: &mut Part) -> Result<Progress, Error> {
     call.core.config = changed(call)?;
+    let thresholds = call.core.config.thresholds;
+    call.core.shard.set_thresholds(thresholds);
     if call.core.config.requirepass.is_empty() {
         // Without a password nobody has to give one, not even who was asked for it.
         let clients: Vec<ClientId> = call.core.clients.iter().map(|(id, _)| id).collect();

@@ -115,7 +115,10 @@ fn config_get_takes_patterns_and_shows_each_option_once() {
         Vec::<String>::new()
     );
     let all = texts(cluster.ask("CONFIG GET *"));
-    assert_eq!(all.len(), 2 * commands::config::OPTIONS.len());
+    assert_eq!(
+        all.len(),
+        2 * (commands::config::OPTIONS.len() + commands::config::ALIASES.len())
+    );
     cluster.speak(Proto::Resp3);
     assert!(matches!(cluster.ask("CONFIG GET *"), Reply::Map(_)));
 }

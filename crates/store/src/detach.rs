@@ -370,7 +370,10 @@ mod tests {
         let mut shard = shard();
         let key = shard.key(b"key");
         shard.set(0, key, Value::Int(7), Expiry::Clear, NOW);
-        assert_eq!(shard.copy_out(0, key, NOW).unwrap().text(), Some(Value::Int(7)));
+        assert_eq!(
+            shard.copy_out(0, key, NOW).unwrap().text(),
+            Some(Value::Int(7))
+        );
         assert_eq!((shard.len(0), shard.hits(0, key, NOW)), (1, Some(0)));
         let missing = shard.key(b"missing");
         assert!(shard.copy_out(0, missing, NOW).is_none());

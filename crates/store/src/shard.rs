@@ -261,7 +261,14 @@ impl Shard {
 
     /// Adds an entry for a key that has none.
     #[inline(never)]
-    pub(crate) fn insert(&mut self, db: usize, hash: u64, draft: Draft, expiry: Option<Millis>, now: Millis) {
+    pub(crate) fn insert(
+        &mut self,
+        db: usize,
+        hash: u64,
+        draft: Draft,
+        expiry: Option<Millis>,
+        now: Millis,
+    ) {
         let block = self.slab.alloc(draft.len());
         draft.write(&mut self.slab, block);
         let footprint = self.entry(block).footprint();

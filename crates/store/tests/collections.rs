@@ -41,10 +41,7 @@ fn change_hash(shard: &mut Shard, model: &mut Fields, rng: &mut Rng, fields: u64
     };
     let at = now.plus(1 + rng.below(50) as i64);
     let key = shard.key(b"hash");
-    let mut hash = shard
-        .open_or_new(0, key, Kind::Hash, now)
-        .unwrap()
-        .hash();
+    let mut hash = shard.open_or_new(0, key, Kind::Hash, now).unwrap().hash();
     model.retain(|_, (_, expiry)| expiry.is_none_or(|at| now <= at));
     match rng.below(10) {
         0..4 => {
@@ -59,7 +56,9 @@ fn change_hash(shard: &mut Shard, model: &mut Fields, rng: &mut Rng, fields: u64
         5 if rng.below(3) == 0 => {
             let is_there = hash.set_expiry(&field, Some(at));
             assert_eq!(is_there, model.contains_key(&field));
-            model.entry(field).and_modify(|(_, expiry)| *expiry = Some(at));
+            model
+                .entry(field)
+                .and_modify(|(_, expiry)| *expiry = Some(at));
         }
         6 => {
             let is_there = hash.set_expiry(&field, None);
@@ -97,7 +96,11 @@ fn a_hash_of_a_million_fields_is_freed_in_steps_and_leaves_nothing() {
     {
         let mut hash = shard.open_or_new(0, key, Kind::Hash, BASE).unwrap().hash();
         for number in 0..100_000u32 {
-            hash.set(format!("f{number}").as_bytes(), b"some value", Expiry::Clear);
+            hash.set(
+                format!("f{number}").as_bytes(),
+                b"some value",
+                Expiry::Clear,
+            );
         }
     }
     let bytes = shard.accounts().account.bytes();
@@ -112,7 +115,14 @@ fn a_hash_of_a_million_fields_is_freed_in_steps_and_leaves_nothing() {
     assert!(steps > 50);
     shard.check();
     let accounts = shard.accounts();
-    assert_eq!((accounts.freeing_bytes, accounts.slab_used_bytes, accounts.heap_bytes), (0, 0, 0));
+    assert_eq!(
+        (
+            accounts.freeing_bytes,
+            accounts.slab_used_bytes,
+            accounts.heap_bytes
+        ),
+        (0, 0, 0)
+    );
 }
 
 #[test]
@@ -121,7 +131,10 @@ fn a_key_of_another_kind_is_not_opened() {
     let key = shard.key(b"key");
     shard.set(0, key, Value::Int(1), Expiry::Clear, BASE);
     assert_eq!(shard.open(0, key, Kind::Hash, BASE).err(), Some(WrongKind));
-    assert_eq!(shard.open_or_new(0, key, Kind::Hash, BASE).err(), Some(WrongKind));
+    assert_eq!(
+        shard.open_or_new(0, key, Kind::Hash, BASE).err(),
+        Some(WrongKind)
+    );
     shard.check();
 }
 
@@ -171,7 +184,11 @@ fn a_renamed_hash_keeps_its_fields_and_their_expiries() {
         {
             let mut hash = one.open_or_new(0, key, Kind::Hash, BASE).unwrap().hash();
             (0..fields).for_each(|number: i32| {
-                let expiry = if number % 2 == 0 { Expiry::Clear } else { Expiry::At(BASE.plus(5)) };
+                let expiry = if number % 2 == 0 {
+                    Expiry::Clear
+                } else {
+                    Expiry::At(BASE.plus(5))
+                };
                 hash.set(number.to_string().as_bytes(), b"1", expiry);
             });
         }

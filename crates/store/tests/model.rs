@@ -213,9 +213,7 @@ impl Pair {
             assert_eq!(was_there, there);
         } else {
             self.model[db].remove(key.bytes);
-            let moved = self
-                .shard
-                .rename((db, key), (1 - db, target_key), self.now);
+            let moved = self.shard.rename((db, key), (1 - db, target_key), self.now);
             assert_eq!(moved, expected.is_some());
         }
         if let Some(kept) = expected {

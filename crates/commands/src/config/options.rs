@@ -2,7 +2,7 @@
 //! Nothing else lists options: CONFIG, config/pinyon.conf, and the command line read this table.
 //! Names and ranges are Redis' where Redis has the option.
 
-use super::{DebugAccess, Kind, MaxMemoryPolicy, PercentSign};
+use super::{DebugAccess, Kind, MaxMemoryPolicy, PercentSign, thresholds};
 
 /// One option.
 #[derive(Clone, Copy, Debug)]
@@ -266,6 +266,17 @@ pub const OPTIONS: &[Setting] = &[
         when: When::Anytime,
         summary: "Pulled into 1 to 500 and kept for tools that set it; background work follows what there is to do.",
     },
+    thresholds::HASH_ENTRIES,
+    thresholds::HASH_VALUE,
+    thresholds::LIST_SIZE,
+    thresholds::LIST_DEPTH,
+    thresholds::SET_INTS,
+    thresholds::SET_ENTRIES,
+    thresholds::SET_VALUE,
+    thresholds::ZSET_ENTRIES,
+    thresholds::ZSET_VALUE,
+    thresholds::STREAM_BYTES,
+    thresholds::STREAM_ENTRIES,
     Setting {
         name: "databases",
         group: "What is fixed",

@@ -61,9 +61,9 @@ pub fn getrange(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
     let key = call.key(1);
     match lookup::read_string(call, key)? {
         None => out.bulk(b""),
-        Some(value) => lookup::with_text(value, |text| {
-            out.bulk(&text[range(start, end, text.len())])
-        }),
+        Some(value) => {
+            lookup::with_text(value, |text| out.bulk(&text[range(start, end, text.len())]))
+        }
     }
     Ok(())
 }

@@ -102,7 +102,7 @@ impl Driver {
                 .expire_step(self.core.now, EXPIRE_STEP_KEYS)
                 .more;
         }
-        if self.background.freeing {
+        if self.core.shard.owes_freeing() {
             self.background.freeing = self.core.shard.free_step(FREE_STEP_KEYS);
         }
     }

@@ -140,8 +140,15 @@ impl<'s> Door<'s> {
                 }
                 let expiry = body_field_expiry(&body);
                 let block = self.shard.put_body(found, body);
-                self.shard
-                    .changed(self.db, self.key.hash, found, block, before, expiry, self.now);
+                self.shard.changed(
+                    self.db,
+                    self.key.hash,
+                    found,
+                    block,
+                    before,
+                    expiry,
+                    self.now,
+                );
             }
         }
     }

@@ -169,9 +169,8 @@ impl<'a> HashView<'a> {
         const TRIES: usize = 1000;
         match self.packed() {
             Some((form, pack)) => {
-                let live = || {
-                    packed_fields(form, pack).filter(|packed| !is_past(packed.expiry, self.now))
-                };
+                let live =
+                    || packed_fields(form, pack).filter(|packed| !is_past(packed.expiry, self.now));
                 let count = if form == PackForm::HashEx {
                     live().count()
                 } else {

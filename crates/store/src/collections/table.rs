@@ -235,12 +235,12 @@ impl Table {
         });
         let (mut bytes, mut expiring) = (0, 0);
         self.index
-                .take_out(arena.slab, place, &division, next_expiry, |slab, block| {
-                    bytes += Entry::at(slab, block, base).bytes();
-                    expiring += 1;
-                    let nothing = edit::destroy(slab, block, base);
-                    debug_assert!(nothing.is_none(), "elements are no collections");
-                });
+            .take_out(arena.slab, place, &division, next_expiry, |slab, block| {
+                bytes += Entry::at(slab, block, base).bytes();
+                expiring += 1;
+                let nothing = edit::destroy(slab, block, base);
+                debug_assert!(nothing.is_none(), "elements are no collections");
+            });
         self.entries_bytes -= bytes;
         self.expiring -= expiring;
     }

@@ -9,7 +9,7 @@ use crate::slab::{BlockRef, Slab};
 use crate::value::{IntText, Millis, Value};
 
 use super::{
-    BIG_VALUE_BYTES, Draft, EXPIRY_MASK, Entry, FORM_NONE, FORM_SHORT, HEADER_BYTES, Held, Header,
+    BIG_VALUE_BYTES, Draft, EXPIRY_MASK, Entry, FORM_NONE, FORM_SHORT, HEADER_BYTES, Header, Held,
     LARGE_VALUE_BYTES, Shape, StoredExpiry, address_bytes, reference_bytes, word_of,
 };
 
