@@ -26,14 +26,16 @@ mod random;
 mod sample;
 mod shard;
 mod slab;
+mod stream;
 mod strings;
+mod tree;
 mod value;
 
 pub use access::{AGE_TICKS_MAX, Access, HITS_MAX};
 pub use account::{Account, KindAccount};
 pub use books::StoreAccounts;
 pub use classes::{BLOCK_BYTES_MAX, CLASSES, block_bytes};
-pub use collections::{Door, HashEdit, HashView, Thresholds, View, WrongKind};
+pub use collections::{Door, HashEdit, HashView, StreamEdit, Thresholds, View, WrongKind};
 pub use content::{
     ConsumerContent, Content, GroupContent, PendingContent, StreamContent, StreamId, Strings,
 };
@@ -48,4 +50,8 @@ pub use random::Rng;
 pub use sample::Candidate;
 pub use shard::{Options, Shard};
 pub use slab::SizeClass;
+pub use stream::{
+    Backward, Consumer, ConsumerId, Fields, Forward, Group, Keep, NodeLimits, PendingEntry, Stream,
+    StreamEntry, Trim,
+};
 pub use value::{EMBSTR_BYTES_MAX, Encoding, Expiry, KINDS, Kind, Millis, Value, canonical_int};

@@ -4,11 +4,13 @@
 
 mod door;
 pub(crate) mod hash;
+mod stream;
 mod table;
 mod view;
 
 pub use door::{Door, WrongKind};
 pub use hash::{HashEdit, HashView};
+pub use stream::StreamEdit;
 pub use view::View;
 
 pub(crate) use table::Table;
@@ -18,6 +20,7 @@ use memory::alloc::good_size;
 use crate::hasher::Hasher;
 use crate::index::Rehash;
 use crate::slab::Slab;
+use crate::stream::Stream;
 use crate::value::{Encoding, Kind, Millis};
 
 /// Up to where collections stay packed, and the sizes of the nodes of large ones. The fields are
@@ -151,6 +154,8 @@ pub(crate) enum Big {
     Hash(Table),
     /// Members, with empty values.
     Set(Table),
+    /// Entries and groups.
+    Stream(Stream),
 }
 
 /// What a walk over a collection counted.
@@ -168,6 +173,7 @@ impl Big {
             Big::Packed(form, _) => form.kind(),
             Big::Hash(_) => Kind::Hash,
             Big::Set(_) => Kind::Set,
+            Big::Stream(_) => Kind::Stream,
         }
     }
 
@@ -175,6 +181,7 @@ impl Big {
         match self {
             Big::Packed(form, _) => form.encoding(),
             Big::Hash(_) | Big::Set(_) => Encoding::Hashtable,
+            Big::Stream(_) => Encoding::Stream,
         }
     }
 
@@ -182,6 +189,7 @@ impl Big {
         match self {
             Big::Packed(form, pack) => form.is_empty(pack),
             Big::Hash(table) | Big::Set(table) => table.len() == 0,
+            Big::Stream(stream) => stream.is_empty(),
         }
     }
 
@@ -192,6 +200,7 @@ impl Big {
             + match self {
                 Big::Packed(_, pack) => heap_bytes(pack.capacity()),
                 Big::Hash(table) | Big::Set(table) => table.bytes(),
+                Big::Stream(stream) => stream.bytes(),
             }
     }
 
@@ -211,6 +220,7 @@ impl Big {
         match self {
             Big::Packed(..) => false,
             Big::Hash(table) | Big::Set(table) => table.free_step(slab, base, budget),
+            Big::Stream(stream) => stream.free_step(budget),
         }
     }
 
@@ -226,6 +236,13 @@ impl Big {
                 }
             }
             Big::Hash(table) | Big::Set(table) => table.recount(arena),
+            Big::Stream(stream) => {
+                let bytes = stream.recount_bytes();
+                Counted {
+                    bytes,
+                    heap_bytes: bytes,
+                }
+            }
         };
         Counted {
             bytes: counted.bytes + own,
@@ -236,7 +253,7 @@ impl Big {
     /// Asserts what a collection promises itself.
     pub(crate) fn check(&self, arena: Arena) {
         match self {
-            Big::Packed(..) => {}
+            Big::Packed(..) | Big::Stream(_) => {}
             Big::Hash(table) | Big::Set(table) => table.check(arena),
         }
         assert_eq!(self.recount(arena).bytes, self.bytes());

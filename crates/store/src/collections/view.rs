@@ -45,6 +45,7 @@ impl<'a> View<'a> {
                 let (pairs, expiries) = self.hash()?.content();
                 Some(Content::Hash { pairs, expiries })
             }
+            Kind::Stream => Some(Content::Stream(self.stream()?.to_content())),
             kind => unreachable!("no {} yet", kind.name()),
         }
     }

@@ -201,7 +201,7 @@ impl Directory {
         }
     }
 
-    /// Frees up to `budget` nodes from the end; whether none is left.
+    /// Frees up to `budget` nodes from the end; whether more are left.
     pub(super) fn free_step(&mut self, budget: usize) -> bool {
         for _ in 0..budget {
             match self.last() {
@@ -209,6 +209,6 @@ impl Directory {
                 None => break,
             }
         }
-        self.nodes == 0
+        self.nodes > 0
     }
 }

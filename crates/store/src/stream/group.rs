@@ -202,22 +202,22 @@ impl Group {
                 .sum::<usize>()
     }
 
-    /// Frees up to `budget` items; whether nothing is left.
+    /// Frees up to `budget` items; whether more are left.
     fn free_step(&mut self, budget: usize) -> bool {
         if self.pending.free_step(budget) {
-            return false;
+            return true;
         }
         if let Some(Some(consumer)) = self.consumers.last_mut() {
             let before = consumer.pending.bytes() as usize;
             let is_left = consumer.pending.free_step(budget);
             self.consumers_bytes -= before - consumer.pending.bytes() as usize;
             if is_left {
-                return false;
+                return true;
             }
             self.consumers_bytes -= consumer.fixed_bytes();
         }
         self.consumers.pop();
-        self.consumers.is_empty()
+        !self.consumers.is_empty()
     }
 }
 
@@ -394,7 +394,10 @@ impl Group {
 /// All groups of a stream.
 #[derive(Default)]
 pub(super) struct Groups {
-    #[expect(clippy::vec_box, reason = "a group in the middle is made by moving handles, not groups")]
+    #[expect(
+        clippy::vec_box,
+        reason = "a group in the middle is made by moving handles, not groups"
+    )]
     by_name: Vec<Box<Group>>,
     /// Bytes of all groups; the table's own come on top.
     bytes: usize,
@@ -457,15 +460,15 @@ impl Groups {
         table_bytes(&self.by_name) + groups_bytes
     }
 
-    /// Frees up to `budget` items; whether nothing is left.
+    /// Frees up to `budget` items; whether more are left.
     pub(super) fn free_step(&mut self, budget: usize) -> bool {
         let Some(last) = self.by_name.len().checked_sub(1) else {
-            return true;
+            return false;
         };
-        if self.edit(last, |group| group.free_step(budget)) {
+        if !self.edit(last, |group| group.free_step(budget)) {
             let group = self.by_name.pop().expect("it was looked at");
             self.bytes -= group.bytes();
         }
-        self.by_name.is_empty()
+        !self.by_name.is_empty()
     }
 }

@@ -444,9 +444,9 @@ impl Stream {
         (self.nodes.recount_bytes() + self.groups.recount_bytes()) as u64
     }
 
-    /// Frees up to `budget` nodes and nodes of trees; whether nothing is left. Nothing else may be asked afterwards but
+    /// Frees up to `budget` nodes and nodes of trees; whether more is left. Nothing else may be asked afterwards but
     /// [`Stream::bytes`] and this.
     pub fn free_step(&mut self, budget: usize) -> bool {
-        self.nodes.free_step(budget) && self.groups.free_step(budget)
+        self.nodes.free_step(budget) || self.groups.free_step(budget)
     }
 }
