@@ -240,6 +240,56 @@ fn no_one_sees_half_an_mset() {
 }
 
 #[test]
+fn strings_of_two_shards_are_compared_as_if_they_lay_on_one() {
+    let texts = ["ohmytext", "mynewtext", "", "12345", "-7", "xohmnewt"];
+    let mut replies_of_one_shard = Vec::new();
+    for shards in [1, 2, 4] {
+        let server = start(shards, &[]);
+        let mut client = server.client();
+        for (n, text) in texts.iter().enumerate() {
+            assert_eq!(client.command(&["SET", &format!("k{n}"), text]), ok());
+        }
+        let mut replies = Vec::new();
+        for first in 0..=texts.len() {
+            for second in 0..=texts.len() {
+                for options in ["", " LEN", " IDX WITHMATCHLEN", " LEN IDX"] {
+                    replies.push(client.ask(&format!("LCS k{first} k{second}{options}")));
+                }
+            }
+        }
+        assert_eq!(client.int("DBSIZE"), texts.len() as i64);
+        if shards == 1 {
+            replies_of_one_shard = replies;
+        } else {
+            assert_eq!(replies, replies_of_one_shard, "with {shards} shards");
+        }
+    }
+}
+
+#[test]
+fn no_one_compares_halves_of_two_msets() {
+    for shards in [1, 2, 4] {
+        let server = start(shards, &[]);
+        assert_eq!(server.client().command(&mset("xxxxxxxxxx")), ok());
+        let writer = |letter: &'static str| {
+            move |client: &mut Client| {
+                for _ in 0..ROUNDS / 2 {
+                    assert_eq!(client.command(&mset(&letter.repeat(10))), ok());
+                }
+            }
+        };
+        let watcher = |client: &mut Client| {
+            for pair in KEYS.windows(2) {
+                let [first, second] = pair else { return };
+                let common = client.int(&format!("LCS {second} {first} LEN"));
+                assert_eq!(common, 10, "half an MSET was seen in {first} and {second}");
+            }
+        };
+        watch(&server, &[&writer("a"), &writer("b")], &watcher);
+    }
+}
+
+#[test]
 fn no_one_sees_half_a_pipeline_of_msets_and_deletions() {
     let server = start(2, &[]);
     let writer = |client: &mut Client| {
@@ -347,7 +397,7 @@ fn crossing_commands_on_the_same_keys_never_block_each_other_for_good() {
                         let mut keys: Vec<String> = KEYS.iter().map(ToString::to_string).collect();
                         let turn = dice.roll(keys.len());
                         keys.rotate_left(turn);
-                        match dice.roll(6) {
+                        match dice.roll(7) {
                             0 => vec!["RENAME".into(), keys[0].clone(), keys[1].clone()],
                             1 => vec![
                                 "COPY".into(),
@@ -358,6 +408,7 @@ fn crossing_commands_on_the_same_keys_never_block_each_other_for_good() {
                             2 => std::iter::once("DEL".into()).chain(keys).collect(),
                             3 => std::iter::once("MGET".into()).chain(keys).collect(),
                             4 => vec!["SET".into(), keys[0].clone(), "v".into()],
+                            5 => vec!["LCS".into(), keys[0].clone(), keys[1].clone()],
                             _ => {
                                 let pairs = keys.into_iter().flat_map(|key| [key, "v".to_string()]);
                                 std::iter::once("MSET".into()).chain(pairs).collect()

@@ -3,7 +3,7 @@
 //! Commands over several keys whose keys all lie here run whole, without locks.
 
 use crate::{
-    Call, Error, Flags, Part, Reply, Run, error,
+    Call, Error, Flags, Part, Reply, Run, error, rounds,
     row::Decision,
     table::{RowId, Table},
 };
@@ -50,11 +50,17 @@ pub fn refuse(call: &mut Call<'_>, error: Error, out: &mut Writer<'_>) {
 }
 
 /// A command over several keys or shards, where this core alone is concerned.
-fn several_here(call: &mut Call<'_>, row: &crate::Command, out: &mut Writer<'_>) -> Reply {
+pub(crate) fn several_here(
+    call: &mut Call<'_>,
+    row: &crate::Command,
+    out: &mut Writer<'_>,
+) -> Reply {
     match row.run {
+        Run::Joint(joint) => (joint.handler)(call, out),
+        Run::Rounds(rounds) => rounds::run_here(call, &rounds, out),
         Run::Sum(count) => {
             let mut sum = 0;
-            for index in row.keys.indexes(call.args.len()) {
+            for index in row.keys.indexes(&call.args) {
                 let key = call.other_key(index);
                 sum += count(call, key);
             }
@@ -62,7 +68,7 @@ fn several_here(call: &mut Call<'_>, row: &crate::Command, out: &mut Writer<'_>)
             Ok(())
         }
         Run::Each(element) => {
-            let indexes = row.keys.indexes(call.args.len());
+            let indexes = row.keys.indexes(&call.args);
             out.array(indexes.clone().count());
             for index in indexes {
                 let key = call.other_key(index);

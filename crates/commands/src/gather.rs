@@ -3,9 +3,9 @@
 //! Decision 0001: keys are locked shard by shard in rising order, so that such a command is one moment over all shards.
 
 use crate::{
-    Call, Command, Core, Error, Flags, Part, Progress, Reply, Run, ShardId, error, execute,
+    Call, Command, Core, Error, Flags, Part, Progress, Reply, Run, ShardId, error, execute, joint,
     locks::Scope,
-    row::{Decision, To},
+    row::{Decision, To, Turn},
     table::RowId,
 };
 use resp::{Args, Writer};
@@ -31,11 +31,23 @@ pub struct Plan {
     pub locked: bool,
 }
 
+impl Plan {
+    /// Which part is that of `shard`, which takes part.
+    pub fn place_of(&self, shard: ShardId) -> usize {
+        self.shards
+            .iter()
+            .position(|(one, _)| *one == shard)
+            .expect("every owner takes part")
+    }
+}
+
 /// What a shard is asked to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
     /// Its part; after its locks are taken, where the plan has some.
     Part,
+    /// Its part in a further round; its locks are held since the first.
+    Again,
     /// What follows a decision to commit; then its locks are given back.
     Commit,
     /// Its locks are given back first, then what takes long and needs none (FLUSHALL's freeing).
@@ -47,6 +59,8 @@ pub enum Stage {
 /// What a finished round of parts leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
+    /// The reply is not written: every shard does its part once more (`Stage::Again`), then comes the next conclusion.
+    Again,
     /// The reply is written. Locks are given back.
     Release,
     /// The reply is written. Every shard commits, then gives back its locks.
@@ -79,16 +93,24 @@ pub fn place(core: &Core, row: &Command, args: &Args<'_>) -> Result<Place, Error
                 }))
             }
         },
-        Run::Sum(_) | Run::Each(_) | Run::Atomic(_) => Ok(by_keys(core, row, args)),
+        Run::Rounds(rounds) if core.shards > 1 && (rounds.is_wide)(args) => {
+            Ok(Place::Parts(everywhere(core.shards, true)))
+        }
+        Run::Sum(_) | Run::Each(_) | Run::Atomic(_) | Run::Joint(_) | Run::Rounds(_) => {
+            Ok(by_keys(core, row, args))
+        }
     }
 }
 
 fn by_keys(core: &Core, row: &Command, args: &Args<'_>) -> Place {
     let mut located = row
         .keys
-        .indexes(args.len())
+        .indexes(args)
         .map(|index| core.locate(args.at(index)));
-    let (first_hash, first_owner) = located.next().expect("the arity asks for a key");
+    // Movable keys may be missing altogether; then the handler has an error to answer.
+    let Some((first_hash, first_owner)) = located.next() else {
+        return Place::Here;
+    };
     if located.all(|(_, owner)| owner == first_owner) {
         return Place::Owner(first_owner, first_hash);
     }
@@ -97,7 +119,7 @@ fn by_keys(core: &Core, row: &Command, args: &Args<'_>) -> Place {
 
 fn by_shards(core: &Core, row: &Command, args: &Args<'_>) -> Place {
     let mut by_shard: Vec<Vec<u64>> = vec![Vec::new(); core.shards as usize];
-    for index in row.keys.indexes(args.len()) {
+    for index in row.keys.indexes(args) {
         let (hash, owner) = core.locate(args.at(index));
         by_shard[owner.0 as usize].push(hash);
     }
@@ -125,7 +147,7 @@ pub fn must_wait(core: &Core, row: &Command, args: &Args<'_>, hash: u64) -> bool
         Run::Owner(_) => core.locks.blocks(hash),
         _ => row
             .keys
-            .indexes(args.len())
+            .indexes(args)
             .any(|index| core.locks.blocks(core.shard.hash(args.at(index)))),
     }
 }
@@ -165,7 +187,8 @@ pub fn run_stage(
     })
 }
 
-fn stage_of(
+/// As [`run_stage`], for a row that need not stand in the table, with nothing refused or contained.
+pub(crate) fn stage_of(
     call: &mut Call<'_>,
     row: &Command,
     stage: Stage,
@@ -174,7 +197,11 @@ fn stage_of(
     match (stage, row.run) {
         (Stage::Release, _) => {}
         (Stage::Commit, Run::Atomic(atomic)) => (atomic.commit)(call, part),
-        (Stage::Commit, _) => unreachable!("only atomic commands commit"),
+        (Stage::Commit, Run::Joint(joint)) => joint::commit(call, &joint, part),
+        (Stage::Commit, Run::Rounds(rounds)) => (rounds.commit)(call, part),
+        (Stage::Commit, _) => unreachable!("only commands that change keys together commit"),
+        (Stage::Part | Stage::Again, Run::Rounds(rounds)) => return (rounds.part)(call, part),
+        (Stage::Again, _) => unreachable!("only a command in rounds has a second"),
         (Stage::Part, Run::Fan(fan)) => return (fan.part)(call, part),
         (Stage::After, Run::Fan(fan)) => {
             return fan
@@ -183,6 +210,7 @@ fn stage_of(
         }
         (Stage::After, _) => unreachable!("only fan-outs have a long rest"),
         (Stage::Part, Run::Atomic(atomic)) => (atomic.prepare)(call, part)?,
+        (Stage::Part, Run::Joint(joint)) => *part = joint::copies_of_own(call, row, &joint)?,
         (Stage::Part, Run::Sum(count)) => *part = Part::Count(sum_of_own(call, row, count)),
         (Stage::Part, Run::Each(element)) => *part = own_elements(call, row, element),
         (Stage::Part, Run::Here(_) | Run::Owner(_) | Run::Container) => {
@@ -198,7 +226,7 @@ fn sum_of_own(
     count: fn(&mut Call<'_>, store::Key<'_>) -> i64,
 ) -> i64 {
     let mut sum = 0;
-    for index in row.keys.indexes(call.args.len()) {
+    for index in row.keys.indexes(&call.args) {
         if call.owns(index) {
             let key = call.other_key(index);
             sum += count(call, key);
@@ -213,7 +241,7 @@ fn own_elements(
     element: fn(&mut Call<'_>, store::Key<'_>, &mut Writer<'_>),
 ) -> Part {
     let (mut bytes, mut ends) = (Vec::new(), Vec::new());
-    for index in row.keys.indexes(call.args.len()) {
+    for index in row.keys.indexes(&call.args) {
         if call.owns(index) {
             let key = call.other_key(index);
             element(call, key, &mut Writer::new(&mut bytes, call.proto));
@@ -236,20 +264,31 @@ pub fn conclude(
     let start = out.len();
     call.core.stats.commands_processed += 1;
     call.core.stats.calls[id.0 as usize].calls += 1;
-    let merged = match failed {
+    let concluded = match failed {
         Some(error) => Err(error),
         None => catch_unwind(AssertUnwindSafe(|| merge(call, row, plan, parts, out)))
             .unwrap_or_else(|_| Err(error::INTERNAL.into())),
     };
-    merged.unwrap_or_else(|error| {
-        out.truncate(start);
-        call.core.stats.calls[id.0 as usize].failed += 1;
-        execute::refuse(call, error, out);
-        Next::Release
-    })
+    match concluded {
+        Ok(next) => {
+            if next == Next::Again {
+                // It is counted in its last round.
+                call.core.stats.commands_processed -= 1;
+                call.core.stats.calls[id.0 as usize].calls -= 1;
+            }
+            next
+        }
+        Err(error) => {
+            out.truncate(start);
+            call.core.stats.calls[id.0 as usize].failed += 1;
+            execute::refuse(call, error, out);
+            Next::Release
+        }
+    }
 }
 
-fn merge(
+/// As [`conclude`], for a row that need not stand in the table, with nothing counted or contained.
+pub(crate) fn merge(
     call: &mut Call<'_>,
     row: &Command,
     plan: &Plan,
@@ -273,6 +312,14 @@ fn merge(
                 Decision::Abort => Next::Release,
             });
         }
+        Run::Joint(joint) => return joint::conclude(call, &joint, plan, parts, out),
+        Run::Rounds(rounds) => {
+            return Ok(match (rounds.merge)(call, parts, out)? {
+                Turn::Again => Next::Again,
+                Turn::Done => Next::Release,
+                Turn::Commit => Next::Commit,
+            });
+        }
         Run::Here(_) | Run::Owner(_) | Run::Container => unreachable!("has no parts"),
     }
     Ok(Next::Release)
@@ -294,15 +341,11 @@ fn in_key_order(
     out: &mut Writer<'_>,
 ) {
     let mut taken = vec![0usize; plan.shards.len()];
-    let indexes = row.keys.indexes(call.args.len());
+    let indexes = row.keys.indexes(&call.args);
     out.array(indexes.clone().count());
     for index in indexes {
         let (_, owner) = call.core.locate(call.args.at(index));
-        let place = plan
-            .shards
-            .iter()
-            .position(|(shard, _)| *shard == owner)
-            .expect("every owner takes part");
+        let place = plan.place_of(owner);
         let Part::Elements { bytes, ends } = &parts[place] else {
             unreachable!("elements were asked for")
         };

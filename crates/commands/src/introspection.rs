@@ -3,13 +3,15 @@
 //! Source: the reply shapes of redis-server 7, which redis-cli and client libraries parse.
 
 mod docs;
+mod key_specs;
 mod reference;
 mod syntax;
 
 pub use reference::printed_reference;
 
-use crate::row::{Doc, Keys};
+use crate::row::{Doc, Keys, Movable};
 use crate::{Call, Command, Error, Flags, Reply, Run, Table, error, glob};
+use key_specs::key_specs;
 use resp::Writer;
 
 /// ACL categories in the order Redis lists them.
@@ -37,9 +39,6 @@ const CATEGORIES: [&str; 21] = [
     "scripting",
 ];
 
-/// Stands between the flags of one key and the next in a row whose keys are used differently.
-const NEXT_KEY: &str = "/";
-
 /// The ACL categories of a command: those of its row and those that follow from its flags.
 fn categories(row: &Command) -> impl Iterator<Item = &'static str> + use<> {
     let (flags, own) = (row.flags, row.categories);
@@ -55,41 +54,6 @@ fn categories(row: &Command) -> impl Iterator<Item = &'static str> + use<> {
     CATEGORIES
         .into_iter()
         .filter(move |category| own.contains(category) || follows(category))
-}
-
-/// Keys of a command that are used in one way: where they begin and how to find them.
-struct KeySpec {
-    /// Index of the first.
-    begin: i32,
-    /// The last, counted from the first, or from the end when negative.
-    last: i32,
-    step: i32,
-    flags: &'static [&'static str],
-}
-
-fn key_specs(row: &Command) -> Vec<KeySpec> {
-    let Keys { first, last, step } = row.keys;
-    if first == 0 {
-        return Vec::new();
-    }
-    let ways: Vec<&'static [&'static str]> =
-        row.key_flags.split(|flag| *flag == NEXT_KEY).collect();
-    if let [flags] = ways[..] {
-        let last = if last < 0 { last } else { last - first };
-        return vec![KeySpec {
-            begin: first,
-            last,
-            step,
-            flags,
-        }];
-    }
-    let spec = |(index, flags)| KeySpec {
-        begin: first + index as i32 * step,
-        last: 0,
-        step: 1,
-        flags,
-    };
-    ways.into_iter().enumerate().map(spec).collect()
 }
 
 /// The row of `name` or `container|name`.
@@ -118,11 +82,13 @@ fn write_info(out: &mut Writer<'_>, row: &Command) {
     out.bulk(row.name.as_bytes());
     out.int(row.arity.into());
     let flags = Flags::NAMES.iter().enumerate();
+    let movable = row.keys.moves().then_some("movablekeys");
     write_words(
         out,
         flags
             .filter(|(bit, _)| row.flags.has(Flags(1 << bit)))
-            .map(|(_, name)| *name),
+            .map(|(_, name)| *name)
+            .chain(movable),
     );
     out.int(row.keys.first.into());
     out.int(row.keys.last.into());
@@ -136,37 +102,11 @@ fn write_info(out: &mut Writer<'_>, row: &Command) {
     row.tips.iter().for_each(|tip| out.bulk(tip.as_bytes()));
     let specs = key_specs(row);
     out.array(specs.len());
-    specs.iter().for_each(|spec| write_key_spec(out, spec));
+    specs.iter().for_each(|spec| spec.write(out));
     out.array(row.subcommands.len());
     row.subcommands
         .iter()
         .for_each(|subcommand| write_info(out, subcommand));
-}
-
-fn write_key_spec(out: &mut Writer<'_>, spec: &KeySpec) {
-    out.map(3);
-    out.bulk(b"flags");
-    write_words(out, spec.flags.iter().copied());
-    out.bulk(b"begin_search");
-    out.map(2);
-    out.bulk(b"type");
-    out.bulk(b"index");
-    out.bulk(b"spec");
-    out.map(1);
-    out.bulk(b"index");
-    out.int(spec.begin.into());
-    out.bulk(b"find_keys");
-    out.map(2);
-    out.bulk(b"type");
-    out.bulk(b"range");
-    out.bulk(b"spec");
-    out.map(3);
-    out.bulk(b"lastkey");
-    out.int(spec.last.into());
-    out.bulk(b"keystep");
-    out.int(spec.step.into());
-    out.bulk(b"limit");
-    out.int(0);
 }
 
 fn command(_: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
@@ -253,12 +193,19 @@ fn inner(call: &Call<'_>) -> Result<&'static Command, Error> {
             _ => table.subcommand(id, words.at(1)).map(|id| table.row(id)),
         });
     let row = named.ok_or("ERR Invalid command specified")?;
-    if row.keys.first == 0 {
+    if !row.keys.any() {
         return Err("ERR The command has no key arguments".into());
     }
     let (arity, argc) = (row.arity, words.len() as i32);
     if (arity > 0 && argc != arity) || argc < -arity {
         return Err("ERR Invalid number of arguments specified for command".into());
+    }
+    let must_find = matches!(
+        row.keys.movable,
+        Movable::Counted { .. } | Movable::Half { .. }
+    );
+    if must_find && row.keys.moved(&words).is_empty() {
+        return Err("ERR Invalid arguments specified for command".into());
     }
     Ok(row)
 }
@@ -266,7 +213,7 @@ fn inner(call: &Call<'_>) -> Result<&'static Command, Error> {
 fn getkeys(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
     let row = inner(call)?;
     let words = call.args.from(2);
-    let indexes = row.keys.indexes(words.len());
+    let indexes = row.keys.indexes(&words);
     out.array(indexes.clone().count());
     indexes.for_each(|index| out.bulk(words.at(index)));
     Ok(())
@@ -275,13 +222,15 @@ fn getkeys(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
 fn getkeysandflags(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
     let row = inner(call)?;
     let words = call.args.from(2);
-    let specs = key_specs(row);
-    let indexes = row.keys.indexes(words.len());
+    let (specs, moved) = (key_specs(row), row.keys.moved(&words));
+    let indexes = row.keys.indexes(&words);
     out.array(indexes.clone().count());
     for (nth, index) in indexes.enumerate() {
         out.array(2);
         out.bulk(words.at(index));
-        let flags = specs[nth.min(specs.len() - 1)].flags;
+        let last = specs.len() - 1;
+        let spec = if moved.contains(&index) { last } else { nth };
+        let flags = specs[spec.min(last)].flags;
         let flags = if flags.contains(&"variable_flags") {
             flags_of_set(words)
         } else {

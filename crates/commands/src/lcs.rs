@@ -2,8 +2,8 @@
 //! Never holds the table of lengths: one bit a cell, where Redis keeps 32, with Redis' limit on the product of the lengths.
 //! Algorithm: bit-parallel rows (Hyyrö, "Bit-parallel LCS-length computation revisited", 2004); the path back as Redis walks it.
 
-use crate::row::{Atomic, Decision, Doc, Keys};
-use crate::{Call, Command, Error, Flags, Part, Reply, Run, error, lookup};
+use crate::row::{Doc, Joint, Keys};
+use crate::{Call, Command, Error, Flags, Reply, Run, error, lookup};
 use resp::Writer;
 
 const WORD_BITS: usize = u64::BITS as usize;
@@ -48,53 +48,24 @@ fn options(call: &Call<'_>) -> Result<Options, Error> {
 
 const NOT_STRINGS: &str = "ERR The specified keys must contain string values";
 
-/// Copies this shard's strings, unless their table would be too large: the coordinator compares them wherever they lie.
-fn prepare(call: &mut Call<'_>, part: &mut Part) -> Reply {
-    options(call)?;
-    let keys: Vec<_> = [1, 2]
-        .into_iter()
-        .filter(|&index| call.owns(index))
-        .map(|index| call.other_key(index))
-        .collect();
-    let (mut lengths, mut bytes, mut ends) = ([0; 2], Vec::new(), Vec::new());
-    for (length, &key) in lengths.iter_mut().zip(&keys) {
+fn lcs(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
+    let options = options(call)?;
+    let keys = [1, 2].map(|index| call.other_key(index));
+    let mut lengths = [0; 2];
+    for (length, key) in lengths.iter_mut().zip(keys) {
         let found = lookup::read_string(call, key).map_err(|_| NOT_STRINGS)?;
         *length = found.map_or(0, |value| value.len());
     }
     check_table(call, lengths[0], lengths[1])?;
-    for &key in &keys {
-        if let Some(value) = lookup::string_before_write(call, key)? {
-            lookup::with_text(value, |text| bytes.extend_from_slice(text));
-        }
-        ends.push(bytes.len());
-    }
-    *part = Part::Elements { bytes, ends };
-    Ok(())
-}
-
-fn check_table(call: &Call<'_>, first_len: usize, second_len: usize) -> Reply {
-    let cells = (first_len as u128 + 1) * (second_len as u128 + 1);
-    let too_large = cells * REDIS_CELL_BYTES > u128::from(call.core.config.proto_max_bulk_len);
-    if too_large {
-        Err(TABLE_TOO_LARGE.into())
-    } else {
-        Ok(())
-    }
-}
-
-fn decide(
-    call: &mut Call<'_>,
-    parts: &mut [Part],
-    out: &mut Writer<'_>,
-) -> Result<Decision, Error> {
-    let options = options(call)?;
-    let (first, second) = strings(call, parts);
-    check_table(call, first.len(), second.len())?;
+    let [first, second] = keys.map(|key| {
+        let found = lookup::string_before_write(call, key).unwrap_or(None);
+        found.map_or_else(Vec::new, |value| lookup::with_text(value, <[u8]>::to_vec))
+    });
     if options.len {
-        out.int(length(first, second) as i64);
-        return Ok(Decision::Abort);
+        out.int(length(&first, &second) as i64);
+        return Ok(());
     }
-    let pieces = pieces(first, second);
+    let pieces = pieces(&first, &second);
     if options.idx {
         write_pieces(&pieces, &options, out);
     } else {
@@ -106,30 +77,16 @@ fn decide(
             .collect();
         out.bulk(&common);
     }
-    Ok(Decision::Abort)
+    Ok(())
 }
 
-/// The two strings; a missing key is an empty one.
-fn strings<'p>(call: &Call<'_>, parts: &'p [Part]) -> (&'p [u8], &'p [u8]) {
-    let element = |part: &'p Part, nth: usize| match part {
-        Part::Elements { bytes, ends } => {
-            &bytes[nth.checked_sub(1).map_or(0, |before| ends[before])..ends[nth]]
-        }
-        other => unreachable!("LCS has strings as parts, not {other:?}"),
-    };
-    match parts {
-        [both] => (element(both, 0), element(both, 1)),
-        [low, high] => {
-            // Parts come in the order of the shards, not of the keys.
-            let owners = [1, 2].map(|index| call.core.owner(call.args.at(index)));
-            let (first, second) = if owners[0] < owners[1] {
-                (low, high)
-            } else {
-                (high, low)
-            };
-            (element(first, 0), element(second, 0))
-        }
-        _ => unreachable!("two keys lie on one shard or on two"),
+fn check_table(call: &Call<'_>, first_len: usize, second_len: usize) -> Reply {
+    let cells = (first_len as u128 + 1) * (second_len as u128 + 1);
+    let too_large = cells * REDIS_CELL_BYTES > u128::from(call.core.config.proto_max_bulk_len);
+    if too_large {
+        Err(TABLE_TOO_LARGE.into())
+    } else {
+        Ok(())
     }
 }
 
@@ -274,10 +231,6 @@ fn pieces(first: &[u8], second: &[u8]) -> Vec<Piece> {
     pieces
 }
 
-fn commit(_: &mut Call<'_>, _: &mut Part) {
-    unreachable!("LCS changes nothing")
-}
-
 /// The row of LCS.
 pub const ROW: Command = Command {
     name: "lcs",
@@ -287,10 +240,9 @@ pub const ROW: Command = Command {
     key_flags: &["RO", "access"],
     categories: &["string"],
     tips: &[],
-    run: Run::Atomic(Atomic {
-        prepare,
-        decide,
-        commit,
+    run: Run::Joint(Joint {
+        handler: lcs,
+        target: |_| None,
     }),
     doc: Doc {
         summary: "The longest subsequence that two strings have in common",

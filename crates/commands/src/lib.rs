@@ -10,6 +10,7 @@ pub mod core;
 pub mod error;
 pub mod execute;
 pub mod gather;
+pub mod geo;
 pub mod glob;
 pub mod locks;
 pub mod part;
@@ -24,15 +25,21 @@ mod debug;
 mod expiry;
 mod extended;
 mod introspection;
+mod joint;
 mod keys;
 mod keyspace;
 mod lcs;
 mod lookup;
 mod memory_family;
 mod object;
+mod positions;
+mod rounds;
 mod server;
 mod settings;
 mod strings;
+
+#[cfg(test)]
+mod trial;
 
 pub use call::Call;
 pub use clients::{Client, ClientId, Clients};

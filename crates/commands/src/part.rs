@@ -26,6 +26,8 @@ pub enum Part {
     Walk(Walk),
     /// Values that move from one key to another, in key order; nothing where a key is missing.
     Values(Vec<Option<Detached>>),
+    /// Copies of values, each with the index of its key among the arguments; missing keys have none.
+    Copies(Vec<(usize, Detached)>),
     /// A key and how many keys it was drawn from.
     Drawn {
         /// The key, where the shard has one.

@@ -2,6 +2,8 @@
 //! A row never does anything itself; `execute` runs it on a core, the server carries it between cores.
 //! Request and response policies are Redis' words for fan-out ("command tips").
 
+pub use crate::positions::{Keys, Movable};
+
 use crate::{Call, Error, Part, Progress, Reply};
 use resp::{Args, Writer};
 use store::Key;
@@ -30,74 +32,6 @@ pub struct Command {
     pub doc: Doc,
     /// Subcommands, where `run` is `Container`.
     pub subcommands: &'static [Command],
-}
-
-/// Positions of the keys among the arguments, as in COMMAND INFO: all zero without keys; `last` counts from the end when negative.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Keys {
-    /// Index of the first key.
-    pub first: i32,
-    /// Index of the last key.
-    pub last: i32,
-    /// Distance from a key to the next.
-    pub step: i32,
-}
-
-impl Keys {
-    /// A command without keys.
-    pub const NONE: Keys = Keys {
-        first: 0,
-        last: 0,
-        step: 0,
-    };
-    /// One key, right after the name.
-    pub const FIRST: Keys = Keys {
-        first: 1,
-        last: 1,
-        step: 1,
-    };
-    /// One key after a subcommand's name.
-    pub const SECOND: Keys = Keys {
-        first: 2,
-        last: 2,
-        step: 1,
-    };
-    /// Two keys after the name.
-    pub const PAIR: Keys = Keys {
-        first: 1,
-        last: 2,
-        step: 1,
-    };
-    /// Every argument is a key.
-    pub const ALL: Keys = Keys {
-        first: 1,
-        last: -1,
-        step: 1,
-    };
-    /// Key and value in turn.
-    pub const ALTERNATE: Keys = Keys {
-        first: 1,
-        last: -1,
-        step: 2,
-    };
-
-    /// Indexes of the keys in a call of `argc` arguments.
-    pub fn indexes(&self, argc: usize) -> impl Iterator<Item = usize> + Clone + use<> {
-        let last = if self.last < 0 {
-            argc as i32 + self.last
-        } else {
-            self.last
-        };
-        let (first, step) = (self.first.max(1), self.step.max(1));
-        let end = if self.first == 0 {
-            first
-        } else {
-            (last + 1).min(argc as i32)
-        };
-        (first..end.max(first))
-            .step_by(step as usize)
-            .map(|index| index as usize)
-    }
 }
 
 /// Flags of a command, one bit each, named as COMMAND INFO names them.
@@ -195,8 +129,12 @@ pub enum Run {
     Sum(fn(&mut Call<'_>, Key<'_>) -> i64),
     /// Several keys, one reply element for each, in key order: one moment over all shards.
     Each(fn(&mut Call<'_>, Key<'_>, &mut Writer<'_>)),
-    /// Several keys that change together: one moment over all shards.
+    /// Several keys that change together: one moment over all shards. For what must not copy whole values.
     Atomic(Atomic),
+    /// Several keys that are read, and at most one that is overwritten: one moment over all shards.
+    Joint(Joint),
+    /// Keys that are known only when others were read: one moment over all shards, in as many rounds as it takes.
+    Rounds(Rounds),
     /// Every shard does a part, or the one shard that the arguments name; the coordinator merges.
     Fan(Fan),
     /// Has only subcommands.
@@ -215,6 +153,69 @@ pub struct Atomic {
     pub decide: fn(&mut Call<'_>, &mut [Part], &mut Writer<'_>) -> Result<Decision, Error>,
     /// Changes this shard's keys. Cannot fail: whatever can fail belongs to `prepare`.
     pub commit: fn(&mut Call<'_>, &mut Part),
+}
+
+/// A command over several keys whose handler works as if all of them lay on one shard.
+///
+/// Where one shard owns them all the handler runs there, on the keys themselves, and nothing else happens. Otherwise all
+/// keys are locked as for [`Atomic`], each shard copies its keys' values out, and the handler runs on the coordinator over
+/// the copies, in a database of their own (`Call::db`; the arguments stay as they are). What it leaves under the target's
+/// key goes to the target's shard, with its expiry; when it leaves nothing there the target is removed. When it fails
+/// nothing changes anywhere.
+///
+/// A handler takes its keys with [`Call::other_key`], looks nowhere but at the keys its row names, and changes none but the
+/// target. `Call::owns` is of no use to it. Where the row's keys are movable and the arguments name none, it runs on the
+/// coordinator's core to answer its error, and must have read its arguments before it looks at a key.
+#[derive(Clone, Copy, Debug)]
+pub struct Joint {
+    /// What the command does.
+    pub handler: Handler,
+    /// Which key it overwrites; `None` for a command (or a call of it) that only reads.
+    pub target: fn(&Args<'_>) -> Option<Target>,
+}
+
+/// The key that a joint command overwrites.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// Its index among the arguments; one of the row's keys.
+    pub index: usize,
+    /// Whether the handler needs the old value (PFMERGE) or replaces it unseen (ZUNIONSTORE), so that it is not copied.
+    pub reads: bool,
+}
+
+/// A command whose further keys are known only when others were read (SORT with BY or GET).
+///
+/// It goes in rounds. In each, every shard of the plan does its `part`, then the coordinator's `merge` sees all parts in
+/// shard order and either asks for one more round, or writes the reply and ends, with a commit on every shard or without.
+/// In the first round the parts are [`Part::Empty`]; later a shard gets its part as the last merge left it, so what merge
+/// puts into the parts is the question of the next round (which keys to read), and what a shard makes of it the answer.
+/// All locks are held from the first round to the last.
+///
+/// Where `is_wide` says that any key may be read or written, all shards take part, each locked as a whole; otherwise those
+/// that own the keys named in the arguments, and only these keys are locked. Where that is one shard everything runs
+/// there in a row, with one part. A part knows the named keys of its shard by [`Call::owns`], and those that it finds in
+/// values by `call.core.owner(key) == call.core.id`.
+#[derive(Clone, Copy, Debug)]
+pub struct Rounds {
+    /// Whether the call may need other keys than its arguments name.
+    pub is_wide: fn(&Args<'_>) -> bool,
+    /// One shard's share of a round; changes nothing. It fails in the first round on arguments that make no sense.
+    pub part: PartHandler,
+    /// What the round led to. It writes the reply when it answers anything but [`Turn::Again`].
+    pub merge: fn(&mut Call<'_>, &mut [Part], &mut Writer<'_>) -> Result<Turn, Error>,
+    /// After [`Turn::Commit`]: changes this shard's keys by what merge left in its part. Cannot fail.
+    pub commit: fn(&mut Call<'_>, &mut Part),
+}
+
+/// What a round led to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// Another round over the parts as they are now. The reply is not written.
+    Again,
+    /// The reply is written; nothing changes.
+    Done,
+    /// The reply is written; every shard of the plan commits.
+    Commit,
 }
 
 /// What a coordinator decided after all shards prepared.

@@ -270,6 +270,15 @@ mod tests {
     }
 
     #[test]
+    fn a_command_that_runs_at_the_owner_of_its_key_has_the_key_in_a_fixed_place() {
+        for (_, row) in Table::instance().rows() {
+            if let Run::Owner(_) = row.run {
+                assert!(row.keys.first > 0 && !row.keys.moves(), "{}", row.name);
+            }
+        }
+    }
+
+    #[test]
     fn a_name_that_differs_in_more_than_case_is_not_found() {
         let table = Table::instance();
         for name in [

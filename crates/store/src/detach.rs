@@ -221,6 +221,11 @@ impl Shard {
         }
     }
 
+    /// Empties the scratch database; its memory is freed by [`Shard::free_step`].
+    pub fn clear_scratch(&mut self) {
+        self.detach_database(self.scratch());
+    }
+
     /// Frees about `budget_keys` keys or elements of what was deleted, a segment of up to a
     /// thousand at a time. Returns whether there are more.
     pub fn free_step(&mut self, budget_keys: usize) -> bool {
@@ -383,6 +388,34 @@ mod tests {
         assert_eq!((shard.len(0), shard.hits(0, key, NOW)), (1, Some(0)));
         let missing = shard.key(b"missing");
         assert!(shard.copy_out(0, missing, NOW).is_none());
+    }
+
+    #[test]
+    fn clearing_the_scratch_database_empties_it_and_frees_it_later() {
+        let mut shard = shard();
+        let scratch = shard.scratch();
+        assert_eq!(scratch, shard.databases());
+        let fill = |shard: &mut Shard, db, keys: u32| {
+            for number in 0..keys {
+                let bytes = number.to_le_bytes();
+                let key = shard.key(&bytes);
+                let value = Value::from_bytes(&[b'x'; 20_000]);
+                shard.set(db, key, value, Expiry::Clear, NOW);
+            }
+        };
+        fill(&mut shard, 0, 3);
+        fill(&mut shard, 1, 3);
+        shard.detach_database(1);
+        let before = shard.accounts();
+        fill(&mut shard, scratch, 3_000);
+        shard.clear_scratch();
+        assert_eq!((shard.len(scratch), shard.len(0)), (0, 3));
+        assert!(shard.accounts().freeing_bytes > before.freeing_bytes);
+        while shard.free_step(100) {}
+        let after = shard.accounts();
+        assert_eq!(after.tables_bytes, before.tables_bytes);
+        assert_eq!(after.freeing_bytes, 0);
+        shard.check();
     }
 
     #[test]

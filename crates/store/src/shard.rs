@@ -62,6 +62,7 @@ pub(crate) struct Walk {
 #[derive(Debug)]
 pub struct Shard {
     pub(crate) slab: Slab,
+    /// Those that SELECT can choose, and the scratch database.
     pub(crate) databases: Vec<Database>,
     /// What was deleted at once and is being freed in steps.
     pub(crate) graveyard: Graveyard,
@@ -94,7 +95,8 @@ impl Shard {
         } = options;
         Ok(Shard {
             slab: Slab::new(REGION_BYTES, huge_pages)?,
-            databases: (0..databases).map(|_| Database::default()).collect(),
+            // The last one is the scratch database.
+            databases: (0..=databases).map(|_| Database::default()).collect(),
             graveyard: Graveyard::default(),
             thresholds: Thresholds::default(),
             pack_buffer: Vec::new(),
@@ -121,9 +123,15 @@ impl Shard {
         self.hasher.key(bytes)
     }
 
-    /// How many databases there are; every `db` argument is below it.
+    /// How many databases there are; every `db` argument is below it, or the scratch database.
     pub fn databases(&self) -> usize {
-        self.databases.len()
+        self.databases.len() - 1
+    }
+
+    /// The database beyond the others, in which a command puts together what it copied from other
+    /// shards. It is empty between commands; see [`Shard::clear_scratch`].
+    pub fn scratch(&self) -> usize {
+        self.databases.len() - 1
     }
 
     /// Whether the next write surely finds its memory. Asked before every write of one key; a

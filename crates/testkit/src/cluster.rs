@@ -210,12 +210,17 @@ impl Cluster {
         };
         self.lock(plan, transaction);
         let mut parts: Vec<_> = plan.shards.iter().map(|_| Part::default()).collect();
-        let failed = self
-            .run_stage(id, plan, Stage::Part, args, &mut parts)
-            .err();
-        let mut call = self.call(coordinator, args, 0);
-        let mut out = Writer::new(bytes, call.proto);
-        let next = gather::conclude(&mut call, id, plan, &mut parts, failed, &mut out);
+        let mut stage = Stage::Part;
+        let next = loop {
+            let failed = self.run_stage(id, plan, stage, args, &mut parts).err();
+            let mut call = self.call(coordinator, args, 0);
+            let mut out = Writer::new(bytes, call.proto);
+            let next = gather::conclude(&mut call, id, plan, &mut parts, failed, &mut out);
+            if next != Next::Again {
+                break next;
+            }
+            stage = Stage::Again;
+        };
         if next == Next::Commit {
             self.run_stage(id, plan, Stage::Commit, args, &mut parts)
                 .expect("a commit cannot fail");

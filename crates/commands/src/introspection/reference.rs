@@ -67,7 +67,8 @@ fn place(row: &Command) -> &'static str {
     match row.run {
         Run::Here(_) | Run::Container => "connection",
         Run::Owner(_) => "owner",
-        Run::Sum(_) | Run::Each(_) | Run::Atomic(_) => "owners, at once",
+        Run::Sum(_) | Run::Each(_) | Run::Atomic(_) | Run::Joint(_) => "owners, at once",
+        Run::Rounds(_) => "owners or all, at once",
         Run::Fan(fan) => match fan.to {
             To::One(_) => "one",
             To::All if fan.exclusive => "all, at once",

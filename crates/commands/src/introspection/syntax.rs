@@ -212,7 +212,7 @@ impl Parser<'_> {
     fn kind(&self, name: &str) -> &'static str {
         match name {
             "key" | "source" | "destination" | "newkey" | "key1" | "key2"
-                if self.row.keys.first != 0 =>
+                if self.row.keys.any() =>
             {
                 "key"
             }
@@ -372,7 +372,7 @@ mod tests {
         for (_, row) in Table::instance().rows() {
             assert_eq!(
                 has_key(&arguments(row)),
-                row.keys.first != 0,
+                row.keys.any(),
                 "{}: {}",
                 row.name,
                 row.doc.syntax

@@ -144,10 +144,8 @@ impl Driver {
             if coordinated.outstanding == 0 {
                 self.deliver(number);
             }
-        } else if coordinated.plan.locked {
-            self.ask(number);
         } else if coordinated.outstanding == 0 {
-            self.conclude(number);
+            self.ask(number);
         }
     }
 
@@ -176,9 +174,17 @@ impl Driver {
             failed,
             &mut Writer::new(&mut reply, coordinated.proto),
         );
-        coordinated.reply = Some(reply);
         let asked = coordinated.asked;
+        if next == Next::Again {
+            // All locks are held: nobody waits for another.
+            for place in 0..asked {
+                self.send_task(number, place, Stage::Again);
+            }
+            return;
+        }
+        coordinated.reply = Some(reply);
         let (stage, waited_for) = match next {
+            Next::Again => unreachable!("went on above"),
             Next::Commit => (Stage::Commit, true),
             Next::After => (Stage::After, true),
             Next::Release => (Stage::Release, false),

@@ -344,11 +344,11 @@ impl<T: Copy + Default, const LEAF: usize> Inner<T, LEAF> {
             Children::Leaves(_) => (Self::LEAF_MIN, LEAF),
             Children::Inners(_) => (Self::KEYS_MIN, KEYS),
         };
-        // Without a key there is no neighbour: a tree that is being freed.
-        let last = self.keys.len();
-        if last == 0 || self.child_len(at) >= len_min {
+        if self.child_len(at) >= len_min {
             return;
         }
+        let last = self.keys.len();
+        debug_assert!(last > 0, "every node has two children");
         // The emptier neighbour, which is likelier to be joined.
         let first = if at == last || (at > 0 && self.child_len(at - 1) < self.child_len(at + 1)) {
             at - 1
@@ -426,33 +426,22 @@ impl<T: Copy + Default, const LEAF: usize> Inner<T, LEAF> {
         }
     }
 
-    /// Frees the last leaf and the key before it. Returns how many items that were, and whether
-    /// the node has no child any more.
-    pub(super) fn free_last_leaf(&mut self, nodes: &mut Nodes) -> (usize, bool) {
+    /// Frees the last leaf and the key before it; returns how many items that were.
+    pub(super) fn free_last_leaf(&mut self, nodes: &mut Nodes) -> usize {
         let last = self.keys.len();
-        let mut freed = 0;
-        match &mut self.children {
+        let freed_items = match &mut self.children {
             Children::Leaves(leaves) => {
-                freed += leaves[last].take().map_or(0, |leaf| leaf.len());
+                let leaf = leaves[last].take().expect(CHILD_IS_THERE);
+                self.counts[last] = 0;
+                self.keys.remove(last - 1);
                 nodes.leaves -= 1;
+                return leaf.len() + 1;
             }
-            Children::Inners(inners) => {
-                let (below, is_bare) = child_mut(inners, last).free_last_leaf(nodes);
-                freed += below;
-                if !is_bare {
-                    self.counts[last] -= below as u32;
-                    return (freed, false);
-                }
-                inners[last] = None;
-                nodes.inners -= 1;
-            }
-        }
-        self.counts[last] = 0;
-        if last == 0 {
-            return (freed, true);
-        }
-        self.keys.remove(last - 1);
-        (freed + 1, false)
+            Children::Inners(inners) => child_mut(inners, last).free_last_leaf(nodes),
+        };
+        self.counts[last] -= freed_items as u32;
+        self.refill(last, nodes);
+        freed_items
     }
 }
 

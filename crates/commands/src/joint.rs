@@ -1,0 +1,324 @@
+//! Commands whose handler wants all keys in one place, run over keys of several shards: copied out, put together, sent back.
+//! Never changes a key but the target, and never leaves anything in the scratch database, whatever the handler does.
+//! Source: decision 0001 for the one moment; the copies are the price of handlers that know nothing of shards.
+
+use crate::{
+    Call, Command, Error, Part, error,
+    gather::{Next, Plan},
+    row::Joint,
+};
+use hashbrown::HashSet;
+use resp::Writer;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use store::Detached;
+
+/// Copies this shard's keys out and notes that they were read; a target that is replaced unseen stays where it is.
+/// Hits and misses are counted where the handler looks.
+pub fn copies_of_own(call: &mut Call<'_>, row: &Command, joint: &Joint) -> Result<Part, Error> {
+    let target = (joint.target)(&call.args);
+    let (args, db, now) = (call.args, call.db, call.now());
+    let mut seen = HashSet::new();
+    let mut copies = Vec::new();
+    for index in row.keys.indexes(&args) {
+        if !call.owns(index) {
+            continue;
+        }
+        if let Some(target) = target.filter(|target| target.index == index) {
+            // Committing cannot fail: the room for the new value must be there.
+            if !call.core.shard.has_room() {
+                return Err(error::OUT_OF_MEMORY.into());
+            }
+            if !target.reads {
+                continue;
+            }
+        }
+        if !seen.insert(args.at(index)) {
+            continue;
+        }
+        let key = call.other_key(index);
+        if !call.no_touch {
+            call.core.shard.touch(db, key, now);
+        }
+        let copy = call.core.shard.copy_out(db, key, now);
+        copies.extend(copy.map(|copy| (index, copy)));
+    }
+    Ok(Part::Copies(copies))
+}
+
+/// Runs the handler over all copies on the coordinator, and leaves the target's new value in its shard's part.
+///
+/// # Errors
+/// The handler's own.
+pub fn conclude(
+    call: &mut Call<'_>,
+    joint: &Joint,
+    plan: &Plan,
+    parts: &mut [Part],
+    out: &mut Writer<'_>,
+) -> Result<Next, Error> {
+    let scratch = call.core.shard.scratch();
+    let db = std::mem::replace(&mut call.db, scratch);
+    let outcome = catch_unwind(AssertUnwindSafe(|| over_copies(call, joint, parts, out)));
+    call.db = db;
+    call.core.shard.clear_scratch();
+    let value = outcome.unwrap_or_else(|panic| resume_unwind(panic))?;
+    let Some(target) = (joint.target)(&call.args) else {
+        return Ok(Next::Release);
+    };
+    let place = plan.place_of(call.core.owner(call.args.at(target.index)));
+    parts[place] = Part::Values(vec![value]);
+    Ok(Next::Commit)
+}
+
+/// The value that the handler leaves for the target, if it leaves one.
+fn over_copies(
+    call: &mut Call<'_>,
+    joint: &Joint,
+    parts: &mut [Part],
+    out: &mut Writer<'_>,
+) -> Result<Option<Detached>, Error> {
+    let now = call.now();
+    for part in parts {
+        let copies = match std::mem::take(part) {
+            Part::Copies(copies) => copies,
+            other => unreachable!("a joint command has copies as parts, not {other:?}"),
+        };
+        for (index, copy) in copies {
+            if !call.core.shard.has_room() {
+                return Err(error::OUT_OF_MEMORY.into());
+            }
+            let key = call.other_key(index);
+            call.core.shard.put(call.db, key, copy, now);
+        }
+    }
+    (joint.handler)(call, out)?;
+    let target = (joint.target)(&call.args);
+    Ok(target.and_then(|target| {
+        let key = call.other_key(target.index);
+        call.core.shard.copy_out(call.db, key, now)
+    }))
+}
+
+/// Stores the target's new value on its shard, or removes the target.
+pub fn commit(call: &mut Call<'_>, joint: &Joint, part: &mut Part) {
+    let Part::Values(mut values) = std::mem::take(part) else {
+        return;
+    };
+    let target = (joint.target)(&call.args).expect("only a command with a target commits");
+    let (key, db, now) = (call.other_key(target.index), call.db, call.now());
+    match values.pop().flatten() {
+        Some(value) => call.core.shard.put(db, key, value, now),
+        None => call.core.shard.remove(db, key, now),
+    };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::row::{Keys, Target};
+    use crate::trial::{self, Trial};
+    use crate::{Reply, Run, lookup};
+    use store::{Expiry, Millis, Value};
+
+    const LATER: Millis = Millis(1_800_000_000_000);
+
+    /// `concat destination numkeys key [key ...]`: the keys' texts one after the other, with the first one's expiry.
+    fn concat(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
+        let count = call.int(2)?;
+        let indexes = crate::row::Keys::COUNTED_SECOND.indexes(&call.args);
+        if count < 1 || indexes.clone().count() == 0 {
+            return Err(error::SYNTAX.into());
+        }
+        let (mut text, mut expiry) = (Vec::new(), None);
+        for index in indexes {
+            let key = call.other_key(index);
+            if let Some(entry) = lookup::read(call, key) {
+                expiry = expiry.or(entry.expiry());
+                lookup::with_text(entry.value(), |part| text.extend_from_slice(part));
+            }
+        }
+        store_text(call, &text, expiry);
+        match &text[..] {
+            b"fails" => return Err(error::SYNTAX.into()),
+            b"panics" => panic!("as it was told"),
+            _ => {}
+        }
+        out.bulk(&text);
+        Ok(())
+    }
+
+    fn store_text(call: &mut Call<'_>, text: &[u8], expiry: Option<Millis>) {
+        let (key, db, now) = (call.other_key(1), call.db, call.now());
+        if text.is_empty() {
+            call.core.shard.remove(db, key, now);
+            return;
+        }
+        let expiry = expiry.map_or(Expiry::Clear, Expiry::At);
+        let value = Value::from_bytes(text);
+        call.core.shard.set(db, key, value, expiry, now);
+    }
+
+    /// `extend destination key`: appends the key's text, and keeps the destination's expiry.
+    fn extend(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
+        let (mut text, mut expiry) = (Vec::new(), None);
+        for index in [1, 2] {
+            let key = call.other_key(index);
+            if let Some(entry) = lookup::read(call, key) {
+                expiry = expiry.or(entry.expiry());
+                lookup::with_text(entry.value(), |part| text.extend_from_slice(part));
+            }
+        }
+        store_text(call, &text, expiry);
+        out.int(text.len() as i64);
+        Ok(())
+    }
+
+    fn concat_row() -> Command {
+        Command {
+            keys: Keys::DESTINATION_COUNTED,
+            run: Run::Joint(Joint {
+                handler: concat,
+                target: |_| {
+                    Some(Target {
+                        index: 1,
+                        reads: false,
+                    })
+                },
+            }),
+            ..trial::row()
+        }
+    }
+
+    fn extend_row() -> Command {
+        Command {
+            keys: Keys::PAIR,
+            run: Run::Joint(Joint {
+                handler: extend,
+                target: |_| {
+                    Some(Target {
+                        index: 1,
+                        reads: true,
+                    })
+                },
+            }),
+            ..trial::row()
+        }
+    }
+
+    /// Trials with one, two and four shards, and every core as coordinator.
+    fn everywhere(mut test: impl FnMut(&mut Trial)) {
+        for shards in [1, 2, 4] {
+            for coordinator in 0..shards {
+                let mut trial = Trial::new(shards);
+                trial.coordinator = coordinator.into();
+                test(&mut trial);
+            }
+        }
+    }
+
+    #[test]
+    fn keys_of_several_shards_are_read_as_if_they_lay_on_one() {
+        everywhere(|trial| {
+            for n in 0..20 {
+                trial.set(&format!("k{n}"), &format!("<{n}>"), Expiry::Clear);
+            }
+            trial.set("k3", "<3>", Expiry::At(LATER));
+            let sent = trial.run(&concat_row(), "concat d 5 k7 k3 missing k12 k7");
+            assert_eq!(sent, "$13\r\n<7><3><12><7>\r\n");
+            let stored = ("<7><3><12><7>".to_owned(), Some(LATER));
+            assert_eq!(trial.value("d"), Some(stored));
+            assert_eq!(trial.value("k7").unwrap().0, "<7>");
+        });
+    }
+
+    #[test]
+    fn a_target_that_is_also_a_source_is_read_before_it_is_replaced() {
+        everywhere(|trial| {
+            trial.set("a", "1", Expiry::Clear);
+            trial.set("b", "2", Expiry::Clear);
+            trial.run(&concat_row(), "concat a 3 b a b");
+            assert_eq!(trial.value("a"), Some(("212".to_owned(), None)));
+        });
+    }
+
+    #[test]
+    fn a_target_that_the_handler_leaves_empty_is_removed() {
+        everywhere(|trial| {
+            trial.set("d", "old", Expiry::Clear);
+            trial.run(&concat_row(), "concat d 2 missing absent");
+            assert_eq!(trial.value("d"), None);
+        });
+    }
+
+    #[test]
+    fn a_target_that_is_read_keeps_what_the_handler_keeps() {
+        everywhere(|trial| {
+            trial.set("d", "old", Expiry::At(LATER));
+            trial.set("s", "new", Expiry::Clear);
+            assert_eq!(trial.run(&extend_row(), "extend d s"), ":6\r\n");
+            assert_eq!(trial.value("d"), Some(("oldnew".to_owned(), Some(LATER))));
+        });
+    }
+
+    #[test]
+    fn a_handler_that_fails_between_shards_changes_nothing() {
+        for shards in [2, 4] {
+            let mut trial = Trial::new(shards);
+            let keys: Vec<String> = (0..20).map(|n| format!("k{n}")).collect();
+            let owner = |trial: &Trial, key: &str| trial.cores[0].owner(key.as_bytes());
+            let elsewhere = |key: &&String| owner(&trial, key) != owner(&trial, "d");
+            let source = keys.iter().find(elsewhere).unwrap().clone();
+            trial.set(&source, "fails", Expiry::Clear);
+            trial.set("d", "old", Expiry::Clear);
+            let sent = trial.run(&concat_row(), &format!("concat d 1 {source}"));
+            assert_eq!(sent, "-ERR syntax error\r\n");
+            assert_eq!(trial.value("d"), Some(("old".to_owned(), None)));
+        }
+    }
+
+    #[test]
+    fn a_handler_that_panics_leaves_nothing_in_the_scratch_database() {
+        let mut trial = Trial::new(4);
+        for n in 0..4 {
+            trial.set(&format!("k{n}"), ["p", "an", "ic", "s"][n], Expiry::Clear);
+        }
+        trial.set("d", "old", Expiry::Clear);
+        let run = AssertUnwindSafe(|| trial.run(&concat_row(), "concat d 4 k0 k1 k2 k3"));
+        assert!(catch_unwind(run).is_err());
+        for core in &trial.cores {
+            assert_eq!(core.shard.len(core.shard.scratch()), 0);
+            core.shard.check();
+        }
+        assert_eq!(trial.value("d"), Some(("old".to_owned(), None)));
+    }
+
+    #[test]
+    fn arguments_without_keys_are_answered_by_the_handler() {
+        everywhere(|trial| {
+            let row = Command {
+                keys: Keys::COUNTED_SECOND,
+                ..concat_row()
+            };
+            for count in ["0", "9", "x"] {
+                let sent = trial.run(&row, &format!("concat d {count} a b"));
+                assert!(sent.starts_with("-ERR"), "{sent}");
+            }
+        });
+    }
+
+    #[test]
+    fn source_keys_count_as_used_on_their_shards() {
+        let mut trial = Trial::new(4);
+        for n in 0..8 {
+            trial.set(&format!("k{n}"), "v", Expiry::Clear);
+        }
+        trial.run(&concat_row(), "concat d 8 k0 k1 k2 k3 k4 k5 k6 k7");
+        for n in 0..8 {
+            let name = format!("k{n}");
+            let owner = trial.cores[0].owner(name.as_bytes()).0 as usize;
+            let shard = &mut trial.cores[owner].shard;
+            let key = shard.key(name.as_bytes());
+            assert_eq!(shard.hits(0, key, LATER), Some(1));
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! Runs rows that stand in no table, on cores in one thread: what the tests of joint commands and of rounds share.
+//! Never checks arity, never locks, and contains no panic; the server's part of that is tested with real commands.
+//! Source: decision 0001 for the stages.
+
+use crate::{
+    Call, Command, Core, Error, Facts, Part, Progress, ShardId, Table,
+    config::Config,
+    execute,
+    gather::{self, Next, Place, Plan, Stage},
+};
+use resp::{OwnedArgs, Proto, Writer};
+use std::sync::Arc;
+use store::{Expiry, Millis, Value};
+
+const START: Millis = Millis(1_700_000_000_000);
+
+/// Cores of one process.
+pub struct Trial {
+    pub cores: Vec<Core>,
+    /// The core that coordinates.
+    pub coordinator: usize,
+    /// How many stages the last command in parts ran before its reply.
+    pub rounds: usize,
+}
+
+/// A row with the flags and texts of another.
+pub fn row() -> Command {
+    let table = Table::instance();
+    let copy = table.row(table.by_name(b"copy").expect("COPY is a command"));
+    Command { ..*copy }
+}
+
+impl Trial {
+    pub fn new(shards: u16) -> Trial {
+        let mut facts = Facts::of_this_process(shards, 0, String::new(), START);
+        facts.hash_seeds = [1, 2, 3, 4];
+        let facts = Arc::new(facts);
+        let core = |shard| {
+            let core = Core::new(ShardId(shard), Config::default(), Arc::clone(&facts));
+            core.expect("there is address space for a shard")
+        };
+        Trial {
+            cores: (0..shards).map(core).collect(),
+            coordinator: 0,
+            rounds: 0,
+        }
+    }
+
+    pub fn set(&mut self, key: &str, value: &str, expiry: Expiry) {
+        let owner = self.cores[0].owner(key.as_bytes()).0 as usize;
+        let shard = &mut self.cores[owner].shard;
+        let (key, value) = (shard.key(key.as_bytes()), value.as_bytes());
+        shard.set(0, key, Value::from_bytes(value), expiry, START);
+    }
+
+    /// A key's text and expiry.
+    pub fn value(&mut self, key: &str) -> Option<(String, Option<Millis>)> {
+        let owner = self.cores[0].owner(key.as_bytes()).0 as usize;
+        let shard = &mut self.cores[owner].shard;
+        let entry = shard.peek(0, shard.key(key.as_bytes()), START)?;
+        let text = crate::lookup::with_text(entry.value(), <[u8]>::to_vec);
+        let text = String::from_utf8(text).expect("tests store text");
+        Some((text, entry.expiry()))
+    }
+
+    /// The reply to a command as the wire has it.
+    pub fn run(&mut self, row: &Command, line: &str) -> String {
+        let mut args = OwnedArgs::new();
+        line.split(' ').for_each(|word| args.push(word.as_bytes()));
+        let mut bytes = Vec::new();
+        let placed = gather::place(&self.cores[self.coordinator], row, &args.as_args());
+        let done = match placed.expect("the row names its shards") {
+            Place::Here => self.run_whole(self.coordinator, row, &args, &mut bytes),
+            Place::Owner(owner, _) => self.run_whole(owner.0 as usize, row, &args, &mut bytes),
+            Place::Parts(plan) => self.run_parts(row, &plan, &args, &mut bytes),
+        };
+        if let Err(error) = done {
+            bytes = [b"-", &*error.0, b"\r\n"].concat();
+        }
+        self.cores.iter().for_each(|core| {
+            core.shard.check();
+            assert_eq!(core.shard.len(core.shard.scratch()), 0);
+        });
+        String::from_utf8(bytes).expect("tests reply with text")
+    }
+
+    fn call<'c>(&'c mut self, core: usize, args: &'c OwnedArgs) -> Call<'c> {
+        Call {
+            core: &mut self.cores[core],
+            args: args.as_args(),
+            db: 0,
+            proto: Proto::Resp2,
+            hash: 0,
+            client: None,
+            no_touch: false,
+        }
+    }
+
+    fn run_whole(
+        &mut self,
+        core: usize,
+        row: &Command,
+        args: &OwnedArgs,
+        bytes: &mut Vec<u8>,
+    ) -> Result<(), Error> {
+        let out = &mut Writer::new(bytes, Proto::Resp2);
+        execute::several_here(&mut self.call(core, args), row, out)
+    }
+
+    fn run_parts(
+        &mut self,
+        row: &Command,
+        plan: &Plan,
+        args: &OwnedArgs,
+        bytes: &mut Vec<u8>,
+    ) -> Result<(), Error> {
+        assert!(plan.locked, "nothing may run between the parts");
+        let mut parts: Vec<_> = plan.shards.iter().map(|_| Part::Empty).collect();
+        let (mut stage, coordinator) = (Stage::Part, self.coordinator);
+        self.rounds = 0;
+        loop {
+            self.rounds += 1;
+            self.run_stage(row, plan, stage, args, &mut parts)?;
+            let out = &mut Writer::new(bytes, Proto::Resp2);
+            let mut call = self.call(coordinator, args);
+            match gather::merge(&mut call, row, plan, &mut parts, out)? {
+                Next::Again => stage = Stage::Again,
+                Next::Commit => {
+                    return self.run_stage(row, plan, Stage::Commit, args, &mut parts);
+                }
+                Next::Release => return Ok(()),
+                Next::After => unreachable!("a fan-out's"),
+            }
+        }
+    }
+
+    fn run_stage(
+        &mut self,
+        row: &Command,
+        plan: &Plan,
+        stage: Stage,
+        args: &OwnedArgs,
+        parts: &mut [Part],
+    ) -> Result<(), Error> {
+        for ((shard, _), part) in plan.shards.iter().zip(parts) {
+            let mut call = self.call(shard.0 as usize, args);
+            while gather::stage_of(&mut call, row, stage, part)? == Progress::Again {}
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,200 @@
+//! Owns writing the body of a payload: one layout for each type of value.
+//! Never compresses, and never writes a layout that redis-server 7.0 could not read but for what it does not have.
+//! Source: the RDB format.
+
+use store::{Content, Millis, Strings, canonical_int};
+
+use crate::kind;
+use crate::listpack::Builder;
+use crate::stream_encode::stream;
+
+/// Bytes of a list's node, unless it is one larger element.
+const NODE_BYTES_MAX: usize = 8 << 10;
+/// Bytes from which on an element is not put into a listpack, which has an end at 4 GiB.
+const PLAIN_BYTES_MIN: usize = 1 << 30;
+/// The largest set of integers that is written as one sorted block, as Redis keeps it by default.
+const INT_SET_MEMBERS_MAX: usize = 512;
+
+/// Appends the type and what follows it; answers the type.
+pub(crate) fn value(content: &Content, out: &mut Vec<u8>) -> u8 {
+    match content {
+        Content::String(text) => {
+            out.push(kind::STRING);
+            string(text, out);
+        }
+        Content::List(elements) => {
+            out.push(kind::LIST_QUICKLIST_2);
+            list(elements, PLAIN_BYTES_MIN, out);
+        }
+        Content::Set(members) => match sorted_integers(members) {
+            Some(integers) => {
+                out.push(kind::SET_INTSET);
+                int_set(&integers, out);
+            }
+            None => {
+                out.push(kind::SET);
+                len(members.len() as u64, out);
+                members.iter().for_each(|member| string(member, out));
+            }
+        },
+        Content::Hash { pairs, expiries } if expiries.iter().all(Option::is_none) => {
+            out.push(kind::HASH);
+            len(pairs.len() as u64 / 2, out);
+            pairs.iter().for_each(|text| string(text, out));
+        }
+        Content::Hash { pairs, expiries } => {
+            out.push(kind::HASH_METADATA);
+            hash_with_expiries(pairs, expiries, out);
+        }
+        Content::Zset { members, scores } => {
+            out.push(kind::ZSET_2);
+            len(members.len() as u64, out);
+            for (member, score) in members.iter().zip(scores) {
+                string(member, out);
+                out.extend_from_slice(&score.to_le_bytes());
+            }
+        }
+        Content::Stream(content) => {
+            out.push(kind::STREAM_LISTPACKS_3);
+            stream(content, kind::STREAM_LISTPACKS_3, out);
+        }
+    }
+    out[0]
+}
+
+/// Appends a length, or any number as one.
+pub(crate) fn len(len: u64, out: &mut Vec<u8>) {
+    match len {
+        0..0x40 => out.push(len as u8),
+        0x40..0x4000 => {
+            let first_bits = u16::from(kind::LEN_14_BITS) << 14;
+            out.extend_from_slice(&(len as u16 | first_bits).to_be_bytes());
+        }
+        0x4000..0x1_0000_0000 => {
+            out.push(kind::LEN_32_BITS);
+            out.extend_from_slice(&(len as u32).to_be_bytes());
+        }
+        _ => {
+            out.push(kind::LEN_64_BITS);
+            out.extend_from_slice(&len.to_be_bytes());
+        }
+    }
+}
+
+/// Appends a string, as an integer where it reads like one of up to 32 bits.
+pub(crate) fn string(text: &[u8], out: &mut Vec<u8>) {
+    let special = |encoding: u8| kind::LEN_SPECIAL << 6 | encoding;
+    match canonical_int(text) {
+        Some(number @ -0x80..=0x7f) => {
+            out.extend_from_slice(&[special(kind::STRING_INT_8), number as u8]);
+        }
+        Some(number @ -0x8000..=0x7fff) => {
+            out.push(special(kind::STRING_INT_16));
+            out.extend_from_slice(&(number as i16).to_le_bytes());
+        }
+        Some(number @ -0x8000_0000..=0x7fff_ffff) => {
+            out.push(special(kind::STRING_INT_32));
+            out.extend_from_slice(&(number as i32).to_le_bytes());
+        }
+        _ => raw(text, out),
+    }
+}
+
+/// Appends a string as its bytes.
+pub(crate) fn raw(bytes: &[u8], out: &mut Vec<u8>) {
+    len(bytes.len() as u64, out);
+    out.extend_from_slice(bytes);
+}
+
+/// Appends a list as nodes, where elements of `plain_bytes_min` are nodes by themselves.
+pub(crate) fn list(elements: &Strings, plain_bytes_min: usize, out: &mut Vec<u8>) {
+    // The encoding, the length and the back length of an element, and the end of the node.
+    const FRAME_BYTES_MAX: usize = 5 + 5 + 1;
+    let mut nodes = Nodes::default();
+    let mut packed = Builder::new();
+    for element in elements.iter() {
+        let is_plain = element.len() >= plain_bytes_min;
+        let is_full = packed.len() + element.len() + FRAME_BYTES_MAX > NODE_BYTES_MAX;
+        if is_plain || is_full {
+            nodes.push_packed(std::mem::replace(&mut packed, Builder::new()));
+        }
+        if is_plain {
+            nodes.push(kind::NODE_PLAIN, element);
+        } else {
+            packed.push(element);
+        }
+    }
+    nodes.push_packed(packed);
+    len(nodes.count, out);
+    out.extend_from_slice(&nodes.bytes);
+}
+
+/// The nodes of a list, to be written behind their number.
+#[derive(Default)]
+struct Nodes {
+    count: u64,
+    bytes: Vec<u8>,
+}
+
+impl Nodes {
+    fn push(&mut self, layout: u64, node: &[u8]) {
+        self.count += 1;
+        len(layout, &mut self.bytes);
+        raw(node, &mut self.bytes);
+    }
+
+    fn push_packed(&mut self, node: Builder) {
+        if !node.is_empty() {
+            self.push(kind::NODE_PACKED, &node.finish());
+        }
+    }
+}
+
+/// The members in order if they are few and all integers.
+fn sorted_integers(members: &Strings) -> Option<Vec<i64>> {
+    if members.len() > INT_SET_MEMBERS_MAX {
+        return None;
+    }
+    let integers: Option<Vec<i64>> = members.iter().map(canonical_int).collect();
+    integers.map(|mut integers| {
+        integers.sort_unstable();
+        integers
+    })
+}
+
+/// Appends a set of integers, all as wide as the widest must be.
+fn int_set(integers: &[i64], out: &mut Vec<u8>) {
+    let fits = |bits: u32| {
+        let bound = 1i64 << (bits - 1);
+        integers
+            .iter()
+            .all(|integer| (-bound..bound).contains(integer))
+    };
+    let width: u32 = match () {
+        () if fits(16) => 2,
+        () if fits(32) => 4,
+        () => 8,
+    };
+    let mut block = Vec::with_capacity(8 + width as usize * integers.len());
+    block.extend_from_slice(&width.to_le_bytes());
+    block.extend_from_slice(&(integers.len() as u32).to_le_bytes());
+    for integer in integers {
+        block.extend_from_slice(&integer.to_le_bytes()[..width as usize]);
+    }
+    raw(&block, out);
+}
+
+/// Appends the earliest expiry, and each field behind its own, counted from there: 0 is none, 1 the earliest.
+fn hash_with_expiries(pairs: &Strings, expiries: &[Option<Millis>], out: &mut Vec<u8>) {
+    debug_assert_eq!(expiries.len(), pairs.len() / 2);
+    // Time 0 would say that there is none; both are long past.
+    let at = |expiry: &Option<Millis>| expiry.map(|moment| moment.0.max(1) as u64);
+    let earliest = expiries.iter().filter_map(at).min().unwrap_or_default();
+    out.extend_from_slice(&earliest.to_le_bytes());
+    len(expiries.len() as u64, out);
+    for (index, expiry) in expiries.iter().enumerate() {
+        len(at(expiry).map_or(0, |at| at - earliest + 1), out);
+        string(pairs.at(2 * index), out);
+        string(pairs.at(2 * index + 1), out);
+    }
+}
