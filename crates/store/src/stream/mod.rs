@@ -359,6 +359,28 @@ impl Stream {
         })
     }
 
+    /// Delivers once more what a consumer has pending above an ID, at most `count` of it; deleted entries count but stay
+    /// as they are.
+    pub fn deliver_again(
+        &mut self,
+        group: usize,
+        consumer: ConsumerId,
+        (above, count): (StreamId, usize),
+        now: Millis,
+    ) {
+        let (mut above, mut left) = (Some(above), count);
+        while left > 0
+            && let Some(start) = above.and_then(StreamId::next)
+            && let Some(pending) = self.group(group).pending_of(consumer, start).next()
+        {
+            if self.entry(pending.id).is_some() {
+                let deliveries = pending.deliveries.saturating_add(1);
+                self.groups.edit(group, |group| group.assign(pending.id, consumer, now, deliveries));
+            }
+            (above, left) = (Some(pending.id), left - 1);
+        }
+    }
+
     /// How many entries a group has still to read, where that can be told.
     pub fn lag(&self, group: &Group) -> Option<u64> {
         let counters = self.counters(self.first_id());
