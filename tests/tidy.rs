@@ -40,7 +40,8 @@ const DEPENDENCIES: &[(&str, &[&str])] = &[
     ("resp", &[]),
     ("memory", &[]),
     ("store", &["memory"]),
-    ("commands", &["memory", "resp", "store"]),
+    ("rdb", &["resp", "store"]),
+    ("commands", &["memory", "rdb", "resp", "store"]),
     ("server", &["commands", "memory", "resp", "store"]),
 ];
 

@@ -123,6 +123,8 @@ pub struct Config {
     pub list_compress_depth: u32,
     /// Whether FLUSHALL and FLUSHDB without a word mean ASYNC.
     pub lazyfree_lazy_user_flush: bool,
+    /// Bytes up to which a HyperLogLog stays sparse.
+    pub hll_sparse_max_bytes: u64,
     /// Rounds of background work a second in Redis; here that work follows what there is to do.
     pub hz: u32,
     /// Microseconds an idle core spins before it sleeps.
@@ -152,6 +154,7 @@ impl Default for Config {
             thresholds: Thresholds::default(),
             list_compress_depth: 0,
             lazyfree_lazy_user_flush: false,
+            hll_sparse_max_bytes: 0,
             hz: 0,
             spin_before_park_us: 0,
         };

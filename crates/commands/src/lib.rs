@@ -18,12 +18,16 @@ pub mod row;
 pub mod stats;
 pub mod table;
 
+mod bits;
 mod client;
 mod connection;
 mod counters;
 mod debug;
+mod dump;
 mod expiry;
 mod extended;
+mod growth;
+mod hyperloglog;
 mod introspection;
 mod joint;
 mod keys;
@@ -58,9 +62,12 @@ fn families() -> &'static [&'static [Command]] {
         keys::ROWS,
         expiry::ROWS,
         keyspace::ROWS,
+        dump::ROWS,
         object::ROWS,
         strings::ROWS,
         counters::ROWS,
+        bits::ROWS,
+        hyperloglog::ROWS,
         server::ROWS,
         settings::ROWS,
         introspection::ROWS,

@@ -2,6 +2,7 @@
 //! A part holds plain data that can move between threads; it never borrows from a shard.
 //! Which merge a command uses is said by its row.
 
+use crate::debug::Tour;
 use crate::memory_family::BySize;
 use crate::stats::CoreStats;
 use memory::shard::ShardMemory;
@@ -48,6 +49,8 @@ pub enum Part {
         /// Blocks of the pages its thread has in hand.
         heap: BySize,
     },
+    /// A walk over all databases.
+    Tour(Box<Tour>),
     /// Lines of text, sorted or joined by the merge.
     Lines(Vec<(u64, String)>),
 }

@@ -48,6 +48,9 @@ const VERSION_FIELD_EXPIRIES: u16 = 12;
 const VERSION_BYTES: usize = 2;
 const CHECKSUM_BYTES: usize = 8;
 
+/// Bytes of a payload that are not the value's: its type, the version, the checksum.
+pub const OVERHEAD_BYTES: usize = 1 + VERSION_BYTES + CHECKSUM_BYTES;
+
 static CHECKSUM: Crc<u64, Table<16>> = Crc::<u64, Table<16>>::new(&CRC_64_REDIS);
 
 /// Why a payload is refused.

@@ -16,8 +16,9 @@ impl Shard {
             return tail.len();
         };
         let len = entry.value_len();
-        self.edit_string(db, key, len + tail.len(), now, |value| {
+        self.edit(db, key, len + tail.len(), now, |value| {
             value[len..].copy_from_slice(tail);
+            value.len()
         })
     }
 
@@ -33,44 +34,43 @@ impl Shard {
         bytes: &[u8],
         now: Millis,
     ) -> usize {
-        let len = self.peek(db, key, now).map(|entry| entry.value_len());
         if bytes.is_empty() {
-            return len.unwrap_or(0);
-        }
-        if len.is_none() {
-            let nothing = Value::Bytes {
-                bytes: &[],
-                raw: true,
-            };
-            self.set(db, key, nothing, Expiry::Clear, now);
+            return self.peek(db, key, now).map_or(0, |entry| entry.value_len());
         }
         let end = offset + bytes.len();
-        self.edit_string(db, key, end, now, |value| {
+        self.edit(db, key, end, now, |value| {
             value[offset..end].copy_from_slice(bytes);
+            value.len()
         })
     }
 
-    /// Makes the string of a key that is there at least `len` bytes long and lets `edit` change
-    /// it. Returns its new length.
-    fn edit_string(
+    /// Makes the string of a key, which may be missing, at least `len` bytes long, with zeroes at
+    /// its end, and lets `edit` change it in place. Returns what `edit` returns.
+    pub fn edit<T>(
         &mut self,
         db: usize,
         key: Key,
         len: usize,
         now: Millis,
-        edit: impl FnOnce(&mut [u8]),
-    ) -> usize {
-        let Some(found) = self.find(db, key, now) else {
-            unreachable!("the caller saw this key at the same moment")
+        edit: impl FnOnce(&mut [u8]) -> T,
+    ) -> T {
+        let found = self.find(db, key, now).or_else(|| {
+            let nothing = Value::Bytes {
+                bytes: &[],
+                raw: true,
+            };
+            self.set(db, key, nothing, Expiry::Clear, now);
+            self.find(db, key, now)
+        });
+        let Some(found) = found else {
+            unreachable!("the key was made at the same moment")
         };
         let before = self.entry(found.block).footprint();
         let block = edit::lengthen_value(&mut self.slab, found.block, len, self.base);
-        let value = edit::value_mut(&mut self.slab, block, self.base);
-        let len = value.len();
-        edit(value);
+        let result = edit(edit::value_mut(&mut self.slab, block, self.base));
         // The expiry is what it was, and noted.
         self.changed(db, key.hash, found, block, before, None, now);
-        len
+        result
     }
 }
 
@@ -171,6 +171,20 @@ mod tests {
         shard.set(0, key, Value::Int(12), Expiry::Clear, NOW);
         assert_eq!(shard.set_range(0, key, 10, b"", NOW), 2);
         assert_eq!(text(&mut shard).1, Encoding::Int);
+    }
+
+    #[test]
+    fn editing_makes_a_missing_key_of_zeroes_and_answers_what_the_edit_answers() {
+        let mut shard = shard();
+        let key = key(&shard);
+        let first = shard.edit(0, key, 3, NOW, |value| {
+            value[2] = 7;
+            value[0]
+        });
+        assert_eq!(first, 0);
+        assert_eq!(shard.edit(0, key, 1, NOW, |value| value.len()), 3);
+        assert_eq!(text(&mut shard), (b"\0\0\x07".to_vec(), Encoding::Raw));
+        shard.check();
     }
 
     #[test]

@@ -227,6 +227,19 @@ pub const OPTIONS: &[Setting] = &[
         summary: "Whether FLUSHALL and FLUSHDB answer before the memory is free, as with ASYNC, when neither word is given.",
     },
     Setting {
+        name: "hll-sparse-max-bytes",
+        group: "Memory",
+        kind: Kind::Size {
+            min: 0,
+            max: i64::MAX as u64,
+            read: |config| config.hll_sparse_max_bytes,
+            write: |config, bytes| config.hll_sparse_max_bytes = bytes,
+        },
+        default: "3000",
+        when: When::Anytime,
+        summary: "Longest HyperLogLog, header included, that is kept in the sparse form; longer ones take 12 KiB.",
+    },
+    Setting {
         name: "shards",
         group: "Cores",
         kind: Kind::Integer {

@@ -211,7 +211,8 @@ impl Parser<'_> {
 
     fn kind(&self, name: &str) -> &'static str {
         match name {
-            "key" | "source" | "destination" | "newkey" | "key1" | "key2"
+            "key" | "source" | "destination" | "newkey" | "key1" | "key2" | "destkey"
+            | "sourcekey"
                 if self.row.keys.any() =>
             {
                 "key"

@@ -2,29 +2,12 @@
 //! Never makes a string longer than `proto-max-bulk-len`, nor longer than the memory limit has room for.
 //! Source: redis-server 7, asked for its limits and for how it counts from the end.
 
-use crate::{Call, Error, Reply, error, lookup};
+use crate::growth::check_growth;
+use crate::{Call, Reply, lookup};
 use resp::Writer;
 use store::{Expiry, Value};
 
-const TOO_LONG: &str = "ERR string exceeds maximum allowed size (proto-max-bulk-len)";
 const OFFSET_OUT_OF_RANGE: &str = "ERR offset is out of range";
-
-/// Growth beyond this asks the memory limit first: the general check before a command sees only what is used already.
-const GROWTH_UNASKED_BYTES: u64 = 64 * 1024;
-
-/// Whether a string of `len` bytes may become one of `wanted`.
-fn check_growth(call: &mut Call<'_>, len: u64, wanted: Option<u64>) -> Result<(), Error> {
-    let longest = call.core.config.proto_max_bulk_len;
-    let wanted = wanted.filter(|&wanted| wanted <= longest).ok_or(TOO_LONG)?;
-    let growth = wanted.saturating_sub(len);
-    if growth > GROWTH_UNASKED_BYTES {
-        let used = call.core.limited_bytes().saturating_add_unsigned(growth);
-        if !call.core.lease.covers(used) {
-            return Err(error::OUT_OF_MEMORY.into());
-        }
-    }
-    Ok(())
-}
 
 /// APPEND: answers the new length.
 pub fn append(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {

@@ -1,0 +1,150 @@
+//! DUMP and RESTORE: a value as the payload that Redis writes and reads.
+//! Never stores what a payload only announces, and never harms the key it should replace when the payload is refused.
+//! Source: redis-server 7 for the order of checks and the texts; the format is `rdb`'s.
+
+use crate::row::{Doc, Keys};
+use crate::{Call, Command, Error, Flags, Reply, Run, error, lookup};
+use resp::Writer;
+use store::{Content, Detached, Millis};
+
+const BUSY_KEY: &str = "BUSYKEY Target key name already exists.";
+const INVALID_TTL: &str = "ERR Invalid TTL value, must be >= 0";
+const INVALID_IDLE: &str = "ERR Invalid IDLETIME value, must be >= 0";
+const INVALID_FREQ: &str = "ERR Invalid FREQ value, must be >= 0 and <= 255";
+
+fn dump(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
+    let (key, db, now) = (call.key(1), call.db, call.now());
+    if lookup::view(call, key).is_none() {
+        out.null();
+        return Ok(());
+    }
+    let value = call.core.shard.copy_out(db, key, now);
+    let content = value.expect("it was found just now").into_content();
+    out.bulk(&rdb::encode(&content));
+    Ok(())
+}
+
+/// What RESTORE was asked for beside key, time and payload. IDLETIME and FREQ are checked as in Redis.
+#[derive(Default)]
+struct Options {
+    replace: bool,
+    absolute: bool,
+}
+
+fn options(call: &Call<'_>) -> Result<Options, Error> {
+    let (mut options, mut index) = (Options::default(), 4);
+    while index < call.args.len() {
+        let has_value = index + 1 < call.args.len();
+        if call.is(index, "replace") {
+            options.replace = true;
+        } else if call.is(index, "absttl") {
+            options.absolute = true;
+        } else if call.is(index, "idletime") && has_value {
+            index += 1;
+            if call.int(index)? < 0 {
+                return Err(INVALID_IDLE.into());
+            }
+        } else if call.is(index, "freq") && has_value {
+            index += 1;
+            if !(0..=255).contains(&call.int(index)?) {
+                return Err(INVALID_FREQ.into());
+            }
+        } else {
+            return Err(error::SYNTAX.into());
+        }
+        index += 1;
+    }
+    Ok(options)
+}
+
+fn restore(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
+    let options = options(call)?;
+    let (key, db, now) = (call.key(1), call.db, call.now());
+    if !options.replace && lookup::lives(call, key) {
+        return Err(BUSY_KEY.into());
+    }
+    let ttl = call.int(2)?;
+    if ttl < 0 {
+        return Err(INVALID_TTL.into());
+    }
+    let expiry = match ttl {
+        0 => None,
+        at if options.absolute => Some(Millis(at)),
+        span => Some(now.plus(span)),
+    };
+    let content = rdb::decode(call.args.at(3), now)
+        .map_err(|refusal| Error::from(format!("ERR {refusal}")))?;
+    call.core.shard.remove(db, key, now);
+    let is_over = expiry.is_some_and(|at| at < now);
+    if !is_over && !is_empty(&content) {
+        let value = Detached::of(content, expiry);
+        call.core.shard.put(db, key, value, now);
+    }
+    out.ok();
+    Ok(())
+}
+
+/// Whether nothing is left to store: a hash whose fields have all expired.
+fn is_empty(content: &Content) -> bool {
+    matches!(content, Content::Hash { pairs, .. } if pairs.is_empty())
+}
+
+const fn row(
+    name: &'static str,
+    arity: i32,
+    flags: Flags,
+    key_flags: &'static [&'static str],
+    run: Run,
+    doc: Doc,
+) -> Command {
+    Command {
+        name,
+        arity,
+        flags,
+        keys: Keys::FIRST,
+        key_flags,
+        categories: &["keyspace"],
+        tips: &[],
+        run,
+        doc,
+        subcommands: &[],
+    }
+}
+
+/// The commands of this family.
+pub const ROWS: &[Command] = &[
+    Command {
+        tips: &["nondeterministic_output"],
+        ..row(
+            "dump",
+            2,
+            Flags::READONLY,
+            &["RO", "access"],
+            Run::Owner(dump),
+            Doc {
+                summary: "A value as a payload that RESTORE takes",
+                since: "2.6.0",
+                group: "generic",
+                complexity: "O(N) where N is the size of the value",
+                syntax: "key",
+            },
+        )
+    },
+    Command {
+        categories: &["keyspace", "dangerous"],
+        ..row(
+            "restore",
+            -4,
+            Flags::WRITE.and(Flags::DENYOOM),
+            &["OW", "update"],
+            Run::Owner(restore),
+            Doc {
+                summary: "Gives a key the value of a payload that DUMP made",
+                since: "2.6.0",
+                group: "generic",
+                complexity: "O(N) where N is the size of the value",
+                syntax: "key ttl serialized-value [REPLACE] [ABSTTL] [IDLETIME seconds] [FREQ frequency]",
+            },
+        )
+    },
+];
