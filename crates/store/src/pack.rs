@@ -62,15 +62,6 @@ impl IntBuffer {
     }
 }
 
-impl<'a> From<Value<'a>> for Item<'a> {
-    fn from(value: Value<'a>) -> Item<'a> {
-        match value {
-            Value::Bytes { bytes, .. } => Item::Bytes(bytes),
-            Value::Int(number) => Item::Int(number),
-        }
-    }
-}
-
 impl<'a> Item<'a> {
     /// The element's text; an integer's is written into the buffer.
     #[inline]
