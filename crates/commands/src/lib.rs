@@ -40,6 +40,7 @@ mod positions;
 mod rounds;
 mod server;
 mod settings;
+mod streams;
 mod strings;
 
 #[cfg(test)]
@@ -66,6 +67,7 @@ fn families() -> &'static [&'static [Command]] {
         object::ROWS,
         strings::ROWS,
         counters::ROWS,
+        streams::ROWS,
         bits::ROWS,
         hyperloglog::ROWS,
         server::ROWS,

@@ -118,11 +118,11 @@ pub(super) fn set_id(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
     let key = call.key(1);
     let door = lookup::open(call, key, Kind::Stream)?.ok_or(error::NO_SUCH_KEY)?;
     let mut stream = door.stream();
-    if id < stream.max_deleted_id() {
-        return Err(BELOW_DELETED.into());
-    }
     if stream.last().is_some_and(|last| id < last.id) {
         return Err(BELOW_LAST.into());
+    }
+    if id < stream.max_deleted_id() {
+        return Err(BELOW_DELETED.into());
     }
     if !stream.is_empty() && added.is_some_and(|added| added < stream.len()) {
         return Err(FEWER_THAN_LENGTH.into());

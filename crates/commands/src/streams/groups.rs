@@ -76,17 +76,20 @@ pub(super) fn read_group<'c>(call: &'c mut Call<'_>) -> Result<(&'c Stream, &'c 
         lookup::read_as(call, key, View::stream)?
     };
     let stream = found.ok_or_else(|| no_group(key, name, ""))?;
-    let index = stream.group_index(name).ok_or_else(|| no_group(key, name, ""))?;
+    let index = stream
+        .group_index(name)
+        .ok_or_else(|| no_group(key, name, ""))?;
     Ok((stream, stream.group(index)))
 }
 
 /// Opens the stream of a group that a command needs, and tells the group's index: the key at index 1, the name at 2.
-pub(super) fn open_group<'c>(call: &'c mut Call<'_>) -> Result<(StreamEdit<'c>, usize), Error>
-{
+pub(super) fn open_group<'c>(call: &'c mut Call<'_>) -> Result<(StreamEdit<'c>, usize), Error> {
     let (key, name) = (call.args.at(1), call.args.at(2));
     let missing = || no_group(key, name, "");
     let found = call.key(1);
-    let stream = lookup::open(call, found, Kind::Stream)?.ok_or_else(missing)?.stream();
+    let stream = lookup::open(call, found, Kind::Stream)?
+        .ok_or_else(missing)?
+        .stream();
     let index = stream.group_index(name).ok_or_else(missing)?;
     Ok((stream, index))
 }
@@ -132,7 +135,9 @@ fn open_existing<'c>(call: &'c mut Call<'_>) -> Result<StreamEdit<'c>, Error> {
 fn open_existing_group<'c>(call: &'c mut Call<'_>) -> Result<(StreamEdit<'c>, usize), Error> {
     let (key, name) = (call.args.at(2), call.args.at(3));
     let stream = open_existing(call)?;
-    let index = stream.group_index(name).ok_or_else(|| no_such_group(key, name))?;
+    let index = stream
+        .group_index(name)
+        .ok_or_else(|| no_such_group(key, name))?;
     Ok((stream, index))
 }
 
@@ -141,7 +146,7 @@ pub(super) fn create(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
     let options = Options::of(call, true)?;
     let (args, key) = (call.args, call.key(2));
     let too_many = (args.len() > ARGC_MAX).then(|| subcommand_syntax(call, "XGROUP"));
-    let found = lookup::open(call, key, Kind::Stream)?.map(Door::stream);
+    let found = lookup::open(call, key, Kind::Stream)?.map(|door| door.stream().last_id());
     if found.is_none() && !options.makes_stream {
         return Err(NO_KEY.into());
     }
@@ -149,13 +154,10 @@ pub(super) fn create(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
         return Err(error);
     }
     let last_id = match args.at(4) {
-        b"$" => found.as_ref().map_or(StreamId::MIN, |stream| stream.last_id()),
+        b"$" => found.unwrap_or(StreamId::MIN),
         id => ids::parse(id, 0)?,
     };
-    let mut stream = match found {
-        Some(stream) => stream,
-        None => lookup::open_or_new(call, key, Kind::Stream)?.stream(),
-    };
+    let mut stream = lookup::open_or_new(call, key, Kind::Stream)?.stream();
     if !stream.create_group(args.at(3), last_id, options.entries_read) {
         return Err(BUSY.into());
     }
@@ -176,7 +178,9 @@ pub(super) fn set_id(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
         b"$" => stream.last_id(),
         id => ids::parse_or_edge(id, 0)?,
     };
-    stream.edit_group(index, |group| group.set_last_id(last_id, options.entries_read));
+    stream.edit_group(index, |group| {
+        group.set_last_id(last_id, options.entries_read)
+    });
     out.ok();
     Ok(())
 }

@@ -7,8 +7,7 @@ use resp::{Writer, number};
 use store::{StreamEntry, StreamId};
 
 /// What is no ID.
-pub(super) const INVALID_ID: &str =
-    "ERR Invalid stream ID specified as stream command argument";
+pub(super) const INVALID_ID: &str = "ERR Invalid stream ID specified as stream command argument";
 const INVALID_START: &str = "ERR invalid start ID for the interval";
 const INVALID_END: &str = "ERR invalid end ID for the interval";
 
@@ -92,9 +91,9 @@ pub(super) fn parse_start(text: &[u8]) -> Result<StreamId, Error> {
 /// The last ID of an interval, as [`parse_start`].
 pub(super) fn parse_end(text: &[u8]) -> Result<StreamId, Error> {
     match text {
-        [b'(', id @ ..] if !id.is_empty() => {
-            parse(id, u64::MAX)?.prev().ok_or_else(|| INVALID_END.into())
-        }
+        [b'(', id @ ..] if !id.is_empty() => parse(id, u64::MAX)?
+            .prev()
+            .ok_or_else(|| INVALID_END.into()),
         text => parse_or_edge(text, u64::MAX),
     }
 }
@@ -146,7 +145,10 @@ mod tests {
             ("005-07", id(5, 7)),
             ("+5- 7", id(5, 7)),
             ("0-0", id(0, 0)),
-            ("18446744073709551615-18446744073709551615", id(u64::MAX, u64::MAX)),
+            (
+                "18446744073709551615-18446744073709551615",
+                id(u64::MAX, u64::MAX),
+            ),
             ("18446744073709551616-0", None),
             ("000018446744073709551616", None),
             ("-5", None),

@@ -52,14 +52,14 @@ fn write_progress(out: &mut Writer<'_>, stream: &Stream, group: &Group) {
     out.bulk(b"last-delivered-id");
     ids::write(out, group.last_id());
     out.bulk(b"entries-read");
-    write_known(out, group.entries_read());
+    write_known(out, group.entries_read().map(|read| read as i64));
     out.bulk(b"lag");
     write_known(out, stream.lag(group));
 }
 
-fn write_known(out: &mut Writer<'_>, figure: Option<u64>) {
+fn write_known(out: &mut Writer<'_>, figure: Option<i64>) {
     match figure {
-        Some(figure) => out.int(figure as i64),
+        Some(figure) => out.int(figure),
         None => out.null(),
     }
 }
@@ -67,7 +67,9 @@ fn write_known(out: &mut Writer<'_>, figure: Option<u64>) {
 pub(super) fn consumers(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
     let (key, name, now) = (call.args.at(2), call.args.at(3), call.now());
     let stream = read_stream(call)?;
-    let group = stream.group_index(name).ok_or_else(|| no_such_group(key, name))?;
+    let group = stream
+        .group_index(name)
+        .ok_or_else(|| no_such_group(key, name))?;
     let consumers = stream.group(group).consumers();
     out.array(consumers.len());
     for (_, consumer) in consumers {
@@ -79,7 +81,11 @@ pub(super) fn consumers(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
         out.bulk(b"idle");
         out.int(now.since(consumer.seen).max(0));
         out.bulk(b"inactive");
-        out.int(consumer.active.map_or(-1, |active| now.since(active).max(0)));
+        out.int(
+            consumer
+                .active
+                .map_or(-1, |active| now.since(active).max(0)),
+        );
     }
     Ok(())
 }
@@ -109,7 +115,10 @@ pub(super) fn stream(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
             write_figures(out, stream);
             out.bulk(b"groups");
             out.int(stream.groups().len() as i64);
-            for (name, entry) in [("first-entry", stream.first()), ("last-entry", stream.last())] {
+            for (name, entry) in [
+                ("first-entry", stream.first()),
+                ("last-entry", stream.last()),
+            ] {
                 out.bulk(name.as_bytes());
                 match entry {
                     Some(entry) => ids::write_entry(out, &entry),
@@ -131,7 +140,9 @@ pub(super) fn stream(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
             out.finish(array, written);
             out.bulk(b"groups");
             out.array(stream.groups().len());
-            stream.groups().for_each(|group| write_group(out, stream, group, count_max));
+            stream
+                .groups()
+                .for_each(|group| write_group(out, stream, group, count_max));
         }
     }
     Ok(())

@@ -80,7 +80,11 @@ fn write_summary(out: &mut Writer<'_>, group: &Group) {
     };
     ids::write(out, first.id);
     ids::write(out, all.next_back().unwrap_or(first).id);
-    let owners = || group.consumers().filter(|(_, consumer)| consumer.pending_len() > 0);
+    let owners = || {
+        group
+            .consumers()
+            .filter(|(_, consumer)| consumer.pending_len() > 0)
+    };
     out.array(owners().count());
     for (_, consumer) in owners() {
         out.array(2);
@@ -146,7 +150,9 @@ impl Claim {
             only_ids: false,
             last_id: StreamId::MIN,
         };
-        claim.ids.extend((5..args.len()).map_while(|index| ids::parse(args.at(index), 0).ok()));
+        claim
+            .ids
+            .extend((5..args.len()).map_while(|index| ids::parse(args.at(index), 0).ok()));
         let mut index = 5 + claim.ids.len();
         while index < args.len() {
             let has_more = index + 1 < args.len();
@@ -215,7 +221,14 @@ pub(super) fn claim(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
         let Some(before) = before else { continue };
         let counted = before.deliveries.saturating_add(u64::from(!claim.only_ids));
         let deliveries = claim.deliveries.unwrap_or(counted);
-        take_over(&mut stream, group, id, consumer, (claim.delivered, deliveries), now);
+        take_over(
+            &mut stream,
+            group,
+            id,
+            consumer,
+            (claim.delivered, deliveries),
+            now,
+        );
         write_claimed(out, &stream, id, claim.only_ids);
         claimed += 1;
     }
@@ -310,7 +323,9 @@ pub(super) fn auto_claim(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
             stream.edit_group(group, |group| group.acknowledge(id));
             deleted.push(id);
         } else if now.since(pending.delivered) >= asked.idle_ms_min {
-            let deliveries = pending.deliveries.saturating_add(u64::from(!asked.only_ids));
+            let deliveries = pending
+                .deliveries
+                .saturating_add(u64::from(!asked.only_ids));
             take_over(&mut stream, group, id, consumer, (now, deliveries), now);
             claimed.push(id);
         }
@@ -328,6 +343,10 @@ pub(super) fn auto_claim(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
 }
 
 /// The first pending entry from an ID on.
-fn pending_from(stream: &StreamEdit<'_>, group: usize, id: Option<StreamId>) -> Option<PendingEntry> {
+fn pending_from(
+    stream: &StreamEdit<'_>,
+    group: usize,
+    id: Option<StreamId>,
+) -> Option<PendingEntry> {
     stream.group(group).pending_from(id?).next()
 }

@@ -12,8 +12,7 @@ const NEGATIVE_MAXLEN: &str = "ERR The MAXLEN argument must be >= 0.";
 const NEGATIVE_LIMIT: &str = "ERR The LIMIT argument must be >= 0.";
 const LIMIT_ALONE: &str =
     "ERR syntax error, LIMIT cannot be used without specifying a trimming strategy";
-const LIMIT_OF_EXACT: &str =
-    "ERR syntax error, LIMIT cannot be used without the special ~ option";
+const LIMIT_OF_EXACT: &str = "ERR syntax error, LIMIT cannot be used without the special ~ option";
 const NO_STRATEGY: &str = "ERR syntax error, XTRIM must be called with a trimming strategy";
 
 /// Whose options they are.
@@ -115,7 +114,11 @@ impl Options {
             (Some(0), _) | (None, false) => None,
             (Some(limit), _) => Some(limit),
             (None, true) if limits.entries_max == 0 => Some(ENTRIES_OF_UNLIMITED),
-            (None, true) => Some((limits.entries_max as u64).saturating_mul(NODES).min(ENTRIES)),
+            (None, true) => Some(
+                (limits.entries_max as u64)
+                    .saturating_mul(NODES)
+                    .min(ENTRIES),
+            ),
         };
         self.keep.map(|keep| Trim {
             keep,

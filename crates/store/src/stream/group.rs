@@ -334,6 +334,11 @@ impl Group {
         })
     }
 
+    /// The first pending entry of one consumer from `start` on.
+    pub fn next_pending_of(&self, consumer: ConsumerId, start: StreamId) -> Option<PendingEntry> {
+        self.pending_of(consumer, start).next()
+    }
+
     /// Makes an entry pending for a consumer, whoever had it before.
     pub fn assign(
         &mut self,

@@ -371,25 +371,28 @@ impl Stream {
         let (mut above, mut left) = (Some(above), count);
         while left > 0
             && let Some(start) = above.and_then(StreamId::next)
-            && let Some(pending) = self.group(group).pending_of(consumer, start).next()
+            && let Some(pending) = self.group(group).next_pending_of(consumer, start)
         {
             if self.entry(pending.id).is_some() {
                 let deliveries = pending.deliveries.saturating_add(1);
-                self.groups.edit(group, |group| group.assign(pending.id, consumer, now, deliveries));
+                self.groups.edit(group, |group| {
+                    group.assign(pending.id, consumer, now, deliveries)
+                });
             }
             (above, left) = (Some(pending.id), left - 1);
         }
     }
 
-    /// How many entries a group has still to read, where that can be told.
-    pub fn lag(&self, group: &Group) -> Option<u64> {
+    /// How many entries a group has still to read, where that can be told. Below zero when a client has set the counters
+    /// so that it has read more than there ever were.
+    pub fn lag(&self, group: &Group) -> Option<i64> {
         let counters = self.counters(self.first_id());
         let read = match group.entries_read() {
             _ if self.entries_added == 0 => Some(0),
             Some(read) if !counters.has_deleted_from(group.last_id()) => Some(read),
             _ => counters.distance_to(group.last_id()),
         };
-        read.map(|read| self.entries_added.saturating_sub(read))
+        read.map(|read| self.entries_added.wrapping_sub(read) as i64)
     }
 
     fn first_id(&self) -> StreamId {
@@ -419,9 +422,12 @@ struct Counters {
 }
 
 impl Counters {
-    /// Whether an entry with this ID or above was deleted one by one, and one before it is still there.
+    /// Whether an entry with this ID or above was deleted one by one while an earlier one is still there.
     fn has_deleted_from(&self, id: StreamId) -> bool {
-        self.len > 0 && self.max_deleted_id > StreamId::MIN && id <= self.max_deleted_id
+        self.len > 0
+            && self.max_deleted_id > StreamId::MIN
+            && self.max_deleted_id >= self.first_id
+            && id <= self.max_deleted_id
     }
 
     /// How many entries were ever added up to `id`, where that can be told.
