@@ -33,6 +33,7 @@ mod joint;
 mod keys;
 mod keyspace;
 mod lcs;
+mod lists;
 mod lookup;
 mod memory_family;
 mod object;
@@ -66,6 +67,7 @@ fn families() -> &'static [&'static [Command]] {
         dump::ROWS,
         object::ROWS,
         strings::ROWS,
+        lists::ROWS,
         counters::ROWS,
         streams::ROWS,
         bits::ROWS,

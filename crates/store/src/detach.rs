@@ -199,7 +199,8 @@ impl Shard {
                 let stream = Stream::from_content(content, edit.node_limits());
                 *edit = stream.expect("whoever takes a stream from outside checks it");
             }
-            Content::List(_) | Content::Set(_) | Content::Zset { .. } => {
+            Content::List(elements) => door.list().fill(elements),
+            Content::Set(_) | Content::Zset { .. } => {
                 unreachable!("not yet built")
             }
         }

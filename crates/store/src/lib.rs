@@ -35,7 +35,10 @@ pub use access::{AGE_TICKS_MAX, Access, HITS_MAX};
 pub use account::{Account, KindAccount};
 pub use books::StoreAccounts;
 pub use classes::{BLOCK_BYTES_MAX, CLASSES, block_bytes};
-pub use collections::{Door, HashEdit, HashView, StreamEdit, Thresholds, View, WrongKind};
+pub use collections::{
+    Door, Elements, HashEdit, HashView, ListEdit, ListEnd, ListView, StreamEdit, Thresholds, View,
+    WrongKind,
+};
 pub use content::{
     ConsumerContent, Content, GroupContent, PendingContent, StreamContent, StreamId, Strings,
 };

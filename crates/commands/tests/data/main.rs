@@ -6,6 +6,7 @@ mod counters;
 mod expiry;
 mod keys;
 mod keyspace;
+mod lists;
 mod model;
 mod oracle;
 mod strings;

@@ -4,15 +4,18 @@
 
 mod door;
 pub(crate) mod hash;
+mod list;
 mod stream;
 mod table;
 mod view;
 
 pub use door::{Door, WrongKind};
 pub use hash::{HashEdit, HashView};
+pub use list::{Elements, ListEdit, ListEnd, ListView};
 pub use stream::StreamEdit;
 pub use view::View;
 
+pub(crate) use list::List;
 pub(crate) use table::Table;
 
 use memory::alloc::good_size;
@@ -150,6 +153,8 @@ impl PackForm {
 pub(crate) enum Big {
     /// Packed elements.
     Packed(PackForm, Vec<u8>),
+    /// Elements in packed nodes.
+    List(List),
     /// Fields with their values.
     Hash(Table),
     /// Members, with empty values.
@@ -171,6 +176,7 @@ impl Big {
     pub(crate) fn kind(&self) -> Kind {
         match self {
             Big::Packed(form, _) => form.kind(),
+            Big::List(_) => Kind::List,
             Big::Hash(_) => Kind::Hash,
             Big::Set(_) => Kind::Set,
             Big::Stream(_) => Kind::Stream,
@@ -180,6 +186,7 @@ impl Big {
     pub(crate) fn encoding(&self) -> Encoding {
         match self {
             Big::Packed(form, _) => form.encoding(),
+            Big::List(_) => Encoding::Quicklist,
             Big::Hash(_) | Big::Set(_) => Encoding::Hashtable,
             Big::Stream(_) => Encoding::Stream,
         }
@@ -188,6 +195,7 @@ impl Big {
     pub(crate) fn is_empty(&self) -> bool {
         match self {
             Big::Packed(form, pack) => form.is_empty(pack),
+            Big::List(list) => list.is_empty(),
             Big::Hash(table) | Big::Set(table) => table.len() == 0,
             Big::Stream(stream) => stream.is_empty(),
         }
@@ -199,6 +207,7 @@ impl Big {
         box_bytes()
             + match self {
                 Big::Packed(_, pack) => heap_bytes(pack.capacity()),
+                Big::List(list) => list.bytes() as u64,
                 Big::Hash(table) | Big::Set(table) => table.bytes(),
                 Big::Stream(stream) => stream.bytes(),
             }
@@ -219,6 +228,7 @@ impl Big {
     pub(crate) fn free_step(&mut self, slab: &mut Slab, base: Millis, budget: usize) -> bool {
         match self {
             Big::Packed(..) => false,
+            Big::List(list) => list.free_step(budget),
             Big::Hash(table) | Big::Set(table) => table.free_step(slab, base, budget),
             Big::Stream(stream) => stream.free_step(budget),
         }
@@ -230,6 +240,13 @@ impl Big {
         let counted = match self {
             Big::Packed(_, pack) => {
                 let bytes = heap_bytes(pack.capacity());
+                Counted {
+                    bytes,
+                    heap_bytes: bytes,
+                }
+            }
+            Big::List(list) => {
+                let bytes = list.recount_bytes() as u64;
                 Counted {
                     bytes,
                     heap_bytes: bytes,
@@ -254,6 +271,7 @@ impl Big {
     pub(crate) fn check(&self, arena: Arena) {
         match self {
             Big::Packed(..) | Big::Stream(_) => {}
+            Big::List(list) => list.check(),
             Big::Hash(table) | Big::Set(table) => table.check(arena),
         }
         assert_eq!(self.recount(arena).bytes, self.bytes());

@@ -10,6 +10,7 @@ use crate::shard::Shard;
 use crate::value::{Kind, Millis};
 
 use super::hash::HashView;
+use super::list::ListView;
 use super::{Arena, Thresholds};
 
 /// A key that was found, to read its value.
@@ -37,6 +38,11 @@ impl<'a> View<'a> {
         Some(HashView::new(held, self.arena, self.now))
     }
 
+    /// The value as a list, if it is one.
+    pub fn list(&self) -> Option<ListView<'a>> {
+        self.held_as(Kind::List).map(ListView::of)
+    }
+
     /// The value as plain data; `None` for a string.
     pub(crate) fn content(&self) -> Option<Content> {
         match self.kind() {
@@ -46,6 +52,7 @@ impl<'a> View<'a> {
                 Some(Content::Hash { pairs, expiries })
             }
             Kind::Stream => Some(Content::Stream(self.stream()?.to_content())),
+            Kind::List => Some(Content::List(self.list()?.to_strings())),
             kind => unreachable!("no {} yet", kind.name()),
         }
     }
