@@ -71,7 +71,7 @@ impl<'a> Options<'a> {
                     count => count as usize,
                 };
             } else if call.is(index, "streams") && more > 0 {
-                if more % 2 != 0 {
+                if !more.is_multiple_of(2) {
                     return Err(UNBALANCED.into());
                 }
                 (options.keys_at, options.streams) = (index + 1, more / 2);
@@ -107,7 +107,7 @@ impl<'a> Options<'a> {
     }
 
     /// The argument that says from where the stream at `index` is read.
-    fn from_of(&self, args: &Args<'a>, index: usize) -> &'a [u8] {
+    fn id_of(&self, args: &Args<'a>, index: usize) -> &'a [u8] {
         args.at(index + self.streams)
     }
 }
@@ -234,7 +234,7 @@ fn read_stream<'c>(call: &'c mut Call<'_>, index: usize) -> Result<Option<&'c St
 fn prepare_read(call: &mut Call<'_>, part: &mut Part) -> Reply {
     let options = Options::of(call, Command::Read)?;
     *part = own_answers(call, &options, |call, index, out| {
-        let from = options.from_of(&call.args, index);
+        let from = options.id_of(&call.args, index);
         let found = read_stream(call, index)?;
         let above = match from {
             b"$" => return Ok(false),
@@ -303,7 +303,7 @@ fn prepare_group(call: &mut Call<'_>, part: &mut Part) -> Reply {
     // Up to where keys that are named more than once were shown.
     let mut shown: Vec<(&[u8], StreamId)> = Vec::new();
     *part = own_answers(call, &options, |call, index, out| {
-        let (key, from) = (call.args.at(index), options.from_of(&call.args, index));
+        let (key, from) = (call.args.at(index), options.id_of(&call.args, index));
         let found = read_stream(call, index)?;
         let grouped = found.and_then(|stream| {
             let group = stream.group_index(group_name)?;
@@ -372,7 +372,7 @@ fn commit_group(call: &mut Call<'_>, _: &mut Part) {
     let (args, now) = (call.args, call.now());
     let indexes: Vec<usize> = options.own_keys(call).collect();
     for index in indexes {
-        let from = from_of(options.from_of(&args, index)).expect(read);
+        let from = from_of(options.id_of(&args, index)).expect(read);
         let key = call.other_key(index);
         // The key may have ended since.
         let Ok(Some(door)) = lookup::open(call, key, Kind::Stream) else {

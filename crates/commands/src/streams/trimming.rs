@@ -50,7 +50,7 @@ impl Options {
             let has_more = index + 1 < call.args.len();
             if command == Command::Add && call.args.at(index) == b"*" {
                 break;
-            } else if call.is(index, "maxlen") && has_more || call.is(index, "minid") && has_more {
+            } else if has_more && (call.is(index, "maxlen") || call.is(index, "minid")) {
                 index = options.read_keep(call, index)?;
             } else if call.is(index, "limit") && has_more {
                 index += 1;
