@@ -27,6 +27,7 @@ mod dump;
 mod element_scan;
 mod expiry;
 mod extended;
+mod functions;
 mod growth;
 mod hashes;
 mod hyperloglog;
@@ -83,6 +84,7 @@ fn families() -> &'static [&'static [Command]] {
         settings::ROWS,
         introspection::ROWS,
         debug::ROWS,
+        functions::ROWS,
         memory_family::ROWS,
     ]
 }

@@ -169,6 +169,15 @@ impl<'a> Writer<'a> {
         self.aggregate(Kind::Push, len);
     }
 
+    /// The header of `pairs` attributes of the reply that follows them, names and values in turn.
+    /// RESP2 has none: false, and nothing is written.
+    pub fn attributes(&mut self, pairs: usize) -> bool {
+        if self.proto == Proto::Resp3 {
+            self.length(b'|', pairs);
+        }
+        self.proto == Proto::Resp3
+    }
+
     /// Begins an array whose length [`Writer::finish`] will tell.
     #[inline]
     pub fn deferred_array(&mut self) -> Deferred {
