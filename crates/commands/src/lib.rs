@@ -43,6 +43,7 @@ mod rounds;
 mod server;
 mod sets;
 mod settings;
+mod sort;
 mod strings;
 
 #[cfg(test)]
@@ -73,6 +74,7 @@ fn families() -> &'static [&'static [Command]] {
         bits::ROWS,
         hyperloglog::ROWS,
         sets::ROWS,
+        sort::ROWS,
         server::ROWS,
         settings::ROWS,
         introspection::ROWS,
