@@ -28,6 +28,7 @@ mod element_scan;
 mod expiry;
 mod extended;
 mod growth;
+mod hashes;
 mod hyperloglog;
 mod introspection;
 mod joint;
@@ -44,7 +45,9 @@ mod server;
 mod sets;
 mod settings;
 mod sort;
+mod streams;
 mod strings;
+mod zsets;
 
 #[cfg(test)]
 mod trial;
@@ -70,11 +73,14 @@ fn families() -> &'static [&'static [Command]] {
         object::ROWS,
         strings::ROWS,
         lists::ROWS,
+        zsets::ROWS,
         counters::ROWS,
+        streams::ROWS,
         bits::ROWS,
         hyperloglog::ROWS,
         sets::ROWS,
         sort::ROWS,
+        hashes::ROWS,
         server::ROWS,
         settings::ROWS,
         introspection::ROWS,

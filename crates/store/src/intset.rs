@@ -148,6 +148,7 @@ pub(crate) fn iter(set: &[u8]) -> impl DoubleEndedIterator<Item = i64> + ExactSi
 }
 
 /// Whether these bytes are a whole valid intset; they may be any bytes.
+#[cfg(test)]
 pub(crate) fn check(bytes: &[u8]) -> bool {
     matches!(bytes.first(), Some(2 | 4 | 8))
         && (bytes.len() - WIDTH_BYTES).is_multiple_of(width(bytes))

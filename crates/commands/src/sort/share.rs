@@ -5,6 +5,7 @@
 use super::request::{Pattern, Request};
 use super::work::Work;
 use crate::{Call, Error, Progress, error, lookup};
+use std::ops::Range;
 use store::{IntBuffer, Item, Kind, Strings, Value, View};
 
 /// Keys that one step reads: a few tenths of a millisecond where nothing is cached.
@@ -133,22 +134,38 @@ fn load(view: &View<'_>, request: &Request<'_>) -> Result<Loaded, Error> {
     let (mut elements, mut buffer) = (Strings::default(), IntBuffer::new());
     let mut push = |element: Item<'_>| elements.push(element.text(&mut buffer));
     let is_ordered = request.keeps_order && kind != Kind::Set;
-    if let Some(set) = view.set() {
-        set.each(push);
-    } else if let Some(list) = view.list() {
-        if is_ordered {
-            let range = request.range(list.len());
-            if request.is_descending {
-                let behind = list.len() - range.end;
-                list.range(behind, range.len()).rev().for_each(push);
-            } else {
-                list.range(range.start, range.len()).for_each(push);
-            }
-        } else {
-            list.iter().for_each(push);
+    // The elements from one end on, or all where they are sorted later.
+    let range = |len: usize| match (is_ordered, request.is_descending) {
+        (false, _) => 0..len,
+        (true, false) => request.range(len),
+        (true, true) => {
+            let Range { start, end } = request.range(len);
+            len - end..len - start
         }
-    } else {
-        return Err(error::WRONG_TYPE.into());
+    };
+    let backwards = is_ordered && request.is_descending;
+    match kind {
+        Kind::Set => view.set().expect("it is a set").each(push),
+        Kind::List => {
+            let list = view.list().expect("it is a list");
+            let range = range(list.len());
+            let part = list.range(range.start, range.len());
+            if backwards {
+                part.rev().for_each(push);
+            } else {
+                part.for_each(push);
+            }
+        }
+        Kind::Zset => {
+            let zset = view.zset().expect("it is a sorted set");
+            let part = zset.range(range(zset.len())).map(|(member, _)| member);
+            if backwards {
+                part.rev().for_each(push);
+            } else {
+                part.for_each(push);
+            }
+        }
+        _ => return Err(error::WRONG_TYPE.into()),
     }
     Ok(Loaded {
         elements,

@@ -26,6 +26,12 @@ fn elements_are_sorted_by_numbers_or_texts() {
         sort t alpha => ["", "a", "b"]
         sort t by nosort => ["b", "a", ""]
         sort t by nosort desc => ["", "a", "b"]
+        zadd z 1 c 2 a 3 b => 3
+        sort z alpha desc => ["c", "b", "a"]
+        sort z by nosort => ["c", "a", "b"]
+        sort z by nosort desc limit 0 2 => ["b", "a"]
+        sort z by nosort limit 1 -1 get # get x => ["a", nil, "b", nil]
+        sort z => (ERR One or more scores can't be converted into double)
         sort none => []
         sort none store d => 0
         set str x => OK
@@ -150,9 +156,10 @@ impl Sorts {
         match letter {
             "K" => pick(&mut self.random, &KEYS),
             "E" => self.element(),
+            // No number that is too large: after one, 7.0 refuses others for a while, as it never resets C's errno.
             "T" => pick(
                 &mut self.random,
-                &["a", "b", "inf", "-inf", "0x1f", "1e400", "nan", "", "xx"],
+                &["a", "b", "inf", "-inf", "0x1f", "nan", "", "xx"],
             ),
             "B" => pick(
                 &mut self.random,
@@ -214,6 +221,9 @@ impl Sorts {
             "sadd s E E",
             "sadd {t}s E E E",
             "sadd s T",
+            "zadd z E E E E",
+            "zadd z 1 T",
+            "zremrangebyrank z 0 3",
             "rpush texts T E",
             "ltrim l -12 -1",
             "ltrim {t}l -12 -1",
@@ -227,7 +237,7 @@ impl Sorts {
             "set w_E E",
             "set w_E E",
             "set t_E T",
-            "set h_E E",
+            "hset h_E f E",
             "set {t}E E",
             "del w_E",
             "del h_E",
@@ -287,7 +297,8 @@ fn every_generated_sort_is_answered_as_redis_answers_it() {
                 continue;
             }
             compare(&words, &ours, &theirs).unwrap_or_else(|difference| {
-                panic!("{shards} shards, command {command}: {difference}")
+                let value = oracle.run(&[&b"lrange"[..], &words[1], b"0", b"-1"]);
+                panic!("{shards} shards, command {command}: {difference} of {value:?}")
             });
             if command % 500 == 0 {
                 cluster.cores().iter().for_each(|core| core.shard.check());
