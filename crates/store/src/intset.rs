@@ -4,7 +4,7 @@
 //!
 //! An intset is the width of its integers in bytes, 2, 4 or 8, then the integers, little end first,
 //! ascending. An integer that needs more width widens all; removing one never narrows them.
-//! Functions other than [`check`] trust the intset and panic on one that is broken.
+//! Functions trust the intset and panic on one that is broken.
 #![forbid(unsafe_code)]
 
 /// The width in front, in bytes.

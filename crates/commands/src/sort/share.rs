@@ -132,7 +132,7 @@ fn value<'a>(view: &View<'a>, field: Option<&[u8]>) -> Option<Item<'a>> {
 fn load(view: &View<'_>, request: &Request<'_>) -> Result<Loaded, Error> {
     let kind = view.kind();
     let (mut elements, mut buffer) = (Strings::default(), IntBuffer::new());
-    let mut push = |element: Item<'_>| elements.push(element.text(&mut buffer));
+    let push = |element: Item<'_>| elements.push(element.text(&mut buffer));
     let is_ordered = request.keeps_order && kind != Kind::Set;
     // The elements from one end on, or all where they are sorted later.
     let range = |len: usize| match (is_ordered, request.is_descending) {
