@@ -45,6 +45,7 @@ mod rounds;
 mod server;
 mod sets;
 mod settings;
+mod sort;
 mod streams;
 mod strings;
 mod zsets;
@@ -79,6 +80,7 @@ fn families() -> &'static [&'static [Command]] {
         bits::ROWS,
         hyperloglog::ROWS,
         sets::ROWS,
+        sort::ROWS,
         hashes::ROWS,
         server::ROWS,
         settings::ROWS,

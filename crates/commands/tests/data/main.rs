@@ -10,6 +10,7 @@ mod lists;
 mod model;
 mod oracle;
 mod sets;
+mod sort;
 mod strings;
 
 use resp::Reply;
