@@ -10,6 +10,7 @@ mod lists;
 mod model;
 mod oracle;
 mod strings;
+mod zsets;
 
 use resp::Reply;
 use testkit::Cluster;
