@@ -28,6 +28,7 @@ mod element_scan;
 mod expiry;
 mod extended;
 mod growth;
+mod hashes;
 mod hyperloglog;
 mod introspection;
 mod joint;
@@ -41,6 +42,7 @@ mod object;
 mod positions;
 mod rounds;
 mod server;
+mod sets;
 mod settings;
 mod strings;
 mod zsets;
@@ -73,6 +75,8 @@ fn families() -> &'static [&'static [Command]] {
         counters::ROWS,
         bits::ROWS,
         hyperloglog::ROWS,
+        sets::ROWS,
+        hashes::ROWS,
         server::ROWS,
         settings::ROWS,
         introspection::ROWS,

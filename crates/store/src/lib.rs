@@ -35,9 +35,9 @@ pub use account::{Account, KindAccount};
 pub use books::StoreAccounts;
 pub use classes::{BLOCK_BYTES_MAX, CLASSES, block_bytes};
 pub use collections::{
-    AddRule, Added, Door, Elements, HashEdit, HashView, LexBound, ListEdit, ListEnd, ListView,
-    NotANumber, Presence, SetEdit, SetView, Thresholds, View, WrongKind, ZsetEdit, ZsetRange,
-    ZsetView,
+    AddRule, Added, Door, Elements, HashEdit, HashView, LexBound, Lifetime, ListEdit, ListEnd,
+    ListView, NotANumber, Picker, Presence, SetEdit, SetView, Thresholds, View, WrongKind,
+    ZsetEdit, ZsetRange, ZsetView,
 };
 pub use content::{
     ConsumerContent, Content, GroupContent, PendingContent, StreamContent, StreamId, Strings,

@@ -11,7 +11,7 @@ mod view;
 mod zset;
 
 pub use door::{Door, WrongKind};
-pub use hash::{HashEdit, HashView};
+pub use hash::{HashEdit, HashView, Lifetime, Picker};
 pub use list::{Elements, ListEdit, ListEnd, ListView};
 pub use set::{SetEdit, SetView};
 pub use view::View;
@@ -216,12 +216,20 @@ impl Big {
             }
     }
 
-    /// When the first field of a hash expires, where any does.
+    /// Those of [`Big::bytes`] that are tables: the indexes by which elements are found.
+    pub(crate) fn tables_bytes(&self) -> u64 {
+        match self {
+            Big::Packed(..) | Big::List(_) => 0,
+            Big::Hash(table) | Big::Set(table) => table.index_bytes(),
+        }
+    }
+
+    /// When a hash should be looked through for fields that have expired, if ever.
     #[inline]
     pub(crate) fn field_expiry(&self) -> Option<Millis> {
         match self {
             Big::Packed(PackForm::HashEx, pack) => hash::packed_expiry(pack),
-            Big::Hash(table) => table.first_expiry(),
+            Big::Hash(table) => table.sweep_at(),
             _ => None,
         }
     }

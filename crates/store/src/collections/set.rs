@@ -409,7 +409,7 @@ fn add_to(body: &mut Body, arena: &mut ArenaMut, limits: &Thresholds, member: &[
     };
     let name = arena.hasher.key(member);
     arena.slab.has_room();
-    table_mut(big).add(arena, name)
+    table_mut(big).add_name(arena, name)
 }
 
 /// Length of the longest text of a set of integers, in bytes: that of the smallest or the largest.
@@ -428,7 +428,7 @@ fn unpack(body: &mut Body, arena: &mut ArenaMut) {
     let mut add = |member: Item| {
         let name = arena.hasher.key(member.text(&mut buffer));
         arena.slab.has_room();
-        table.add(arena, name);
+        table.add_name(arena, name);
     };
     match Form::packed(*form, pack) {
         Form::Ints(ints) => intset::iter(ints).for_each(|number| add(Item::Int(number))),
