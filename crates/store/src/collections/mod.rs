@@ -221,6 +221,7 @@ impl Big {
         match self {
             Big::Packed(..) | Big::List(_) => 0,
             Big::Hash(table) | Big::Set(table) => table.index_bytes(),
+            Big::Zset(zset) => zset.tables_bytes(),
         }
     }
 
