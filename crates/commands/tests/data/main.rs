@@ -4,6 +4,7 @@
 
 mod counters;
 mod expiry;
+mod geo;
 mod keys;
 mod keyspace;
 mod lists;

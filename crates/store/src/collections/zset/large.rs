@@ -82,11 +82,6 @@ impl Zset {
         self.table.bytes() + self.order.bytes()
     }
 
-    /// Those of [`Zset::bytes`] that are the table's index and the tree.
-    pub(crate) fn tables_bytes(&self) -> u64 {
-        self.table.index_bytes() + self.order.bytes()
-    }
-
     #[inline]
     pub(super) fn score(&self, arena: Arena, member: &[u8]) -> Option<f64> {
         let name = arena.hasher.key(member);
