@@ -10,7 +10,6 @@ pub mod core;
 pub mod error;
 pub mod execute;
 pub mod gather;
-pub mod geo;
 pub mod glob;
 pub mod locks;
 pub mod part;
@@ -28,6 +27,7 @@ mod element_scan;
 mod expiry;
 mod extended;
 mod functions;
+mod geo;
 mod growth;
 mod hashes;
 mod hyperloglog;
@@ -75,6 +75,7 @@ fn families() -> &'static [&'static [Command]] {
         strings::ROWS,
         lists::ROWS,
         zsets::ROWS,
+        geo::ROWS,
         counters::ROWS,
         streams::ROWS,
         bits::ROWS,

@@ -4,6 +4,7 @@
 
 mod counters;
 mod expiry;
+mod geo;
 mod keys;
 mod keyspace;
 mod lists;
@@ -12,6 +13,7 @@ mod oracle;
 mod sets;
 mod sort;
 mod strings;
+mod zsets;
 
 use resp::Reply;
 use testkit::Cluster;
