@@ -24,9 +24,11 @@ mod connection;
 mod counters;
 mod debug;
 mod dump;
+mod element_scan;
 mod expiry;
 mod extended;
 mod growth;
+mod hashes;
 mod hyperloglog;
 mod introspection;
 mod joint;
@@ -40,6 +42,7 @@ mod object;
 mod positions;
 mod rounds;
 mod server;
+mod sets;
 mod settings;
 mod streams;
 mod strings;
@@ -72,6 +75,8 @@ fn families() -> &'static [&'static [Command]] {
         streams::ROWS,
         bits::ROWS,
         hyperloglog::ROWS,
+        sets::ROWS,
+        hashes::ROWS,
         server::ROWS,
         settings::ROWS,
         introspection::ROWS,

@@ -200,7 +200,13 @@ impl Shard {
                 *edit = stream.expect("whoever takes a stream from outside checks it");
             }
             Content::List(elements) => door.list().fill(elements),
-            Content::Set(_) | Content::Zset { .. } => {
+            Content::Set(members) => {
+                let mut set = door.set();
+                members.iter().for_each(|member| {
+                    set.add(member);
+                });
+            }
+            Content::Zset { .. } => {
                 unreachable!("not yet built")
             }
         }

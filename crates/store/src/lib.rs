@@ -36,8 +36,8 @@ pub use account::{Account, KindAccount};
 pub use books::StoreAccounts;
 pub use classes::{BLOCK_BYTES_MAX, CLASSES, block_bytes};
 pub use collections::{
-    Door, Elements, HashEdit, HashView, ListEdit, ListEnd, ListView, StreamEdit, Thresholds, View,
-    WrongKind,
+    Door, Elements, HashEdit, HashView, Lifetime, ListEdit, ListEnd, ListView, Picker, SetEdit,
+    SetView, StreamEdit, Thresholds, View, WrongKind,
 };
 pub use content::{
     ConsumerContent, Content, GroupContent, PendingContent, StreamContent, StreamId, Strings,

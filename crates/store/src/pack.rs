@@ -42,7 +42,7 @@ const HEAD_BYTES_MAX: usize = 9;
 const BACK_BYTES_MAX: usize = 5;
 
 /// An element, read in place.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Item<'a> {
     /// A string.
     Bytes(&'a [u8]),

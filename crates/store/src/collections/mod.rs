@@ -5,13 +5,15 @@
 mod door;
 pub(crate) mod hash;
 mod list;
+mod set;
 mod stream;
 mod table;
 mod view;
 
 pub use door::{Door, WrongKind};
-pub use hash::{HashEdit, HashView};
+pub use hash::{HashEdit, HashView, Lifetime, Picker};
 pub use list::{Elements, ListEdit, ListEnd, ListView};
+pub use set::{SetEdit, SetView};
 pub use stream::StreamEdit;
 pub use view::View;
 
@@ -213,12 +215,20 @@ impl Big {
             }
     }
 
-    /// When the first field of a hash expires, where any does.
+    /// Those of [`Big::bytes`] that are tables: the indexes by which elements are found.
+    pub(crate) fn tables_bytes(&self) -> u64 {
+        match self {
+            Big::Packed(..) | Big::List(_) => 0,
+            Big::Hash(table) | Big::Set(table) => table.index_bytes(),
+        }
+    }
+
+    /// When a hash should be looked through for fields that have expired, if ever.
     #[inline]
     pub(crate) fn field_expiry(&self) -> Option<Millis> {
         match self {
             Big::Packed(PackForm::HashEx, pack) => hash::packed_expiry(pack),
-            Big::Hash(table) => table.first_expiry(),
+            Big::Hash(table) => table.sweep_at(),
             _ => None,
         }
     }
