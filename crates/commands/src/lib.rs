@@ -46,6 +46,7 @@ mod sets;
 mod settings;
 mod streams;
 mod strings;
+mod zsets;
 
 #[cfg(test)]
 mod trial;
@@ -71,6 +72,7 @@ fn families() -> &'static [&'static [Command]] {
         object::ROWS,
         strings::ROWS,
         lists::ROWS,
+        zsets::ROWS,
         counters::ROWS,
         streams::ROWS,
         bits::ROWS,

@@ -36,8 +36,9 @@ pub use account::{Account, KindAccount};
 pub use books::StoreAccounts;
 pub use classes::{BLOCK_BYTES_MAX, CLASSES, block_bytes};
 pub use collections::{
-    Door, Elements, HashEdit, HashView, Lifetime, ListEdit, ListEnd, ListView, Picker, SetEdit,
-    SetView, StreamEdit, Thresholds, View, WrongKind,
+    AddRule, Added, Door, Elements, HashEdit, HashView, LexBound, Lifetime, ListEdit, ListEnd,
+    ListView, NotANumber, Picker, Presence, SetEdit, SetView, StreamEdit, Thresholds, View,
+    WrongKind, ZsetEdit, ZsetRange, ZsetView,
 };
 pub use content::{
     ConsumerContent, Content, GroupContent, PendingContent, StreamContent, StreamId, Strings,

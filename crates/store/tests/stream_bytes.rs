@@ -9,7 +9,8 @@ static ALLOC: CountingAlloc = CountingAlloc;
 /// Adds entries of mixed sizes, deletes, trims, and delivers.
 fn step(stream: &mut Stream, rng: &mut Rng, value: &[u8]) {
     let now = Millis(stream.last_id().ms as i64 + rng.below(2) as i64);
-    let len = rng.below(if rng.below(50) == 0 { 5000 } else { 60 }) as usize;
+    let longest = if rng.below(50) == 0 { 5000 } else { 60 };
+    let len = rng.below(longest) as usize;
     let id = stream.next_id(now).expect("there are IDs left");
     let fields: [&[u8]; 4] = [b"name", &value[..len], b"other", b"17"];
     stream.add(id, fields.into_iter(), NodeLimits::default());

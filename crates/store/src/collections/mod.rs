@@ -9,6 +9,7 @@ mod set;
 mod stream;
 mod table;
 mod view;
+mod zset;
 
 pub use door::{Door, WrongKind};
 pub use hash::{HashEdit, HashView, Lifetime, Picker};
@@ -16,6 +17,7 @@ pub use list::{Elements, ListEdit, ListEnd, ListView};
 pub use set::{SetEdit, SetView};
 pub use stream::StreamEdit;
 pub use view::View;
+pub use zset::{AddRule, Added, LexBound, NotANumber, Presence, ZsetEdit, ZsetRange, ZsetView};
 
 pub(crate) use list::List;
 pub(crate) use table::Table;
@@ -27,6 +29,8 @@ use crate::index::Rehash;
 use crate::slab::Slab;
 use crate::stream::Stream;
 use crate::value::{Encoding, Kind, Millis};
+
+use zset::Zset;
 
 /// Up to where collections stay packed, and the sizes of the nodes of large ones. The fields are
 /// the options of the same names, which have Redis' meanings.
@@ -161,6 +165,8 @@ pub(crate) enum Big {
     Hash(Table),
     /// Members, with empty values.
     Set(Table),
+    /// Members with scores, and their order.
+    Zset(Zset),
     /// Entries and groups.
     Stream(Stream),
 }
@@ -181,6 +187,7 @@ impl Big {
             Big::List(_) => Kind::List,
             Big::Hash(_) => Kind::Hash,
             Big::Set(_) => Kind::Set,
+            Big::Zset(_) => Kind::Zset,
             Big::Stream(_) => Kind::Stream,
         }
     }
@@ -190,6 +197,7 @@ impl Big {
             Big::Packed(form, _) => form.encoding(),
             Big::List(_) => Encoding::Quicklist,
             Big::Hash(_) | Big::Set(_) => Encoding::Hashtable,
+            Big::Zset(_) => Encoding::Skiplist,
             Big::Stream(_) => Encoding::Stream,
         }
     }
@@ -199,6 +207,7 @@ impl Big {
             Big::Packed(form, pack) => form.is_empty(pack),
             Big::List(list) => list.is_empty(),
             Big::Hash(table) | Big::Set(table) => table.len() == 0,
+            Big::Zset(zset) => zset.is_empty(),
             Big::Stream(stream) => stream.is_empty(),
         }
     }
@@ -211,6 +220,7 @@ impl Big {
                 Big::Packed(_, pack) => heap_bytes(pack.capacity()),
                 Big::List(list) => list.bytes() as u64,
                 Big::Hash(table) | Big::Set(table) => table.bytes(),
+                Big::Zset(zset) => zset.bytes(),
                 Big::Stream(stream) => stream.bytes(),
             }
     }
@@ -218,8 +228,9 @@ impl Big {
     /// Those of [`Big::bytes`] that are tables: the indexes by which elements are found.
     pub(crate) fn tables_bytes(&self) -> u64 {
         match self {
-            Big::Packed(..) | Big::List(_) => 0,
+            Big::Packed(..) | Big::List(_) | Big::Stream(_) => 0,
             Big::Hash(table) | Big::Set(table) => table.index_bytes(),
+            Big::Zset(zset) => zset.tables_bytes(),
         }
     }
 
@@ -240,6 +251,7 @@ impl Big {
             Big::Packed(..) => false,
             Big::List(list) => list.free_step(budget),
             Big::Hash(table) | Big::Set(table) => table.free_step(slab, base, budget),
+            Big::Zset(zset) => zset.free_step(slab, base, budget),
             Big::Stream(stream) => stream.free_step(budget),
         }
     }
@@ -263,6 +275,7 @@ impl Big {
                 }
             }
             Big::Hash(table) | Big::Set(table) => table.recount(arena),
+            Big::Zset(zset) => zset.recount(arena),
             Big::Stream(stream) => {
                 let bytes = stream.recount_bytes();
                 Counted {
@@ -283,6 +296,7 @@ impl Big {
             Big::Packed(..) | Big::Stream(_) => {}
             Big::List(list) => list.check(),
             Big::Hash(table) | Big::Set(table) => table.check(arena),
+            Big::Zset(zset) => zset.check(arena),
         }
         assert_eq!(self.recount(arena).bytes, self.bytes());
         assert!(!self.is_empty() || self.kind() == Kind::Stream);

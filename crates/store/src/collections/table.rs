@@ -158,6 +158,27 @@ impl Table {
         existed
     }
 
+    /// Adds an element that is not there, and says where it lies.
+    pub(crate) fn add_valued(&mut self, arena: &mut ArenaMut, name: Key, value: Value) -> BlockRef {
+        let mut scratch = Scratch::default();
+        let draft = Draft::new(name, NewValue::Copy(value), None, arena.base, &mut scratch);
+        self.insert(arena, name.hash, draft, None)
+    }
+
+    /// Removes the element in a block of this table.
+    pub(crate) fn remove_block(&mut self, arena: &mut ArenaMut, block: BlockRef) {
+        let entry = Entry::at(arena.slab, block, arena.base);
+        let hash = arena.read().rehash().hash_of(arena.slab, block);
+        let found = self
+            .index
+            .find_block(arena.slab, hash, block)
+            .expect("the block is one of this table");
+        self.uncount(entry);
+        self.index.remove(arena.slab, hash, found);
+        let nothing = edit::destroy(arena.slab, block, arena.base);
+        debug_assert!(nothing.is_none(), "elements are no collections");
+    }
+
     #[inline(never)]
     fn insert(
         &mut self,
