@@ -35,8 +35,8 @@ pub use account::{Account, KindAccount};
 pub use books::StoreAccounts;
 pub use classes::{BLOCK_BYTES_MAX, CLASSES, block_bytes};
 pub use collections::{
-    Door, Elements, HashEdit, HashView, Lifetime, ListEdit, ListEnd, ListView, Picker, Thresholds,
-    View, WrongKind,
+    Door, Elements, FieldPicker, HashEdit, HashView, Lifetime, ListEdit, ListEnd, ListView,
+    Thresholds, View, WrongKind,
 };
 pub use content::{
     ConsumerContent, Content, GroupContent, PendingContent, StreamContent, StreamId, Strings,

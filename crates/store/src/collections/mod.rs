@@ -9,7 +9,7 @@ mod table;
 mod view;
 
 pub use door::{Door, WrongKind};
-pub use hash::{HashEdit, HashView, Lifetime, Picker};
+pub use hash::{FieldPicker, HashEdit, HashView, Lifetime};
 pub use list::{Elements, ListEdit, ListEnd, ListView};
 pub use view::View;
 
