@@ -42,8 +42,11 @@ mod object;
 mod positions;
 mod rounds;
 mod server;
+mod sets;
 mod settings;
+mod streams;
 mod strings;
+mod zsets;
 
 #[cfg(test)]
 mod trial;
@@ -69,9 +72,12 @@ fn families() -> &'static [&'static [Command]] {
         object::ROWS,
         strings::ROWS,
         lists::ROWS,
+        zsets::ROWS,
         counters::ROWS,
+        streams::ROWS,
         bits::ROWS,
         hyperloglog::ROWS,
+        sets::ROWS,
         hashes::ROWS,
         server::ROWS,
         settings::ROWS,

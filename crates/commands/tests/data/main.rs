@@ -9,6 +9,7 @@ mod keyspace;
 mod lists;
 mod model;
 mod oracle;
+mod sets;
 mod strings;
 
 use resp::Reply;

@@ -1,6 +1,6 @@
 //! Fields and their values.
 
-use super::{SHARDS, ask, script, set_max_entries, shown};
+use super::{ask, script, set_max_entries, shown};
 use resp::{Proto, Reply};
 use std::collections::BTreeMap;
 use testkit::Cluster;

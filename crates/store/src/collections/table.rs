@@ -63,11 +63,6 @@ impl Table {
         self.index.table_bytes() + self.entries_bytes
     }
 
-    /// Elements that have an expiry.
-    pub(crate) fn expiring(&self) -> usize {
-        self.expiring
-    }
-
     /// A moment before which no element expires, if any ever does.
     fn first_expiry(&self) -> Option<Millis> {
         self.first_expiry.filter(|_| self.expiring > 0)
@@ -158,6 +153,27 @@ impl Table {
         existed
     }
 
+    /// Adds an element that is not there, and says where it lies.
+    pub(crate) fn add_valued(&mut self, arena: &mut ArenaMut, name: Key, value: Value) -> BlockRef {
+        let mut scratch = Scratch::default();
+        let draft = Draft::new(name, NewValue::Copy(value), None, arena.base, &mut scratch);
+        self.insert(arena, name.hash, draft, None)
+    }
+
+    /// Removes the element in a block of this table.
+    pub(crate) fn remove_block(&mut self, arena: &mut ArenaMut, block: BlockRef) {
+        let entry = Entry::at(arena.slab, block, arena.base);
+        let hash = arena.read().rehash().hash_of(arena.slab, block);
+        let found = self
+            .index
+            .find_block(arena.slab, hash, block)
+            .expect("the block is one of this table");
+        self.uncount(entry);
+        self.index.remove(arena.slab, hash, found);
+        let nothing = edit::destroy(arena.slab, block, arena.base);
+        debug_assert!(nothing.is_none(), "elements are no collections");
+    }
+
     #[inline(never)]
     fn insert(
         &mut self,
@@ -177,6 +193,17 @@ impl Table {
             .insert(arena.slab, hash, block, Access::NEVER, expiry, rehash);
         self.note_expiry(arena, hash, expiry);
         block
+    }
+
+    /// Adds an element with nothing but its name. Returns whether it was not there.
+    pub(crate) fn add_name(&mut self, arena: &mut ArenaMut, name: Key) -> bool {
+        if self.index.find(arena.slab, name, arena.base).is_some() {
+            return false;
+        }
+        let (mut scratch, nothing) = (Scratch::default(), NewValue::Copy(Value::from_bytes(b"")));
+        let draft = Draft::new(name, nothing, None, arena.base, &mut scratch);
+        self.insert(arena, name.hash, draft, None);
+        true
     }
 
     /// Lets `decide` say what becomes of the life of an element, given its expiry; `None` if the
@@ -229,6 +256,34 @@ impl Table {
     pub(crate) fn random<'a>(&self, arena: Arena<'a>, rng: &mut Rng) -> Option<Entry<'a>> {
         let slot = self.index.random_slot(arena.slab, rng)?;
         Some(Entry::at(arena.slab, slot.block, arena.base))
+    }
+
+    /// Removes an element picked at random, each as likely as another, and shows it before it goes.
+    /// False if there is none.
+    pub(crate) fn pop(
+        &mut self,
+        arena: &mut ArenaMut,
+        rng: &mut Rng,
+        visit: impl FnOnce(Entry),
+    ) -> bool {
+        let Some(slot) = self.index.random_slot(arena.slab, rng) else {
+            return false;
+        };
+        let entry = Entry::at(arena.slab, slot.block, arena.base);
+        let hash = arena.hasher.hash(entry.key());
+        let found = self.index.find_block(arena.slab, hash, slot.block);
+        visit(entry);
+        self.uncount(entry);
+        let found = found.expect("a slot was found by its place, so it is found by its hash");
+        self.index.remove(arena.slab, hash, found);
+        let nothing = edit::destroy(arena.slab, slot.block, arena.base);
+        debug_assert!(nothing.is_none(), "elements are no collections");
+        true
+    }
+
+    /// The blocks of every element, in the order of [`Table::entries`]; none is read.
+    pub(crate) fn blocks<'a>(&'a self, arena: Arena<'a>) -> impl Iterator<Item = BlockRef> + 'a {
+        self.index.slots(arena.slab).map(|slot| slot.block)
     }
 
     /// Every element, expired ones included, in the order of their hashes' segments.
