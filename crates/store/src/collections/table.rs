@@ -63,11 +63,6 @@ impl Table {
         self.index.table_bytes() + self.entries_bytes
     }
 
-    /// Elements that have an expiry.
-    pub(crate) fn expiring(&self) -> usize {
-        self.expiring
-    }
-
     /// A moment before which no element expires, if any ever does.
     fn first_expiry(&self) -> Option<Millis> {
         self.first_expiry.filter(|_| self.expiring > 0)
