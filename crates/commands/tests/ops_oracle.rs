@@ -229,6 +229,8 @@ fn facts(reply: &Reply) -> Option<Facts> {
 
 /// Where we differ from 7.0.15 with a reason: the command, what differs, and why.
 const REASONED: &[(&str, &str, &str)] = &[
+    ("zrank", "arity", "7.2 added WITHSCORE"),
+    ("zrevrank", "arity", "7.2 added WITHSCORE"),
     (
         "client|setname",
         "tips",

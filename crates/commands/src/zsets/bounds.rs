@@ -119,16 +119,17 @@ fn lex_bound(text: &[u8]) -> Option<LexBound<'_>> {
     }
 }
 
+/// What Redis says of a count that is negative or no number.
+pub const NEGATIVE: &str = "ERR value is out of range, must be positive";
+
 /// Argument `index` as a number that is not negative.
 ///
 /// # Errors
-/// It is none: `mistake` where that is given, else Redis' own texts.
-pub fn natural(call: &Call<'_>, index: usize, mistake: Option<&'static str>) -> Result<u64, Error> {
-    const NEGATIVE: &str = "ERR value is out of range, must be positive";
-    let number = call
-        .int(index)
-        .map_err(|error| mistake.map_or(error, Error::from))?;
-    u64::try_from(number).map_err(|_| mistake.unwrap_or(NEGATIVE).into())
+/// It is none, which is told by `mistake`.
+pub fn natural(call: &Call<'_>, index: usize, mistake: &'static str) -> Result<u64, Error> {
+    let number = call.int(index).ok();
+    let number = number.and_then(|number| u64::try_from(number).ok());
+    Ok(number.ok_or(mistake)?)
 }
 
 /// Argument `index` as a number above zero.
@@ -136,7 +137,7 @@ pub fn natural(call: &Call<'_>, index: usize, mistake: Option<&'static str>) -> 
 /// # Errors
 /// It is none, which is told by `mistake`.
 pub fn positive(call: &Call<'_>, index: usize, mistake: &'static str) -> Result<u64, Error> {
-    let number = natural(call, index, Some(mistake))?;
+    let number = natural(call, index, mistake)?;
     Ok(Some(number).filter(|&number| number > 0).ok_or(mistake)?)
 }
 

@@ -8,7 +8,7 @@ use resp::{Proto, Writer};
 use store::{Content, Detached, IntBuffer, Strings, ZsetView};
 
 use super::bounds::{By, Span};
-use super::read::{read, write_pair};
+use super::read::{read, read_key, write_pair};
 use crate::{Call, Error, Reply, error, lookup};
 
 const LIMIT_BY_RANK: &str =
@@ -108,7 +108,7 @@ impl<'a> Asked<'a> {
 
 fn answer(call: &mut Call<'_>, out: &mut Writer<'_>, form: Form) -> Reply {
     let asked = Asked::parse(call, form)?;
-    let Some(zset) = read(call, form.source)? else {
+    let Some(zset) = read(call)? else {
         out.array(0);
         return Ok(());
     };
@@ -178,7 +178,8 @@ pub fn zrangestore(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
     let asked = Asked::parse(call, form)?;
     let (mut members, mut scores) = (Strings::default(), Vec::new());
     let mut buffer = IntBuffer::new();
-    if let Some(zset) = read(call, form.source)? {
+    let key = call.other_key(form.source);
+    if let Some(zset) = read_key(call, key)? {
         for (member, score) in zset.range(asked.ranks(zset)) {
             members.push(member.text(&mut buffer));
             scores.push(score);

@@ -7,7 +7,7 @@ use std::ops::Range;
 use resp::{Proto, Writer};
 use store::{Key, Kind, ZsetView};
 
-use super::bounds::{By, Span, natural, positive};
+use super::bounds::{By, NEGATIVE, Span, natural, positive};
 use super::read::write_pair;
 use crate::part::Taken;
 use crate::row::Decision;
@@ -119,7 +119,7 @@ pub fn zpopmax(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
 fn pop(call: &mut Call<'_>, out: &mut Writer<'_>, end: End) -> Reply {
     let (count, nests) = match call.args.len() {
         2 => (1, false),
-        3 => (natural(call, 2, None)?, out.proto() == Proto::Resp3),
+        3 => (natural(call, 2, NEGATIVE)?, out.proto() == Proto::Resp3),
         _ => return Err(error::SYNTAX.into()),
     };
     let key = call.key(1);
