@@ -265,7 +265,7 @@ fn a_scan_shows_every_member_that_stays() {
             add(
                 &mut shard,
                 b"set",
-                (0..50).map(|n| format!("other:{cursor}:{n}")),
+                (0..5).map(|n| format!("other:{cursor}:{n}")),
             );
         }
         shown.retain(|member| !member.starts_with(b"other"));
