@@ -193,6 +193,36 @@ fn a_hash_says_what_it_is() {
 }
 
 #[test]
+fn debug_object_tells_how_a_hash_is_held() {
+    let mut cluster = Cluster::new(2);
+    ask(&mut cluster, "hset h f v");
+    assert!(ask(&mut cluster, "debug object h").contains(" encoding:listpack "));
+    ask(&mut cluster, "hexpire h 10 fields 1 f");
+    assert!(ask(&mut cluster, "debug object h").contains(" encoding:listpackex "));
+    set_max_entries(&mut cluster, 0);
+    ask(&mut cluster, "hset h g v");
+    assert!(ask(&mut cluster, "debug object h").contains(" encoding:hashtable "));
+}
+
+#[test]
+fn there_is_nothing_to_copy_of_a_hash_whose_fields_have_all_ended() {
+    script(
+        r#"
+        hset h f v => 1
+        hpexpire h 10 fields 1 f => [1]
+        set other v => OK
+        +11
+        copy h other replace => 0
+        copy h third => 0
+        rename h third => (ERR no such key)
+        dump h => nil
+        get other => "v"
+        exists third => 0
+        "#,
+    );
+}
+
+#[test]
 fn what_a_hash_costs_is_explained() {
     for fields in [3, 5000] {
         let mut cluster = Cluster::new(1);
