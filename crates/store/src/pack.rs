@@ -566,8 +566,6 @@ impl DoubleEndedIterator for Iter<'_> {
 
 impl ExactSizeIterator for Iter<'_> {}
 
-impl std::iter::FusedIterator for Iter<'_> {}
-
 /// How many bytes this text takes as an element.
 #[inline]
 pub(crate) fn stored_len(text: &[u8]) -> usize {

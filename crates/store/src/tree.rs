@@ -137,7 +137,7 @@ impl<T: Copy + Default, const LEAF: usize> Tree<T, LEAF> {
     }
 
     /// The item that `order` calls equal, to be changed in ways that keep its place in the order.
-    pub(crate) fn get_mut(&mut self, order: impl FnMut(&T) -> Ordering) -> Option<&mut T> {
+    pub(crate) fn find_mut(&mut self, order: impl FnMut(&T) -> Ordering) -> Option<&mut T> {
         let path = self.find(order).ok()?;
         Some(self.item_mut(&path))
     }
@@ -558,7 +558,7 @@ mod tests {
             12 => assert_eq!(tree.get(to(item)), place.ok().map(|_| item)),
             13 => assert_eq!(tree.at(rank), in_model.map(|rank| model[rank])),
             14 => {
-                let found = tree.get_mut(to(item)).map(|item| *item);
+                let found = tree.find_mut(to(item)).map(|item| *item);
                 assert_eq!(found, place.ok().map(|_| item));
             }
             _ => check_range(tree, model, rank..rank + dice.roll(300), dice),
@@ -675,7 +675,7 @@ mod tests {
             assert_eq!(done, Ok(()));
         }
         for key in 0..5000 {
-            let item = tree.get_mut(|item| item[0].cmp(&key));
+            let item = tree.find_mut(|item| item[0].cmp(&key));
             item.expect("it was inserted")[4] = key + 1;
         }
         let sum: u64 = tree
