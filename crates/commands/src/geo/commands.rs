@@ -121,7 +121,7 @@ fn find(zset: ZsetView<'_>, options: &SearchOptions) -> Vec<Found> {
     search(options, |start, end, visit| {
         // Positions are numbers of 52 bits: each is a double.
         let (start, end) = (Bound::Included(start as f64), Bound::Excluded(end as f64));
-        for (member, score) in zset.range(zset.ranks_by_score(start, end)) {
+        for (member, score) in zset.range(zset.ranks_by_score(start, end, usize::MAX, false)) {
             if visit(member.text(&mut buffer), score) == ControlFlow::Break(()) {
                 break;
             }

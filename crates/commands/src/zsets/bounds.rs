@@ -56,8 +56,14 @@ impl<'a> Span<'a> {
         })
     }
 
-    /// The ranks that this is of a sorted set. Where `is_reverse`, ranks were counted from the greatest on.
-    pub fn ranks(&self, zset: ZsetView<'_>, is_reverse: bool) -> Range<usize> {
+    /// The ranks that this is of a sorted set.
+    pub fn ranks(&self, zset: ZsetView<'_>) -> Range<usize> {
+        self.first_ranks(zset, usize::MAX, false)
+    }
+
+    /// As [`Span::ranks`], of scores and members only the `wanted` first, or where `is_reverse` the last; then ranks too were
+    /// counted from the greatest on.
+    pub fn first_ranks(&self, zset: ZsetView<'_>, wanted: usize, is_reverse: bool) -> Range<usize> {
         match *self {
             Span::Ranks(start, end) => {
                 let len = zset.len();
@@ -68,8 +74,8 @@ impl<'a> Span<'a> {
                     ranks
                 }
             }
-            Span::Scores(min, max) => zset.ranks_by_score(min, max),
-            Span::Lex(min, max) => zset.ranks_by_lex(min, max),
+            Span::Scores(min, max) => zset.ranks_by_score(min, max, wanted, is_reverse),
+            Span::Lex(min, max) => zset.ranks_by_lex(min, max, wanted, is_reverse),
         }
     }
 }

@@ -89,15 +89,17 @@ impl<'a> Asked<'a> {
 
     /// The ranks asked for, after LIMIT.
     fn ranks(&self, zset: ZsetView<'_>) -> Range<usize> {
-        let Range { start, end } = self.span.ranks(zset, self.is_reverse);
+        // A negative offset passes everything over, a negative limit is none.
+        let offset = usize::try_from(self.offset).unwrap_or(usize::MAX);
+        let limit = usize::try_from(self.limit).unwrap_or(usize::MAX);
+        let wanted = offset.saturating_add(limit);
+        let Range { start, end } = self.span.first_ranks(zset, wanted, self.is_reverse);
         if matches!(self.span, Span::Ranks(..)) {
             return start..end;
         }
         let len = end - start;
-        // A negative offset passes everything over, a negative limit is none.
-        let passed = usize::try_from(self.offset).unwrap_or(usize::MAX).min(len);
-        let kept = usize::try_from(self.limit).unwrap_or(usize::MAX);
-        let kept = kept.min(len - passed);
+        let passed = offset.min(len);
+        let kept = limit.min(len - passed);
         if self.is_reverse {
             end - passed - kept..end - passed
         } else {

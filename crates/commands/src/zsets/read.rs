@@ -118,7 +118,7 @@ pub fn zlexcount(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
 
 fn count(call: &mut Call<'_>, out: &mut Writer<'_>, by: By) -> Reply {
     let span = Span::parse(call, by, 2, 3)?;
-    let ranks = read(call)?.map(|zset| span.ranks(zset, false));
+    let ranks = read(call)?.map(|zset| span.ranks(zset));
     out.int(ranks.map_or(0, |ranks| ranks.len() as i64));
     Ok(())
 }

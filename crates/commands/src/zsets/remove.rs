@@ -70,7 +70,7 @@ pub fn zremrangebylex(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
 fn remove_span(call: &mut Call<'_>, out: &mut Writer<'_>, by: By) -> Reply {
     let span = Span::parse(call, by, 2, 3)?;
     let key = call.key(1);
-    let found = before_write(call, key)?.map(|zset| (span.ranks(zset, false), zset.len()));
+    let found = before_write(call, key)?.map(|zset| (span.ranks(zset), zset.len()));
     let (ranks, len) = found.unwrap_or((0..0, 0));
     out.int(ranks.len() as i64);
     if len > 0 {
