@@ -203,12 +203,7 @@ impl Shard {
                 }
             }
             Content::String(_) => unreachable!("a string is no collection"),
-            Content::Set(members) => {
-                let mut set = door.set();
-                members.iter().for_each(|member| {
-                    set.add(member);
-                });
-            }
+            Content::Set(members) => door.set().fill(members),
             Content::List(elements) => door.list().fill(elements),
             Content::Stream(content) => {
                 let mut edit = door.stream();
