@@ -209,7 +209,7 @@ impl Sorts {
             }
         }
         if self.random.one_in(40) {
-            let wrong: &str = self.random.pick(&[" by", " limit 1", " what", " store"]);
+            let wrong = *self.random.pick(&[" by", " limit 1", " what", " store"]);
             options.push_str(wrong);
         }
         options
