@@ -84,6 +84,11 @@ impl<'a> Item<'a> {
         }
     }
 
+    /// Whether the element's text is empty.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// Length of the element's text in bytes.
     #[inline]
     pub fn len(&self) -> usize {

@@ -166,26 +166,6 @@ impl<T: Copy + Default, const LEAF: usize> Tree<T, LEAF> {
         (rank < self.len).then(|| self.remove_path(&self.path_at(rank)))
     }
 
-    /// The least item.
-    pub(crate) fn first(&self) -> Option<T> {
-        self.at(0)
-    }
-
-    /// The greatest item.
-    pub(crate) fn last(&self) -> Option<T> {
-        self.at(self.len.checked_sub(1)?)
-    }
-
-    /// Takes out the least item.
-    pub(crate) fn pop_first(&mut self) -> Option<T> {
-        self.remove_at(0)
-    }
-
-    /// Takes out the greatest item.
-    pub(crate) fn pop_last(&mut self) -> Option<T> {
-        self.remove_at(self.len.checked_sub(1)?)
-    }
-
     /// The items of these ranks in turn, from either end; ranks past the last item are left out.
     pub(crate) fn range(&self, ranks: ops::Range<usize>) -> Range<'_, T, LEAF> {
         let end = ranks.end.min(self.len);
@@ -420,12 +400,33 @@ fn block_bytes<X>() -> u64 {
 mod tests {
     use super::*;
 
-    /// Leaves so small that a few thousand items lie several levels deep.
-    type Deep = Tree<u32, 4>;
     type Refs = Tree<u32, { leaf_items::<u32>() }>;
     /// As large as a pending entry of a stream.
     type Record = [u64; 5];
     type Records = Tree<Record, { leaf_items::<Record>() }>;
+
+    /// Both ends, which only tests ask for.
+    impl<T: Copy + Default, const LEAF: usize> Tree<T, LEAF> {
+        /// The least item.
+        fn first(&self) -> Option<T> {
+            self.at(0)
+        }
+
+        /// The greatest item.
+        fn last(&self) -> Option<T> {
+            self.at(self.len.checked_sub(1)?)
+        }
+
+        /// Takes out the least item.
+        fn pop_first(&mut self) -> Option<T> {
+            self.remove_at(0)
+        }
+
+        /// Takes out the greatest item.
+        fn pop_last(&mut self) -> Option<T> {
+            self.remove_at(self.len.checked_sub(1)?)
+        }
+    }
 
     struct Dice(u64);
 
