@@ -270,6 +270,7 @@ const FREED_AT_ONCE: usize = 512;
 #[derive(Debug, Default)]
 pub(crate) struct Graveyard {
     databases: Vec<Database>,
+    #[expect(clippy::vec_box, reason = "their entries hand them over boxed")]
     values: Vec<Box<Big>>,
     /// Bytes of `values`.
     values_bytes: u64,

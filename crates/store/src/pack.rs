@@ -84,6 +84,11 @@ impl<'a> Item<'a> {
         }
     }
 
+    /// Whether the element's text is empty.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// Length of the element's text in bytes.
     #[inline]
     pub fn len(&self) -> usize {
@@ -565,8 +570,6 @@ impl DoubleEndedIterator for Iter<'_> {
 }
 
 impl ExactSizeIterator for Iter<'_> {}
-
-impl std::iter::FusedIterator for Iter<'_> {}
 
 /// How many bytes this text takes as an element.
 #[inline]

@@ -271,7 +271,7 @@ impl Zset {
     pub(crate) fn replace_block(&mut self, arena: Arena, old: BlockRef, new: BlockRef) {
         let entry = Entry::at(arena.slab, new, arena.base);
         let (score, member) = (score_of(entry), entry.key());
-        let item = self.order.get_mut(|other| {
+        let item = self.order.find_mut(|other| {
             if *other == old {
                 return Ordering::Equal;
             }
