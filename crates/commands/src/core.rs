@@ -5,6 +5,7 @@
 use crate::{
     Clients, call,
     config::Config,
+    guard::Guard,
     locks::Locks,
     room::{ShardLoad, Shortage},
     stats::{CommandStats, CoreStats},
@@ -85,6 +86,10 @@ pub struct Facts {
     pub budget: Arc<Budget>,
     /// Bytes each shard held at its last tick; for the peak between reports, not for reports.
     pub shard_bytes_seen: Box<[AtomicI64]>,
+    /// Counts the purges that the guard of the resident set has asked for; every core begins each once.
+    pub purges_asked: AtomicU64,
+    /// Bytes that the guard charges the limit with.
+    pub guard_bytes: AtomicU64,
     /// What each shard shows of its load, for the others to share the limit by.
     pub loads: Box<[ShardLoad]>,
 }
@@ -116,14 +121,31 @@ impl Facts {
             available_memory_bytes: available_memory_bytes(),
             budget: Budget::new(maxmemory_bytes),
             shard_bytes_seen: (0..shards).map(|_| AtomicI64::new(0)).collect(),
+            purges_asked: AtomicU64::new(0),
+            guard_bytes: AtomicU64::new(0),
             loads: (0..shards).map(|_| ShardLoad::default()).collect(),
         }
     }
 
-    /// Charges the limit with what belongs to no shard: the main thread's and the runtime's helpers'.
+    /// Holds the resident set against the limit: asks for a purge, or charges the limit with what purges do not give back.
+    pub fn guard_resident(&self, guard: &mut Guard, mono_us: u64) {
+        let resident = memory::process::resident();
+        let resident_bytes = resident.resident_bytes - resident.file_backed_bytes;
+        let clients_bytes: u64 = self.loads.iter().map(ShardLoad::client_bytes).sum();
+        let resident_bytes = resident_bytes.saturating_sub(clients_bytes);
+        let verdict = guard.look(resident_bytes, self.budget.limit_bytes(), mono_us);
+        if verdict.purge {
+            self.purges_asked.fetch_add(1, Ordering::Relaxed);
+        }
+        self.guard_bytes
+            .store(verdict.charge_bytes, Ordering::Relaxed);
+    }
+
+    /// Charges the limit with what belongs to no shard: the main thread's and the runtime's helpers', and the guard's charge.
     pub fn charge_unsharded(&self) {
         let bytes = memory::alloc::unsharded_allocated_bytes();
-        self.budget.charge_fixed(bytes.max(0) as u64);
+        let guard_bytes = self.guard_bytes.load(Ordering::Relaxed);
+        self.budget.charge_fixed(bytes.max(0) as u64 + guard_bytes);
     }
 
     /// Lifts the peak of the process by what the shards held at their last ticks.

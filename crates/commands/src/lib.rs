@@ -20,6 +20,7 @@ pub mod table;
 
 mod bits;
 mod client;
+mod client_memory;
 mod connection;
 mod counters;
 mod debug;
@@ -27,6 +28,7 @@ mod dump;
 mod expiry;
 mod extended;
 mod growth;
+pub mod guard;
 mod hyperloglog;
 mod introspection;
 mod joint;

@@ -49,9 +49,9 @@ pub struct ShardLoad {
     /// Keys that may be evicted.
     evictable_keys: AtomicU64,
     /// Bytes of its clients.
-    client_bytes: AtomicU64,
+    pub(crate) client_bytes: AtomicU64,
     /// Bytes of the largest of them that may be closed.
-    largest_client_bytes: AtomicU64,
+    pub(crate) largest_client_bytes: AtomicU64,
 }
 
 /// What a core knows of the shortage of memory.
@@ -306,5 +306,7 @@ impl Core {
             .store(self.shard.data_bytes() as i64, Ordering::Relaxed);
         load.evictable_keys
             .store(self.shard.evictable_keys(), Ordering::Relaxed);
+        load.client_bytes
+            .store(self.clients.bytes(), Ordering::Relaxed);
     }
 }
