@@ -10,7 +10,6 @@ pub mod core;
 pub mod error;
 pub mod execute;
 pub mod gather;
-pub mod geo;
 pub mod glob;
 pub mod locks;
 pub mod part;
@@ -25,16 +24,21 @@ mod connection;
 mod counters;
 mod debug;
 mod dump;
+mod element_scan;
 mod expiry;
 mod extended;
+mod functions;
+mod geo;
 mod growth;
 pub mod guard;
+mod hashes;
 mod hyperloglog;
 mod introspection;
 mod joint;
 mod keys;
 mod keyspace;
 mod lcs;
+mod lists;
 mod lookup;
 mod memory_family;
 mod object;
@@ -42,8 +46,12 @@ mod positions;
 pub mod room;
 mod rounds;
 mod server;
+mod sets;
 mod settings;
+mod sort;
+mod streams;
 mod strings;
+mod zsets;
 
 #[cfg(test)]
 mod trial;
@@ -68,13 +76,21 @@ fn families() -> &'static [&'static [Command]] {
         dump::ROWS,
         object::ROWS,
         strings::ROWS,
+        lists::ROWS,
+        zsets::ROWS,
+        geo::ROWS,
         counters::ROWS,
+        streams::ROWS,
         bits::ROWS,
         hyperloglog::ROWS,
+        sets::ROWS,
+        sort::ROWS,
+        hashes::ROWS,
         server::ROWS,
         settings::ROWS,
         introspection::ROWS,
         debug::ROWS,
+        functions::ROWS,
         memory_family::ROWS,
     ]
 }

@@ -27,6 +27,7 @@ mod purge;
 mod random;
 mod shard;
 mod slab;
+mod stream;
 mod strings;
 mod tick;
 mod tree;
@@ -36,7 +37,11 @@ pub use access::HITS_MAX;
 pub use account::{Account, KindAccount};
 pub use books::StoreAccounts;
 pub use classes::{BLOCK_BYTES_MAX, CLASSES, block_bytes};
-pub use collections::{Door, HashEdit, HashView, Thresholds, View, WrongKind};
+pub use collections::{
+    AddRule, Added, Door, Elements, FieldPicker, HashEdit, HashView, LexBound, Lifetime, ListEdit,
+    ListEnd, ListView, NotANumber, Presence, SetEdit, SetView, StreamEdit, Thresholds, View,
+    WrongKind, ZsetEdit, ZsetRange, ZsetView,
+};
 pub use content::{
     ConsumerContent, Content, GroupContent, PendingContent, StreamContent, StreamId, Strings,
 };
@@ -51,4 +56,8 @@ pub use pack::{IntBuffer, Item};
 pub use random::Rng;
 pub use shard::{Options, Shard};
 pub use slab::SizeClass;
+pub use stream::{
+    Backward, Consumer, ConsumerId, Fields, Forward, Group, Keep, NodeLimits, PendingEntry, Stream,
+    StreamEntry, Trim,
+};
 pub use value::{EMBSTR_BYTES_MAX, Encoding, Expiry, KINDS, Kind, Millis, Value, canonical_int};

@@ -199,9 +199,9 @@ fn one_large_value_goes_in_and_what_it_displaces_goes_in_steps() {
     // Of values on the heap each core of a test would count its own.
     for shards in [1] {
         let large = vec![b'x'; 12 << 20];
-        let mut cluster = limited(shards, "allkeys-ifs", 20 << 20);
+        let mut cluster = limited(shards, "allkeys-lru", 20 << 20);
         let value = "v".repeat(150);
-        for n in 0..90_000 {
+        for n in 0..120_000 {
             assert!(is_ok(&cluster.run(&["set", &format!("key:{n}"), &value])));
         }
         let limit = limit_bytes(&cluster);
@@ -235,9 +235,9 @@ fn one_large_value_goes_in_and_what_it_displaces_goes_in_steps() {
 #[test]
 fn a_second_large_value_waits_until_the_first_is_paid_for() {
     let large = vec![b'x'; 6 << 20];
-    let mut cluster = limited(1, "allkeys-ifs", 20 << 20);
+    let mut cluster = limited(1, "allkeys-lru", 20 << 20);
     let value = "v".repeat(150);
-    for n in 0..90_000 {
+    for n in 0..120_000 {
         assert!(is_ok(&cluster.run(&["set", &format!("key:{n}"), &value])));
     }
     let limit = limit_bytes(&cluster);

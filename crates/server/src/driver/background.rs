@@ -134,14 +134,15 @@ impl Driver {
             self.background.purging = false;
             self.trim();
         }
-        if self.core.shard.owes_freeing() {
-            self.background.freeing = self.core.shard.free_step(FREE_STEP_KEYS);
-        }
+        // Every step says whether there is more: a core that owes nothing sleeps.
+        let shard = &mut self.core.shard;
+        self.background.freeing = shard.owes_freeing() && shard.free_step(FREE_STEP_KEYS);
     }
 
     /// Evicts a step of what this shard owes to the limit, and lets those go on that waited for it. Clients are settled by now.
     pub(super) fn pay_for_room(&mut self) {
         self.background.paying = self.core.pay_step();
+        self.background.freeing |= self.core.shard.owes_freeing();
         if self.waits_for_room && self.core.may_retry() {
             self.waits_for_room = false;
             self.unlocked = true;

@@ -4,13 +4,22 @@
 
 mod door;
 pub(crate) mod hash;
+mod list;
+mod set;
+mod stream;
 mod table;
 mod view;
+mod zset;
 
 pub use door::{Door, WrongKind};
-pub use hash::{HashEdit, HashView};
+pub use hash::{FieldPicker, HashEdit, HashView, Lifetime};
+pub use list::{Elements, ListEdit, ListEnd, ListView};
+pub use set::{SetEdit, SetView};
+pub use stream::StreamEdit;
 pub use view::View;
+pub use zset::{AddRule, Added, LexBound, NotANumber, Presence, ZsetEdit, ZsetRange, ZsetView};
 
+pub(crate) use list::List;
 pub(crate) use table::Table;
 
 use memory::alloc::good_size;
@@ -18,7 +27,10 @@ use memory::alloc::good_size;
 use crate::hasher::Hasher;
 use crate::index::Rehash;
 use crate::slab::Slab;
+use crate::stream::Stream;
 use crate::value::{Encoding, Kind, Millis};
+
+use zset::Zset;
 
 /// Up to where collections stay packed, and the sizes of the nodes of large ones. The fields are
 /// the options of the same names, which have Redis' meanings.
@@ -147,10 +159,16 @@ impl PackForm {
 pub(crate) enum Big {
     /// Packed elements.
     Packed(PackForm, Vec<u8>),
+    /// Elements in packed nodes.
+    List(List),
     /// Fields with their values.
     Hash(Table),
     /// Members, with empty values.
     Set(Table),
+    /// Members with scores, and their order.
+    Zset(Zset),
+    /// Entries and groups.
+    Stream(Stream),
 }
 
 /// What a walk over a collection counted.
@@ -166,22 +184,31 @@ impl Big {
     pub(crate) fn kind(&self) -> Kind {
         match self {
             Big::Packed(form, _) => form.kind(),
+            Big::List(_) => Kind::List,
             Big::Hash(_) => Kind::Hash,
             Big::Set(_) => Kind::Set,
+            Big::Zset(_) => Kind::Zset,
+            Big::Stream(_) => Kind::Stream,
         }
     }
 
     pub(crate) fn encoding(&self) -> Encoding {
         match self {
             Big::Packed(form, _) => form.encoding(),
+            Big::List(_) => Encoding::Quicklist,
             Big::Hash(_) | Big::Set(_) => Encoding::Hashtable,
+            Big::Zset(_) => Encoding::Skiplist,
+            Big::Stream(_) => Encoding::Stream,
         }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
         match self {
             Big::Packed(form, pack) => form.is_empty(pack),
+            Big::List(list) => list.is_empty(),
             Big::Hash(table) | Big::Set(table) => table.len() == 0,
+            Big::Zset(zset) => zset.is_empty(),
+            Big::Stream(stream) => stream.is_empty(),
         }
     }
 
@@ -191,16 +218,28 @@ impl Big {
         box_bytes()
             + match self {
                 Big::Packed(_, pack) => heap_bytes(pack.capacity()),
+                Big::List(list) => list.bytes() as u64,
                 Big::Hash(table) | Big::Set(table) => table.bytes(),
+                Big::Zset(zset) => zset.bytes(),
+                Big::Stream(stream) => stream.bytes(),
             }
     }
 
-    /// When the first field of a hash expires, where any does.
+    /// Those of [`Big::bytes`] that are tables: the indexes by which elements are found.
+    pub(crate) fn tables_bytes(&self) -> u64 {
+        match self {
+            Big::Packed(..) | Big::List(_) | Big::Stream(_) => 0,
+            Big::Hash(table) | Big::Set(table) => table.index_bytes(),
+            Big::Zset(zset) => zset.tables_bytes(),
+        }
+    }
+
+    /// When a hash should be looked through for fields that have expired, if ever.
     #[inline]
     pub(crate) fn field_expiry(&self) -> Option<Millis> {
         match self {
             Big::Packed(PackForm::HashEx, pack) => hash::packed_expiry(pack),
-            Big::Hash(table) => table.first_expiry(),
+            Big::Hash(table) => table.sweep_at(),
             _ => None,
         }
     }
@@ -210,7 +249,10 @@ impl Big {
     pub(crate) fn free_step(&mut self, slab: &mut Slab, base: Millis, budget: usize) -> bool {
         match self {
             Big::Packed(..) => false,
+            Big::List(list) => list.free_step(budget),
             Big::Hash(table) | Big::Set(table) => table.free_step(slab, base, budget),
+            Big::Zset(zset) => zset.free_step(slab, base, budget),
+            Big::Stream(stream) => stream.free_step(budget),
         }
     }
 
@@ -225,7 +267,22 @@ impl Big {
                     heap_bytes: bytes,
                 }
             }
+            Big::List(list) => {
+                let bytes = list.recount_bytes() as u64;
+                Counted {
+                    bytes,
+                    heap_bytes: bytes,
+                }
+            }
             Big::Hash(table) | Big::Set(table) => table.recount(arena),
+            Big::Zset(zset) => zset.recount(arena),
+            Big::Stream(stream) => {
+                let bytes = stream.recount_bytes();
+                Counted {
+                    bytes,
+                    heap_bytes: bytes,
+                }
+            }
         };
         Counted {
             bytes: counted.bytes + own,
@@ -236,8 +293,10 @@ impl Big {
     /// Asserts what a collection promises itself.
     pub(crate) fn check(&self, arena: Arena) {
         match self {
-            Big::Packed(..) => {}
+            Big::Packed(..) | Big::Stream(_) => {}
+            Big::List(list) => list.check(),
             Big::Hash(table) | Big::Set(table) => table.check(arena),
+            Big::Zset(zset) => zset.check(arena),
         }
         assert_eq!(self.recount(arena).bytes, self.bytes());
         assert!(!self.is_empty() || self.kind() == Kind::Stream);
