@@ -51,6 +51,9 @@ pub struct Core {
     pub shutdown: bool,
     /// Bytes of buffers that travel between this core and others.
     pub mesh_bytes: u64,
+    /// Bytes of commands and replies between this core and others, which like clients' buffers do not count against the limit:
+    /// of batches that it sent, and of what it added to those of others.
+    pub travelling_bytes: i64,
     /// Set by MEMORY PURGE: the server gives up the buffers it keeps for speed, and clears this.
     pub trim_buffers: bool,
     /// State of the pseudo-random generator for RANDOMKEY and sampling; not for secrets.
@@ -200,6 +203,7 @@ impl Core {
             mono_us: 0,
             shutdown: false,
             mesh_bytes: 0,
+            travelling_bytes: 0,
             trim_buffers: false,
             random_state: facts.hash_seeds[0]
                 ^ (u64::from(id.0) + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15)
@@ -225,10 +229,12 @@ impl Core {
         (hash, call::place(placement, self.shards))
     }
 
-    /// Bytes this core's thread and shard hold that count against `maxmemory`: everything but client buffers.
+    /// Bytes this core's thread and shard hold that count against `maxmemory`: everything but client buffers, and
+    /// what is on its way between cores.
     pub fn limited_bytes(&self) -> i64 {
         memory::alloc::thread_allocated_bytes() + self.shard.slab_used_bytes() as i64
             - self.clients.bytes() as i64
+            - self.travelling_bytes
     }
 
     /// Tells the process what this shard holds, for the peak between reports.

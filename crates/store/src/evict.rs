@@ -191,6 +191,11 @@ impl Shard {
         (0..self.databases()).map(|db| self.evictable_in(db)).sum()
     }
 
+    /// How many keys there are, of all databases that SELECT can choose.
+    pub fn all_keys(&self) -> u64 {
+        (0..self.databases()).map(|db| self.len(db) as u64).sum()
+    }
+
     fn evictable_in(&self, db: usize) -> u64 {
         let database = &self.databases[db];
         if self.chooser.eviction.only_expiring {
