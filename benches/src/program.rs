@@ -74,6 +74,11 @@ const MEASUREMENTS: &[(&str, &str, Measurement)] = &[
         measure::free::run,
     ),
     (
+        "replay",
+        "hit ratios of replayed traces beside redis-server",
+        measure::replay::run,
+    ),
+    (
         "idle",
         "memory and CPU of ten thousand idle connections",
         measure::idle::run,
