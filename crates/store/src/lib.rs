@@ -45,6 +45,7 @@ pub use expire::Expired;
 pub use hasher::{Hasher, Key};
 pub use keys::CURSOR_BITS;
 pub use pack::{IntBuffer, Item};
+pub use purge::Moves;
 pub use random::Rng;
 pub use sample::Candidate;
 pub use shard::{Options, Shard};

@@ -13,7 +13,7 @@ use crate::detach::Graveyard;
 use crate::entry::{Draft, Entry, NewValue, Scratch, edit};
 use crate::hasher::{Hasher, Key};
 use crate::index::{Found, Index, Rehash};
-use crate::purge::Purge;
+use crate::purge::{Moves, Purge};
 use crate::slab::{BlockRef, REGION_BYTES, Slab};
 use crate::value::{Expiry, Millis, Value};
 
@@ -79,6 +79,7 @@ pub struct Shard {
     pub(crate) sweeping: Walk,
     pub(crate) expired_keys: u64,
     pub(crate) purge: Option<Purge>,
+    pub(crate) moves: Moves,
 }
 
 impl Shard {
@@ -108,6 +109,7 @@ impl Shard {
             sweeping: Walk::default(),
             expired_keys: 0,
             purge: None,
+            moves: Moves::default(),
         })
     }
 

@@ -16,8 +16,8 @@ pub(crate) use table::Table;
 use memory::alloc::good_size;
 
 use crate::hasher::Hasher;
-use crate::index::Rehash;
-use crate::slab::Slab;
+use crate::index::{Passage, Passed, Rehash};
+use crate::slab::{BlockRef, Slab};
 use crate::value::{Encoding, Kind, Millis};
 
 /// Up to where collections stay packed, and the sizes of the nodes of large ones. The fields are
@@ -211,6 +211,31 @@ impl Big {
         match self {
             Big::Packed(..) => false,
             Big::Hash(table) | Big::Set(table) => table.free_step(slab, base, budget),
+        }
+    }
+
+    /// Whether elements lie in blocks of the slab, beside the entry's own.
+    pub(crate) fn has_blocks(&self) -> bool {
+        match self {
+            Big::Packed(..) => false,
+            Big::Hash(_) | Big::Set(_) => true,
+        }
+    }
+
+    /// Moves blocks of elements out of pages being evacuated, from `at` on, looking at about so
+    /// many. Returns what it did and whether there is more.
+    pub(crate) fn evacuate(
+        &mut self,
+        arena: &mut ArenaMut,
+        at: &mut Passage,
+        budget_slots: usize,
+    ) -> (Passed, bool) {
+        const UNHEARD: Option<fn(&mut Slab, BlockRef, BlockRef)> = None;
+        match self {
+            Big::Packed(..) => (Passed::default(), false),
+            Big::Hash(table) | Big::Set(table) => {
+                table.evacuate(arena.slab, at, budget_slots, UNHEARD)
+            }
         }
     }
 

@@ -7,12 +7,14 @@
 
 mod bucket;
 mod cursor;
+mod evacuate;
 mod resize;
 mod segment;
 mod walk;
 
 pub(crate) use bucket::Slot;
 pub(crate) use cursor::{CURSOR_BITS, Cursor};
+pub(crate) use evacuate::{Passage, Passed};
 pub(crate) use segment::Found;
 
 use crate::access::Access;
@@ -71,7 +73,7 @@ pub(crate) struct Rehash<'a> {
 }
 
 impl Rehash<'_> {
-    fn hash_of(&self, slab: &Slab, block: BlockRef) -> u64 {
+    pub(crate) fn hash_of(&self, slab: &Slab, block: BlockRef) -> u64 {
         let entry = Entry::at(slab, block, self.base);
         entry
             .stored_hash()

@@ -1,0 +1,253 @@
+//! Moving blocks together, in the keyspace and in large collections, while both change.
+
+use std::collections::BTreeMap;
+
+use store::{Expiry, IntBuffer, Kind, Millis, Options, Rng, Shard, Value};
+
+const NOW: Millis = Millis(1_700_000_000_000);
+
+/// Hashes by key, each its fields with their values.
+type Hashes = BTreeMap<Vec<u8>, BTreeMap<Vec<u8>, Vec<u8>>>;
+
+fn shard() -> Shard {
+    Shard::new(Options {
+        seeds: [1, 2, 3, 4],
+        base: NOW,
+        ..Options::default()
+    })
+    .unwrap()
+}
+
+fn name(number: u64) -> Vec<u8> {
+    format!("hash:{number}").into_bytes()
+}
+
+fn field(number: u64) -> Vec<u8> {
+    format!("field:{number:08}").into_bytes()
+}
+
+fn set_field(shard: &mut Shard, model: &mut Hashes, key: &[u8], number: u64, value: &[u8]) {
+    let field = field(number);
+    let mut hash = shard
+        .open_or_new(0, shard.key(key), Kind::Hash, NOW)
+        .unwrap()
+        .hash();
+    hash.set(&field, value, Expiry::Clear);
+    drop(hash);
+    let fields = model.entry(key.to_vec()).or_default();
+    fields.insert(field, value.to_vec());
+}
+
+fn remove_field(shard: &mut Shard, model: &mut Hashes, key: &[u8], field: &[u8]) {
+    let door = shard.open(0, shard.key(key), Kind::Hash, NOW).unwrap();
+    let existed = door.is_some_and(|door| door.hash().remove(field));
+    let modelled = model.get_mut(key);
+    assert_eq!(
+        existed,
+        modelled.is_some_and(|fields| fields.remove(field).is_some())
+    );
+    model.retain(|_, fields| !fields.is_empty());
+}
+
+/// Fills `hashes` hashes with as many fields each.
+fn fill(shard: &mut Shard, hashes: u64, fields: u64) -> Hashes {
+    let mut model = Hashes::new();
+    for number in 0..fields {
+        for key in 0..hashes {
+            let value = vec![b'v'; 10 + (number % 40) as usize];
+            set_field(shard, &mut model, &name(key), number, &value);
+        }
+    }
+    model
+}
+
+/// Deletes a random 80 % of the fields.
+fn thin_out(shard: &mut Shard, model: &mut Hashes, rng: &mut Rng) {
+    let all: Vec<(Vec<u8>, Vec<u8>)> = model
+        .iter()
+        .flat_map(|(key, fields)| fields.keys().map(|field| (key.clone(), field.clone())))
+        .collect();
+    for (key, field) in all {
+        if rng.below(100) < 80 {
+            remove_field(shard, model, &key, &field);
+        }
+    }
+}
+
+fn assert_holds(shard: &mut Shard, model: &Hashes) {
+    assert_eq!(shard.len(0), model.len());
+    for (key, fields) in model {
+        let key = shard.key(key);
+        let view = shard.view(0, key, false, NOW).unwrap().hash().unwrap();
+        assert_eq!(view.len(), fields.len());
+        for (field, value) in fields {
+            let found = view.value(field).expect("the field is there");
+            assert_eq!(found.text(&mut IntBuffer::new()), value);
+        }
+    }
+    shard.check();
+}
+
+fn assert_is_compact(shard: &Shard) {
+    let accounts = shard.accounts();
+    let (committed, used) = (accounts.slab_committed_bytes, accounts.slab_used_bytes);
+    // A page of each of the sizes in use may be partly filled.
+    assert!(
+        committed <= used + used / 10 + 12 * 65_536,
+        "{committed} committed for {used} used"
+    );
+}
+
+#[test]
+fn a_purge_moves_the_fields_of_large_hashes_too() {
+    let (mut shard, mut rng) = (shard(), Rng::seeded(1));
+    let mut model = fill(&mut shard, 4, 50_000);
+    let full_bytes = shard.accounts().slab_committed_bytes;
+    thin_out(&mut shard, &mut model, &mut rng);
+    let sparse = shard.accounts();
+    assert!(sparse.slab_committed_bytes > full_bytes * 9 / 10);
+    assert!(shard.sparse_bytes() > full_bytes / 2);
+    shard.purge_begin();
+    while shard.purge_step(500) {}
+    assert_is_compact(&shard);
+    assert_eq!(shard.accounts().account, sparse.account);
+    assert_eq!(shard.sparse_bytes(), 0);
+    assert_holds(&mut shard, &model);
+    assert!(shard.moves().moved_blocks > 20_000);
+}
+
+#[test]
+fn a_purge_moves_small_keys_and_fields_that_lie_in_the_same_pages() {
+    let (mut shard, mut rng) = (shard(), Rng::seeded(2));
+    let mut model = fill(&mut shard, 2, 20_000);
+    let mut kept = Vec::new();
+    for number in 0..100_000u64 {
+        let bytes = number.to_be_bytes();
+        let key = shard.key(&bytes);
+        shard.set(1, key, Value::from_bytes(&[b's'; 30]), Expiry::Clear, NOW);
+        if rng.below(5) == 0 {
+            kept.push(bytes);
+        }
+    }
+    for number in 0..100_000u64 {
+        let bytes = number.to_be_bytes();
+        if kept.binary_search(&bytes).is_err() {
+            let key = shard.key(&bytes);
+            assert!(shard.remove(1, key, NOW));
+        }
+    }
+    thin_out(&mut shard, &mut model, &mut rng);
+    shard.purge_begin();
+    while shard.purge_step(100) {}
+    assert_is_compact(&shard);
+    assert_holds(&mut shard, &model);
+    assert_eq!(shard.len(1), kept.len());
+    for bytes in kept {
+        let key = shard.key(&bytes);
+        assert_eq!(shard.peek(1, key, NOW).unwrap().value_len(), 30);
+    }
+}
+
+/// One change that a client could make between two steps.
+fn disturb(shard: &mut Shard, model: &mut Hashes, rng: &mut Rng, hashes: u64) {
+    let key = name(rng.below(hashes));
+    match rng.below(200) {
+        0 => {
+            let bytes = shard.key(&key);
+            assert_eq!(shard.remove(0, bytes, NOW), model.remove(&key).is_some());
+        }
+        1 => {
+            let new = name(rng.below(hashes));
+            if new != key {
+                let there = shard.rename((0, shard.key(&key)), (0, shard.key(&new)), NOW);
+                let moved = model.remove(&key);
+                assert_eq!(there, moved.is_some());
+                moved.map(|fields| model.insert(new, fields));
+            }
+        }
+        2 => {
+            let bytes = shard.key(&key);
+            shard.set(0, bytes, Value::Int(1), Expiry::Clear, NOW);
+            assert!(shard.remove(0, bytes, NOW));
+            model.remove(&key);
+        }
+        3 => {
+            shard.free_step(200);
+        }
+        4..100 => set_field(shard, model, &key, rng.below(3_000), &[b'n'; 20]),
+        _ => remove_field(shard, model, &key, &field(rng.below(3_000))),
+    }
+}
+
+#[test]
+fn collections_may_be_deleted_renamed_and_resized_between_the_steps() {
+    for (seed, budget) in [(3, 1), (4, 37), (5, 512)] {
+        let (mut shard, mut rng) = (shard(), Rng::seeded(seed));
+        let mut model = fill(&mut shard, 8, 3_000);
+        thin_out(&mut shard, &mut model, &mut rng);
+        for _ in 0..3 {
+            shard.purge_begin();
+            let mut step = 0;
+            while shard.purge_step(budget) {
+                for _ in 0..rng.below(8) {
+                    disturb(&mut shard, &mut model, &mut rng, 8);
+                }
+                step += 1;
+                if step % 500 == 0 {
+                    assert_holds(&mut shard, &model);
+                }
+            }
+            assert_holds(&mut shard, &model);
+        }
+    }
+}
+
+#[test]
+fn a_database_may_be_flushed_or_swapped_while_its_collections_are_moved() {
+    let (mut shard, mut rng) = (shard(), Rng::seeded(6));
+    let mut model = fill(&mut shard, 4, 5_000);
+    thin_out(&mut shard, &mut model, &mut rng);
+    shard.purge_begin();
+    assert!(shard.purge_step(700));
+    shard.swap_databases(0, 3);
+    assert!(shard.purge_step(700));
+    shard.swap_databases(0, 3);
+    assert_holds(&mut shard, &model);
+    shard.detach_database(0);
+    while shard.purge_step(700) {
+        shard.free_step(100);
+    }
+    while shard.free_step(1000) {}
+    assert_holds(&mut shard, &Hashes::new());
+}
+
+#[test]
+fn no_step_looks_at_much_more_than_it_was_told() {
+    let (mut shard, mut rng) = (shard(), Rng::seeded(7));
+    let mut model = fill(&mut shard, 50, 1_000);
+    thin_out(&mut shard, &mut model, &mut rng);
+    shard.purge_begin();
+    let looked = |shard: &Shard| shard.moves().moved_blocks + shard.moves().passed_blocks;
+    loop {
+        let before = looked(&shard);
+        let has_more = shard.purge_step(100);
+        let seen = looked(&shard) - before;
+        assert!(seen <= 100 + 20, "{seen} blocks in a step");
+        if !has_more {
+            break;
+        }
+    }
+    assert_holds(&mut shard, &model);
+}
+
+#[test]
+fn a_purge_that_is_ended_half_way_leaves_everything_in_service() {
+    let (mut shard, mut rng) = (shard(), Rng::seeded(8));
+    let mut model = fill(&mut shard, 2, 10_000);
+    thin_out(&mut shard, &mut model, &mut rng);
+    shard.defrag_begin();
+    assert!(shard.purge_step(1000));
+    shard.purge_end();
+    assert!(!shard.is_purging() && !shard.purge_step(1000));
+    assert_holds(&mut shard, &model);
+}
