@@ -2,12 +2,14 @@
 //! Nothing here opens a socket or applies a value; whoever needs an option reads its field.
 //! Names, units and error texts are Redis'; the table of options in `config/options.rs` is the only list of them.
 
+mod defrag;
 mod file;
 mod kind;
 mod options;
 mod print;
 mod thresholds;
 
+pub use defrag::DefragOptions;
 pub use file::{Arguments, arguments};
 pub use kind::{Kind, memory_bytes};
 pub use options::{OPTIONS, Setting, When};
@@ -121,6 +123,8 @@ pub struct Config {
     pub thresholds: Thresholds,
     /// Without effect.
     pub list_compress_depth: u32,
+    /// When blocks are moved together in the background.
+    pub defrag: DefragOptions,
     /// Whether FLUSHALL and FLUSHDB without a word mean ASYNC.
     pub lazyfree_lazy_user_flush: bool,
     /// Bytes up to which a HyperLogLog stays sparse.
@@ -153,6 +157,7 @@ impl Default for Config {
             memory_stats_percent_sign: PercentSign::default(),
             thresholds: Thresholds::default(),
             list_compress_depth: 0,
+            defrag: DefragOptions::default(),
             lazyfree_lazy_user_flush: false,
             hll_sparse_max_bytes: 0,
             hz: 0,

@@ -195,6 +195,13 @@ impl Core {
         (hash, call::place(placement, self.shards))
     }
 
+    /// Does a part of the purge under way and counts what it moved. Returns whether there is more to do.
+    pub fn purge_step(&mut self, budget_slots: usize) -> bool {
+        let has_more = self.shard.purge_step(budget_slots);
+        self.stats.defrag.merge(&self.shard.take_moves());
+        has_more
+    }
+
     /// Bytes this core's thread and shard hold that count against `maxmemory`: everything but client buffers.
     pub fn limited_bytes(&self) -> i64 {
         memory::alloc::thread_allocated_bytes() + self.shard.slab_used_bytes() as i64

@@ -44,7 +44,7 @@ struct Nested {
     at: Passage,
 }
 
-/// What moving blocks together did, since the shard was made. The figures only grow.
+/// What moving blocks together did.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Moves {
     /// Blocks that were moved: entries, elements, parts of tables.
@@ -55,6 +55,22 @@ pub struct Moves {
     pub moved_keys: u64,
     /// Keys that were looked at and left where they are.
     pub passed_keys: u64,
+}
+
+impl Moves {
+    /// Adds other figures to these.
+    pub fn merge(&mut self, other: &Moves) {
+        let Moves {
+            moved_blocks,
+            passed_blocks,
+            moved_keys,
+            passed_keys,
+        } = other;
+        self.moved_blocks += moved_blocks;
+        self.passed_blocks += passed_blocks;
+        self.moved_keys += moved_keys;
+        self.passed_keys += passed_keys;
+    }
 }
 
 impl Shard {
@@ -114,9 +130,9 @@ impl Shard {
         self.purge.is_some()
     }
 
-    /// What moving blocks together did.
-    pub fn moves(&self) -> Moves {
-        self.moves
+    /// What moving blocks together did since this was asked last.
+    pub fn take_moves(&mut self) -> Moves {
+        std::mem::take(&mut self.moves)
     }
 
     /// Bytes of the slab's pages that would be empty if its blocks lay close together.

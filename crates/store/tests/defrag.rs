@@ -113,7 +113,7 @@ fn a_purge_moves_the_fields_of_large_hashes_too() {
     assert_eq!(shard.accounts().account, sparse.account);
     assert_eq!(shard.sparse_bytes(), 0);
     assert_holds(&mut shard, &model);
-    assert!(shard.moves().moved_blocks > 20_000);
+    assert!(shard.take_moves().moved_blocks > 20_000);
 }
 
 #[test]
@@ -227,11 +227,10 @@ fn no_step_looks_at_much_more_than_it_was_told() {
     let mut model = fill(&mut shard, 50, 1_000);
     thin_out(&mut shard, &mut model, &mut rng);
     shard.purge_begin();
-    let looked = |shard: &Shard| shard.moves().moved_blocks + shard.moves().passed_blocks;
     loop {
-        let before = looked(&shard);
         let has_more = shard.purge_step(100);
-        let seen = looked(&shard) - before;
+        let moves = shard.take_moves();
+        let seen = moves.moved_blocks + moves.passed_blocks;
         assert!(seen <= 100 + 20, "{seen} blocks in a step");
         if !has_more {
             break;

@@ -3,6 +3,7 @@
 //! Expiry needs no list of its own: each table segment knows its earliest deadline.
 
 use super::Driver;
+use super::defrag::Defrag;
 use commands::ClientId;
 
 /// Keys looked at in one step of expiry: about a tenth of a millisecond.
@@ -22,17 +23,21 @@ pub(super) struct Background {
     next_tick_us: u64,
     expiring: bool,
     freeing: bool,
+    releasing: bool,
+    pub(super) defrag: Defrag,
     accept_retry_us: Option<u64>,
     accept_logged_us: u64,
 }
 
 impl Background {
-    pub(super) fn is_due(&self) -> bool {
-        self.expiring || self.freeing
+    pub(super) fn is_due(&self, now_us: u64) -> bool {
+        self.expiring || self.freeing || self.releasing || self.defrag.is_due(now_us)
     }
 
-    pub(super) fn next_tick_us(&self) -> u64 {
-        self.next_tick_us
+    /// When there will be something to do.
+    pub(super) fn next_due_us(&self) -> u64 {
+        let slice_us = self.defrag.next_us().unwrap_or(u64::MAX);
+        self.next_tick_us.min(slice_us)
     }
 
     /// A listener has stopped because there was no descriptor or memory left.
@@ -68,7 +73,8 @@ impl Driver {
         self.core.lease.settle(used);
         self.spare_batches.truncate(SPARE_BATCHES_IDLE);
         self.pool.trim(POOLED_BUFFERS_IDLE);
-        self.core.shard.release_step();
+        self.background.releasing = true;
+        self.consider_defrag();
         self.background.expiring = self.core.active_expire;
         self.background.freeing = true;
         if self
@@ -105,6 +111,10 @@ impl Driver {
         if self.core.shard.owes_freeing() {
             self.background.freeing = self.core.shard.free_step(FREE_STEP_KEYS);
         }
+        if self.background.releasing {
+            self.background.releasing = self.core.shard.release_step();
+        }
+        self.defrag_when_due();
     }
 
     /// Closes clients that were silent, or slow to read, for longer than the configuration allows.

@@ -5,6 +5,7 @@
 mod arrivals;
 mod background;
 mod batches;
+mod defrag;
 mod departures;
 mod group;
 mod tasks;
@@ -178,7 +179,7 @@ impl Driver {
             && self.to_self.is_empty()
             && self.resumed.is_empty()
             && !self.unlocked
-            && !self.background.is_due()
+            && !self.background.is_due(self.core.mono_us)
             && self.port.is_quiet()
             && self.ring.is_quiet()
     }
@@ -188,8 +189,8 @@ impl Driver {
         self.port.lie_down();
         if self.is_quiet() {
             let (_, now_us) = crate::clock::read();
-            let until_tick_us = self.background.next_tick_us().saturating_sub(now_us);
-            self.ring.wait(Duration::from_micros(until_tick_us));
+            let until_due_us = self.background.next_due_us().saturating_sub(now_us);
+            self.ring.wait(Duration::from_micros(until_due_us));
         }
         self.port.rise();
     }
