@@ -43,7 +43,8 @@ fn thin_out(client: &mut Client, seed: u64) -> usize {
     let left = KEYS - gone.len() + HASHES;
     run(
         client,
-        gone.into_iter().map(|n| command(&["DEL", &format!("key:{n}")])),
+        gone.into_iter()
+            .map(|n| command(&["DEL", &format!("key:{n}")])),
     );
     for hash in 0..HASHES {
         let hash = format!("hash:{hash}");
@@ -203,13 +204,26 @@ fn the_options_have_the_ranges_of_redis() {
         refused(&mut client, "active-defrag-cycle-min", value, "1 and 99");
         refused(&mut client, "active-defrag-cycle-max", value, "1 and 99");
     }
-    refused(&mut client, "active-defrag-threshold-lower", "1001", "0 and 1000");
-    refused(&mut client, "active-defrag-threshold-upper", "-1", "0 and 1000");
+    refused(
+        &mut client,
+        "active-defrag-threshold-lower",
+        "1001",
+        "0 and 1000",
+    );
+    refused(
+        &mut client,
+        "active-defrag-threshold-upper",
+        "-1",
+        "0 and 1000",
+    );
     refused(
         &mut client,
         "active-defrag-ignore-bytes",
         "0",
         "1 and 9223372036854775807",
     );
-    assert_eq!(client.ask("CONFIG SET active-defrag-ignore-bytes 100mb"), ok());
+    assert_eq!(
+        client.ask("CONFIG SET active-defrag-ignore-bytes 100mb"),
+        ok()
+    );
 }

@@ -24,23 +24,28 @@ mod connection;
 mod counters;
 mod debug;
 mod dump;
+mod element_scan;
 mod expiry;
 mod extended;
 mod growth;
+mod hashes;
 mod hyperloglog;
 mod introspection;
 mod joint;
 mod keys;
 mod keyspace;
 mod lcs;
+mod lists;
 mod lookup;
 mod memory_family;
 mod object;
 mod positions;
 mod rounds;
 mod server;
+mod sets;
 mod settings;
 mod strings;
+mod zsets;
 
 #[cfg(test)]
 mod trial;
@@ -65,9 +70,13 @@ fn families() -> &'static [&'static [Command]] {
         dump::ROWS,
         object::ROWS,
         strings::ROWS,
+        lists::ROWS,
+        zsets::ROWS,
         counters::ROWS,
         bits::ROWS,
         hyperloglog::ROWS,
+        sets::ROWS,
+        hashes::ROWS,
         server::ROWS,
         settings::ROWS,
         introspection::ROWS,

@@ -2,6 +2,7 @@
 //! A part holds plain data that can move between threads; it never borrows from a shard.
 //! Which merge a command uses is said by its row.
 
+use crate::Error;
 use crate::debug::Tour;
 use crate::memory_family::BySize;
 use crate::stats::CoreStats;
@@ -25,6 +26,8 @@ pub enum Part {
     },
     /// A walk over the keyspace in steps: where it stands and what it has found.
     Walk(Walk),
+    /// What would be taken from one of the command's keys.
+    Taken(Taken),
     /// Values that move from one key to another, in key order; nothing where a key is missing.
     Values(Vec<Option<Detached>>),
     /// Copies of values, each with the index of its key among the arguments; missing keys have none.
@@ -53,6 +56,15 @@ pub enum Part {
     Tour(Box<Tour>),
     /// Lines of text, sorted or joined by the merge.
     Lines(Vec<(u64, String)>),
+}
+
+/// What would be taken from a key.
+#[derive(Debug)]
+pub struct Taken {
+    /// The key's place among the arguments.
+    pub index: usize,
+    /// What goes, as its command passes it on, or why nothing can be taken.
+    pub content: Result<Vec<u8>, Error>,
 }
 
 /// The state of a walk over one shard's keyspace.

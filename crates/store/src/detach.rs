@@ -3,7 +3,7 @@
 //! Source: RENAME, COPY, MOVE and FLUSHDB ASYNC of Redis.
 #![forbid(unsafe_code)]
 
-use crate::collections::{Big, PackForm, View};
+use crate::collections::{AddRule, Big, PackForm, View};
 use crate::content::Content;
 use crate::entry::edit::Remains;
 use crate::entry::{Entry, Held, NewValue, edit};
@@ -192,8 +192,22 @@ impl Shard {
                     hash.set(pairs.at(2 * index), pairs.at(2 * index + 1), expiry);
                 }
             }
+            Content::Zset { members, scores } => {
+                let mut zset = door.zset();
+                for (member, score) in members.iter().zip(scores) {
+                    let done = zset.add(member, *score, AddRule::default());
+                    debug_assert!(done.is_ok(), "only an increment may fail");
+                }
+            }
             Content::String(_) => unreachable!("a string is no collection"),
-            Content::List(_) | Content::Set(_) | Content::Zset { .. } | Content::Stream(_) => {
+            Content::Set(members) => {
+                let mut set = door.set();
+                members.iter().for_each(|member| {
+                    set.add(member);
+                });
+            }
+            Content::List(elements) => door.list().fill(elements),
+            Content::Stream(_) => {
                 unreachable!("not yet built")
             }
         }

@@ -34,7 +34,11 @@ pub use access::{AGE_TICKS_MAX, Access, HITS_MAX};
 pub use account::{Account, KindAccount};
 pub use books::StoreAccounts;
 pub use classes::{BLOCK_BYTES_MAX, CLASSES, block_bytes};
-pub use collections::{Door, HashEdit, HashView, Thresholds, View, WrongKind};
+pub use collections::{
+    AddRule, Added, Door, Elements, HashEdit, HashView, LexBound, Lifetime, ListEdit, ListEnd,
+    ListView, NotANumber, Picker, Presence, SetEdit, SetView, Thresholds, View, WrongKind,
+    ZsetEdit, ZsetRange, ZsetView,
+};
 pub use content::{
     ConsumerContent, Content, GroupContent, PendingContent, StreamContent, StreamId, Strings,
 };

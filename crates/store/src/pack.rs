@@ -42,7 +42,7 @@ const HEAD_BYTES_MAX: usize = 9;
 const BACK_BYTES_MAX: usize = 5;
 
 /// An element, read in place.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Item<'a> {
     /// A string.
     Bytes(&'a [u8]),
@@ -59,15 +59,6 @@ impl IntBuffer {
     #[inline]
     pub fn new() -> IntBuffer {
         IntBuffer(None)
-    }
-}
-
-impl<'a> From<Value<'a>> for Item<'a> {
-    fn from(value: Value<'a>) -> Item<'a> {
-        match value {
-            Value::Bytes { bytes, .. } => Item::Bytes(bytes),
-            Value::Int(number) => Item::Int(number),
-        }
     }
 }
 
@@ -412,6 +403,13 @@ pub(crate) fn nth(pack: &[u8], index: i64) -> Option<usize> {
 #[inline]
 pub(crate) fn item(pack: &[u8], at: usize) -> Item<'_> {
     Read::at(pack, at).item
+}
+
+/// The element at `at`, and the offset behind it.
+#[inline]
+pub(crate) fn read(pack: &[u8], at: usize) -> (Item<'_>, usize) {
+    let element = Read::at(pack, at);
+    (element.item, at + element.len())
 }
 
 /// Appends this text; the canonical text of an integer is stored as the integer.

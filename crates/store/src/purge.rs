@@ -6,7 +6,7 @@
 //! its key's hash, never by an address: one that went, or got another name, is passed over.
 #![forbid(unsafe_code)]
 
-use crate::collections::{Arena, ArenaMut};
+use crate::collections::Arena;
 use crate::entry::{Entry, Held, edit};
 use crate::index::{Passage, Passed};
 use crate::shard::{Database, Shard};
@@ -148,17 +148,17 @@ impl Shard {
 
     /// Moves blocks until about so many were looked at. Returns whether there are more.
     fn move_blocks(&mut self, moving: &mut Moving, budget_slots: usize) -> bool {
-        let mut seen = 0;
-        while seen < budget_slots {
-            let budget_left = budget_slots - seen;
+        let mut spent = 0;
+        while spent < budget_slots {
+            let budget_left = budget_slots - spent;
             if let Some(nested) = moving.nested.last_mut() {
                 let (passed, has_more) = self.move_elements(nested, budget_left);
                 if !has_more {
                     moving.nested.pop();
                 }
-                seen += passed.seen + VISIT_COST_SLOTS;
+                spent += passed.cost_slots + VISIT_COST_SLOTS;
             } else if moving.db < self.databases.len() {
-                seen += self.move_entries(moving, budget_left);
+                spent += self.move_entries(moving, budget_left);
             } else {
                 return false;
             }
@@ -167,7 +167,7 @@ impl Shard {
     }
 
     /// Moves entries and tables of a database, and notes the large collections among them.
-    /// Returns how many slots were looked at.
+    /// Returns what it cost.
     fn move_entries(&mut self, moving: &mut Moving, budget_slots: usize) -> usize {
         let Shard {
             slab,
@@ -201,7 +201,7 @@ impl Shard {
         self.moves.moved_keys += passed.moved as u64;
         self.moves.passed_keys += (passed.seen - passed.moved) as u64;
         self.count_moves(passed);
-        passed.seen + VISIT_COST_SLOTS
+        passed.cost_slots + VISIT_COST_SLOTS
     }
 
     /// Moves elements of a large collection, if it is still there.
@@ -216,12 +216,7 @@ impl Shard {
             return nothing;
         }
         let mut big = edit::lift_big(&mut self.slab, found.block, self.base);
-        let mut arena = ArenaMut {
-            slab: &mut self.slab,
-            hasher: &self.hasher,
-            base: self.base,
-        };
-        let (passed, has_more) = big.evacuate(&mut arena, &mut nested.at, budget_slots);
+        let (passed, has_more) = big.evacuate(&mut self.slab, &mut nested.at, budget_slots);
         let block = edit::put_big(&mut self.slab, found.block, big, self.base);
         debug_assert_eq!(block, found.block, "the same value fits where it was");
         self.moves.moved_keys += u64::from(passed.moved > 0);

@@ -316,7 +316,12 @@ impl Shard {
         let old = self.entry(found.block);
         let class = self.slab.class_of(found.block);
         let is_inline = !old.owns_heap() && !draft.owns_heap();
-        if is_inline && old.has_expiry() == draft.has_expiry() && Class::of(draft.len()) == class {
+        let is_counted_alike = old.is_string() && draft.is_string();
+        if is_inline
+            && is_counted_alike
+            && old.has_expiry() == draft.has_expiry()
+            && Class::of(draft.len()) == class
+        {
             // Nothing that is counted changes.
             draft.write_over(&mut self.slab, found.block, self.base);
             self.note_time(now);

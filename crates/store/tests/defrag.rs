@@ -1,8 +1,8 @@
 //! Moving blocks together, in the keyspace and in large collections, while both change.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use store::{Expiry, IntBuffer, Kind, Millis, Options, Rng, Shard, Value};
+use store::{AddRule, Expiry, IntBuffer, Kind, Millis, Options, Presence, Rng, Shard, Value};
 
 const NOW: Millis = Millis(1_700_000_000_000);
 
@@ -200,6 +200,102 @@ fn collections_may_be_deleted_renamed_and_resized_between_the_steps() {
             assert_holds(&mut shard, &model);
         }
     }
+}
+
+const ANY: AddRule = AddRule {
+    presence: Presence::Any,
+    only_greater: false,
+    only_less: false,
+    is_increment: false,
+};
+
+/// Gives a member of the sorted set another score, or removes it.
+fn change_member(
+    shard: &mut Shard,
+    model: &mut BTreeMap<Vec<u8>, i64>,
+    number: u64,
+    score: Option<i64>,
+) {
+    let member = field(number);
+    let key = shard.key(b"zset");
+    let mut zset = shard.open_or_new(0, key, Kind::Zset, NOW).unwrap().zset();
+    match score {
+        Some(score) => {
+            zset.add(&member, score as f64, ANY).unwrap();
+            model.insert(member, score);
+        }
+        None => assert_eq!(zset.remove(&member), model.remove(&member).is_some()),
+    }
+}
+
+#[test]
+fn the_order_of_a_sorted_set_follows_members_that_are_moved() {
+    for (seed, budget) in [(11, 1), (12, 600)] {
+        let (mut shard, mut rng) = (shard(), Rng::seeded(seed));
+        let mut model = BTreeMap::new();
+        for number in 0..20_000 {
+            let score = rng.below(500) as i64;
+            change_member(&mut shard, &mut model, number, Some(score));
+        }
+        for number in 0..20_000 {
+            if rng.below(5) > 0 {
+                change_member(&mut shard, &mut model, number, None);
+            }
+        }
+        shard.purge_begin();
+        let mut steps = 0;
+        while shard.purge_step(budget) {
+            steps += 1;
+            if steps % 10 == 0 {
+                let score = (rng.below(3) > 0).then(|| rng.below(500) as i64);
+                change_member(&mut shard, &mut model, rng.below(20_000), score);
+            }
+            if steps % 1000 == 0 {
+                shard.check();
+            }
+        }
+        shard.check();
+        assert!(shard.take_moves().moved_blocks > 2_000);
+        let mut ordered: Vec<(i64, &[u8])> = model.iter().map(|(m, s)| (*s, &m[..])).collect();
+        ordered.sort_unstable();
+        let key = shard.key(b"zset");
+        let view = shard.view(0, key, false, NOW).unwrap().zset().unwrap();
+        let mut buffer = IntBuffer::new();
+        let shown = view
+            .iter()
+            .zip(&ordered)
+            .all(|((member, score), expected)| {
+                (score as i64, member.text(&mut buffer)) == *expected
+            });
+        assert!(shown && view.len() == ordered.len());
+    }
+}
+
+#[test]
+fn a_purge_moves_the_members_of_a_large_set() {
+    let (mut shard, mut rng) = (shard(), Rng::seeded(13));
+    let key = shard.key(b"set");
+    let mut kept = BTreeSet::new();
+    {
+        let mut set = shard.open_or_new(0, key, Kind::Set, NOW).unwrap().set();
+        for number in 0..100_000 {
+            set.add(&field(number));
+        }
+        for number in 0..100_000 {
+            if rng.below(5) > 0 {
+                assert!(set.remove(&field(number)));
+            } else {
+                kept.insert(field(number));
+            }
+        }
+    }
+    shard.purge_begin();
+    while shard.purge_step(500) {}
+    shard.check();
+    assert_is_compact(&shard);
+    let view = shard.view(0, key, false, NOW).unwrap().set().unwrap();
+    assert_eq!(view.len(), kept.len());
+    assert!(kept.iter().all(|member| view.contains(member)));
 }
 
 #[test]

@@ -6,8 +6,10 @@ mod counters;
 mod expiry;
 mod keys;
 mod keyspace;
+mod lists;
 mod model;
 mod oracle;
+mod sets;
 mod strings;
 
 use resp::Reply;

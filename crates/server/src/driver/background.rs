@@ -108,12 +108,10 @@ impl Driver {
                 .expire_step(self.core.now, EXPIRE_STEP_KEYS)
                 .more;
         }
-        if self.core.shard.owes_freeing() {
-            self.background.freeing = self.core.shard.free_step(FREE_STEP_KEYS);
-        }
-        if self.background.releasing {
-            self.background.releasing = self.core.shard.release_step();
-        }
+        // Every step says whether there is more: a core that owes nothing sleeps.
+        let shard = &mut self.core.shard;
+        self.background.freeing = shard.owes_freeing() && shard.free_step(FREE_STEP_KEYS);
+        self.background.releasing = self.background.releasing && shard.release_step();
         self.defrag_when_due();
     }
 

@@ -159,10 +159,7 @@ mod tests {
         let mut defrag = Defrag::default();
         assert!(!defrag.is_due(u64::MAX));
         defrag.pass = pass(100);
-        assert_eq!(
-            (defrag.is_due(499), defrag.is_due(500)),
-            (false, true)
-        );
+        assert_eq!((defrag.is_due(499), defrag.is_due(500)), (false, true));
     }
 
     #[test]
@@ -173,7 +170,10 @@ mod tests {
             defrag.finish(100 - won, 0);
             defrag.wait_until_us
         };
-        assert_eq!((after(24), after(0), after(10)), (1_000_000, 2_000_000, 4_000_000));
+        assert_eq!(
+            (after(24), after(0), after(10)),
+            (1_000_000, 2_000_000, 4_000_000)
+        );
         assert_eq!((0..20).map(|_| after(1)).max(), Some(PAUSE_MAX_US));
         assert_eq!(after(25), 0);
         assert_eq!(after(0), PAUSE_MIN_US);

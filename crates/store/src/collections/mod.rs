@@ -4,13 +4,20 @@
 
 mod door;
 pub(crate) mod hash;
+mod list;
+mod set;
 mod table;
 mod view;
+mod zset;
 
 pub use door::{Door, WrongKind};
-pub use hash::{HashEdit, HashView};
+pub use hash::{HashEdit, HashView, Lifetime, Picker};
+pub use list::{Elements, ListEdit, ListEnd, ListView};
+pub use set::{SetEdit, SetView};
 pub use view::View;
+pub use zset::{AddRule, Added, LexBound, NotANumber, Presence, ZsetEdit, ZsetRange, ZsetView};
 
+pub(crate) use list::List;
 pub(crate) use table::Table;
 
 use memory::alloc::good_size;
@@ -19,6 +26,8 @@ use crate::hasher::Hasher;
 use crate::index::{Passage, Passed, Rehash};
 use crate::slab::{BlockRef, Slab};
 use crate::value::{Encoding, Kind, Millis};
+
+use zset::Zset;
 
 /// Up to where collections stay packed, and the sizes of the nodes of large ones. The fields are
 /// the options of the same names, which have Redis' meanings.
@@ -147,10 +156,14 @@ impl PackForm {
 pub(crate) enum Big {
     /// Packed elements.
     Packed(PackForm, Vec<u8>),
+    /// Elements in packed nodes.
+    List(List),
     /// Fields with their values.
     Hash(Table),
     /// Members, with empty values.
     Set(Table),
+    /// Members with scores, and their order.
+    Zset(Zset),
 }
 
 /// What a walk over a collection counted.
@@ -166,22 +179,28 @@ impl Big {
     pub(crate) fn kind(&self) -> Kind {
         match self {
             Big::Packed(form, _) => form.kind(),
+            Big::List(_) => Kind::List,
             Big::Hash(_) => Kind::Hash,
             Big::Set(_) => Kind::Set,
+            Big::Zset(_) => Kind::Zset,
         }
     }
 
     pub(crate) fn encoding(&self) -> Encoding {
         match self {
             Big::Packed(form, _) => form.encoding(),
+            Big::List(_) => Encoding::Quicklist,
             Big::Hash(_) | Big::Set(_) => Encoding::Hashtable,
+            Big::Zset(_) => Encoding::Skiplist,
         }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
         match self {
             Big::Packed(form, pack) => form.is_empty(pack),
+            Big::List(list) => list.is_empty(),
             Big::Hash(table) | Big::Set(table) => table.len() == 0,
+            Big::Zset(zset) => zset.is_empty(),
         }
     }
 
@@ -191,16 +210,27 @@ impl Big {
         box_bytes()
             + match self {
                 Big::Packed(_, pack) => heap_bytes(pack.capacity()),
+                Big::List(list) => list.bytes() as u64,
                 Big::Hash(table) | Big::Set(table) => table.bytes(),
+                Big::Zset(zset) => zset.bytes(),
             }
     }
 
-    /// When the first field of a hash expires, where any does.
+    /// Those of [`Big::bytes`] that are tables: the indexes by which elements are found.
+    pub(crate) fn tables_bytes(&self) -> u64 {
+        match self {
+            Big::Packed(..) | Big::List(_) => 0,
+            Big::Hash(table) | Big::Set(table) => table.index_bytes(),
+            Big::Zset(zset) => zset.tables_bytes(),
+        }
+    }
+
+    /// When a hash should be looked through for fields that have expired, if ever.
     #[inline]
     pub(crate) fn field_expiry(&self) -> Option<Millis> {
         match self {
             Big::Packed(PackForm::HashEx, pack) => hash::packed_expiry(pack),
-            Big::Hash(table) => table.first_expiry(),
+            Big::Hash(table) => table.sweep_at(),
             _ => None,
         }
     }
@@ -210,32 +240,30 @@ impl Big {
     pub(crate) fn free_step(&mut self, slab: &mut Slab, base: Millis, budget: usize) -> bool {
         match self {
             Big::Packed(..) => false,
+            Big::List(list) => list.free_step(budget),
             Big::Hash(table) | Big::Set(table) => table.free_step(slab, base, budget),
+            Big::Zset(zset) => zset.free_step(slab, base, budget),
         }
     }
 
     /// Whether elements lie in blocks of the slab, beside the entry's own.
     pub(crate) fn has_blocks(&self) -> bool {
-        match self {
-            Big::Packed(..) => false,
-            Big::Hash(_) | Big::Set(_) => true,
-        }
+        matches!(self, Big::Hash(_) | Big::Set(_) | Big::Zset(_))
     }
 
     /// Moves blocks of elements out of pages being evacuated, from `at` on, looking at about so
     /// many. Returns what it did and whether there is more.
     pub(crate) fn evacuate(
         &mut self,
-        arena: &mut ArenaMut,
+        slab: &mut Slab,
         at: &mut Passage,
         budget_slots: usize,
     ) -> (Passed, bool) {
         const UNHEARD: Option<fn(&mut Slab, BlockRef, BlockRef)> = None;
         match self {
-            Big::Packed(..) => (Passed::default(), false),
-            Big::Hash(table) | Big::Set(table) => {
-                table.evacuate(arena.slab, at, budget_slots, UNHEARD)
-            }
+            Big::Hash(table) | Big::Set(table) => table.evacuate(slab, at, budget_slots, UNHEARD),
+            Big::Zset(zset) => zset.evacuate(slab, at, budget_slots),
+            _ => (Passed::default(), false),
         }
     }
 
@@ -250,7 +278,15 @@ impl Big {
                     heap_bytes: bytes,
                 }
             }
+            Big::List(list) => {
+                let bytes = list.recount_bytes() as u64;
+                Counted {
+                    bytes,
+                    heap_bytes: bytes,
+                }
+            }
             Big::Hash(table) | Big::Set(table) => table.recount(arena),
+            Big::Zset(zset) => zset.recount(arena),
         };
         Counted {
             bytes: counted.bytes + own,
@@ -262,7 +298,9 @@ impl Big {
     pub(crate) fn check(&self, arena: Arena) {
         match self {
             Big::Packed(..) => {}
+            Big::List(list) => list.check(),
             Big::Hash(table) | Big::Set(table) => table.check(arena),
+            Big::Zset(zset) => zset.check(arena),
         }
         assert_eq!(self.recount(arena).bytes, self.bytes());
         assert!(!self.is_empty() || self.kind() == Kind::Stream);

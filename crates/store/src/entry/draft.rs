@@ -106,6 +106,12 @@ impl<'a> Draft<'a> {
         self.header.expiry_form() != FORM_NONE
     }
 
+    /// Whether the value is a string.
+    #[inline(always)]
+    pub(crate) fn is_string(&self) -> bool {
+        self.header.shape().is_string()
+    }
+
     /// Whether the entry refers to the heap.
     #[inline(always)]
     pub(crate) fn owns_heap(&self) -> bool {

@@ -114,9 +114,10 @@ pub(crate) fn dissolve(slab: &mut Slab, block: BlockRef, base: Millis) -> Remain
             .then(|| HeapBlock::from_words(reference(header.key_offset())))
     };
     let remains = match header.shape() {
-        // SAFETY: as for the key.
         Shape::Large => {
-            Remains::Text(unsafe { HeapBlock::from_words(reference(header.value_offset())) })
+            // SAFETY: as for the key.
+            let text = unsafe { HeapBlock::from_words(reference(header.value_offset())) };
+            Remains::Text(text)
         }
         Shape::Boxed => Remains::Big(lift_big(slab, block, base)),
         _ => Remains::Nothing,

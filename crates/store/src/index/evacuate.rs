@@ -28,12 +28,26 @@ pub(crate) struct Passed {
     pub(crate) seen: usize,
     /// Those of them that were moved.
     pub(crate) moved: usize,
+    /// What all of it cost, as looks at so many slots.
+    pub(crate) cost_slots: usize,
+}
+
+impl Passed {
+    /// One look.
+    fn look() -> Passed {
+        Passed {
+            seen: 1,
+            moved: 0,
+            cost_slots: 1,
+        }
+    }
 }
 
 impl AddAssign for Passed {
     fn add_assign(&mut self, other: Passed) {
         self.seen += other.seen;
         self.moved += other.moved;
+        self.cost_slots += other.cost_slots;
     }
 }
 
@@ -49,7 +63,7 @@ impl Index {
         mut met: Option<F>,
     ) -> (Passed, bool) {
         let mut passed = Passed::default();
-        while passed.seen < budget_slots {
+        while passed.cost_slots < budget_slots {
             let Some((place, next)) = self.segment_at(at.prefix) else {
                 return (passed, false);
             };
@@ -63,7 +77,7 @@ impl Index {
                 fetch_ahead(slab, segment, number + BUCKETS_AHEAD, met.is_some());
                 passed += evacuate_bucket(slab, segment, number, met.as_mut());
                 number += 1;
-                if passed.seen >= budget_slots {
+                if passed.cost_slots >= budget_slots {
                     break;
                 }
             }
@@ -86,9 +100,9 @@ impl Index {
     fn evacuate_segment(&mut self, slab: &mut Slab, place: usize) -> Passed {
         let entry = self.directory[place];
         let mut segment = entry.segment(slab);
-        let mut passed = Passed { seen: 1, moved: 0 };
+        let mut passed = Passed::look();
         for chunk in segment.chunks_mut() {
-            passed.seen += 1;
+            passed += Passed::look();
             if slab.is_evacuating(*chunk) {
                 *chunk = slab.relocate(*chunk);
                 passed.moved += 1;
@@ -134,9 +148,10 @@ fn evacuate_bucket<F: FnMut(&mut Slab, BlockRef, BlockRef)>(
 ) -> Passed {
     let slots = segment.bucket(number).len();
     let mut passed = Passed {
-        // A bucket is a look at memory even if nothing is in it.
-        seen: slots.max(1),
+        seen: slots,
         moved: 0,
+        // A bucket is a look at memory even if nothing is in it.
+        cost_slots: slots.max(1),
     };
     for lane in 0..slots {
         let old = segment.bucket(number).blocks[lane];
