@@ -44,6 +44,7 @@ mod rounds;
 mod server;
 mod sets;
 mod settings;
+mod streams;
 mod strings;
 mod zsets;
 
@@ -73,6 +74,7 @@ fn families() -> &'static [&'static [Command]] {
         lists::ROWS,
         zsets::ROWS,
         counters::ROWS,
+        streams::ROWS,
         bits::ROWS,
         hyperloglog::ROWS,
         sets::ROWS,

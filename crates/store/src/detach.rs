@@ -11,6 +11,7 @@ use crate::hasher::Key;
 use crate::heap::HeapBlock;
 use crate::shard::{Database, Shard};
 use crate::slab::Slab;
+use crate::stream::Stream;
 use crate::value::{Expiry, IntText, Millis, Value, canonical_int};
 
 /// A value without a key and outside of any shard, with its expiry.
@@ -207,8 +208,10 @@ impl Shard {
                 });
             }
             Content::List(elements) => door.list().fill(elements),
-            Content::Stream(_) => {
-                unreachable!("not yet built")
+            Content::Stream(content) => {
+                let mut edit = door.stream();
+                let stream = Stream::from_content(content, edit.node_limits());
+                *edit = stream.expect("whoever takes a stream from outside checks it");
             }
         }
     }

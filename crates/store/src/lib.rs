@@ -26,6 +26,7 @@ mod random;
 mod sample;
 mod shard;
 mod slab;
+mod stream;
 mod strings;
 mod tree;
 mod value;
@@ -36,8 +37,8 @@ pub use books::StoreAccounts;
 pub use classes::{BLOCK_BYTES_MAX, CLASSES, block_bytes};
 pub use collections::{
     AddRule, Added, Door, Elements, HashEdit, HashView, LexBound, Lifetime, ListEdit, ListEnd,
-    ListView, NotANumber, Picker, Presence, SetEdit, SetView, Thresholds, View, WrongKind,
-    ZsetEdit, ZsetRange, ZsetView,
+    ListView, NotANumber, Picker, Presence, SetEdit, SetView, StreamEdit, Thresholds, View,
+    WrongKind, ZsetEdit, ZsetRange, ZsetView,
 };
 pub use content::{
     ConsumerContent, Content, GroupContent, PendingContent, StreamContent, StreamId, Strings,
@@ -54,4 +55,8 @@ pub use random::Rng;
 pub use sample::Candidate;
 pub use shard::{Options, Shard};
 pub use slab::SizeClass;
+pub use stream::{
+    Backward, Consumer, ConsumerId, Fields, Forward, Group, Keep, NodeLimits, PendingEntry, Stream,
+    StreamEntry, Trim,
+};
 pub use value::{EMBSTR_BYTES_MAX, Encoding, Expiry, KINDS, Kind, Millis, Value, canonical_int};

@@ -10,6 +10,7 @@ use crate::index::Found;
 use crate::pack;
 use crate::shard::Shard;
 use crate::slab::BlockRef;
+use crate::stream::Stream;
 use crate::value::{Kind, Millis};
 
 use super::{Arena, ArenaMut, Big, PackForm, Thresholds};
@@ -37,7 +38,8 @@ impl Body {
                 buffer.extend_from_slice(&crate::intset::new());
                 return Body::Packed(PackForm::Ints, buffer);
             }
-            Kind::String | Kind::Stream => unreachable!("a {} is not packed", kind.name()),
+            Kind::Stream => return Body::Big(Box::new(Big::Stream(Stream::new()))),
+            Kind::String => unreachable!("a string is no collection"),
         };
         buffer.extend_from_slice(&pack::new());
         Body::Packed(form, buffer)
@@ -115,6 +117,11 @@ impl<'s> Door<'s> {
             Body::Big(big) => Held::Big(big),
         };
         (held, self.shard.arena())
+    }
+
+    /// Up to where collections stay packed, and the sizes of nodes.
+    pub(crate) fn thresholds(&self) -> &Thresholds {
+        &self.shard.thresholds
     }
 
     /// The moment of the call.

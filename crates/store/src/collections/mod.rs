@@ -6,6 +6,7 @@ mod door;
 pub(crate) mod hash;
 mod list;
 mod set;
+mod stream;
 mod table;
 mod view;
 mod zset;
@@ -14,6 +15,7 @@ pub use door::{Door, WrongKind};
 pub use hash::{HashEdit, HashView, Lifetime, Picker};
 pub use list::{Elements, ListEdit, ListEnd, ListView};
 pub use set::{SetEdit, SetView};
+pub use stream::StreamEdit;
 pub use view::View;
 pub use zset::{AddRule, Added, LexBound, NotANumber, Presence, ZsetEdit, ZsetRange, ZsetView};
 
@@ -25,6 +27,7 @@ use memory::alloc::good_size;
 use crate::hasher::Hasher;
 use crate::index::{Passage, Passed, Rehash};
 use crate::slab::{BlockRef, Slab};
+use crate::stream::Stream;
 use crate::value::{Encoding, Kind, Millis};
 
 use zset::Zset;
@@ -164,6 +167,8 @@ pub(crate) enum Big {
     Set(Table),
     /// Members with scores, and their order.
     Zset(Zset),
+    /// Entries and groups.
+    Stream(Stream),
 }
 
 /// What a walk over a collection counted.
@@ -183,6 +188,7 @@ impl Big {
             Big::Hash(_) => Kind::Hash,
             Big::Set(_) => Kind::Set,
             Big::Zset(_) => Kind::Zset,
+            Big::Stream(_) => Kind::Stream,
         }
     }
 
@@ -192,6 +198,7 @@ impl Big {
             Big::List(_) => Encoding::Quicklist,
             Big::Hash(_) | Big::Set(_) => Encoding::Hashtable,
             Big::Zset(_) => Encoding::Skiplist,
+            Big::Stream(_) => Encoding::Stream,
         }
     }
 
@@ -201,6 +208,7 @@ impl Big {
             Big::List(list) => list.is_empty(),
             Big::Hash(table) | Big::Set(table) => table.len() == 0,
             Big::Zset(zset) => zset.is_empty(),
+            Big::Stream(stream) => stream.is_empty(),
         }
     }
 
@@ -213,13 +221,14 @@ impl Big {
                 Big::List(list) => list.bytes() as u64,
                 Big::Hash(table) | Big::Set(table) => table.bytes(),
                 Big::Zset(zset) => zset.bytes(),
+                Big::Stream(stream) => stream.bytes(),
             }
     }
 
     /// Those of [`Big::bytes`] that are tables: the indexes by which elements are found.
     pub(crate) fn tables_bytes(&self) -> u64 {
         match self {
-            Big::Packed(..) | Big::List(_) => 0,
+            Big::Packed(..) | Big::List(_) | Big::Stream(_) => 0,
             Big::Hash(table) | Big::Set(table) => table.index_bytes(),
             Big::Zset(zset) => zset.tables_bytes(),
         }
@@ -243,6 +252,7 @@ impl Big {
             Big::List(list) => list.free_step(budget),
             Big::Hash(table) | Big::Set(table) => table.free_step(slab, base, budget),
             Big::Zset(zset) => zset.free_step(slab, base, budget),
+            Big::Stream(stream) => stream.free_step(budget),
         }
     }
 
@@ -287,6 +297,13 @@ impl Big {
             }
             Big::Hash(table) | Big::Set(table) => table.recount(arena),
             Big::Zset(zset) => zset.recount(arena),
+            Big::Stream(stream) => {
+                let bytes = stream.recount_bytes();
+                Counted {
+                    bytes,
+                    heap_bytes: bytes,
+                }
+            }
         };
         Counted {
             bytes: counted.bytes + own,
@@ -297,7 +314,7 @@ impl Big {
     /// Asserts what a collection promises itself.
     pub(crate) fn check(&self, arena: Arena) {
         match self {
-            Big::Packed(..) => {}
+            Big::Packed(..) | Big::Stream(_) => {}
             Big::List(list) => list.check(),
             Big::Hash(table) | Big::Set(table) => table.check(arena),
             Big::Zset(zset) => zset.check(arena),

@@ -69,8 +69,8 @@ impl<'a> View<'a> {
                 Some(Content::Zset { members, scores })
             }
             Kind::Set => Some(Content::Set(self.set()?.content())),
+            Kind::Stream => Some(Content::Stream(self.stream()?.to_content())),
             Kind::List => Some(Content::List(self.list()?.to_strings())),
-            kind => unreachable!("no {} yet", kind.name()),
         }
     }
 

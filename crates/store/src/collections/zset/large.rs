@@ -85,6 +85,11 @@ impl Zset {
         self.order.len()
     }
 
+    /// Those of [`Zset::bytes`] that are tables: the index by member and the order by score.
+    pub(crate) fn tables_bytes(&self) -> u64 {
+        self.table.index_bytes() + self.order.bytes()
+    }
+
     /// Bytes of the table, its entries' blocks, and the tree.
     #[inline]
     pub(crate) fn bytes(&self) -> u64 {
