@@ -96,11 +96,6 @@ impl Zset {
         self.table.bytes() + self.order.bytes()
     }
 
-    /// Those of [`Zset::bytes`] that are tables: the index by member and the order by score.
-    pub(crate) fn tables_bytes(&self) -> u64 {
-        self.table.index_bytes() + self.order.bytes()
-    }
-
     #[inline]
     pub(super) fn score(&self, arena: Arena, member: &[u8]) -> Option<f64> {
         let name = arena.hasher.key(member);
