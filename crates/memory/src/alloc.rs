@@ -192,6 +192,7 @@ pub fn thread_foreign_freed_bytes() -> u64 {
 /// Tidies the calling thread's heap; with `force` also frees its empty pages at once and returns
 /// the allocator's unused memory of the whole process to the operating system.
 pub fn collect(force: bool) {
+    crate::compact::collect_spaces(force);
     // SAFETY: acts on the calling thread's own heap.
     unsafe { mi::mi_collect(force) }
 }
@@ -263,6 +264,19 @@ pub unsafe fn free_block(block: NonNull<u8>) -> usize {
     unsafe { mi_ufree(block.as_ptr().cast::<c_void>(), &mut block_bytes) };
     settle(-(block_bytes as i64));
     block_bytes
+}
+
+/// Frees a block in favour of a new one that was not counted, and charges the calling thread with
+/// the difference.
+///
+/// # Safety
+/// Both are live blocks of the allocator; afterwards only the new one may be used.
+pub(crate) unsafe fn settle_move(old: NonNull<u8>, new: NonNull<u8>) {
+    // SAFETY: the caller's promise.
+    let new_bytes = unsafe { usable_size(new) };
+    settle(new_bytes as i64);
+    // SAFETY: the caller's promise.
+    unsafe { free_block(old) };
 }
 
 #[cold]
@@ -417,12 +431,15 @@ pub fn heap_areas() -> HeapAreas {
     let mut tally = Tally::new();
     // SAFETY: the heap is the calling thread's own, and the visitor neither allocates nor frees.
     unsafe {
-        mi_theap_visit_blocks(
-            mi_theap_get_default(),
-            false,
-            Some(tally_area),
-            ptr::from_mut(&mut tally).cast::<c_void>(),
-        );
+        let own = mi_theap_get_default();
+        for theap in crate::compact::spaces().chain([own]) {
+            mi_theap_visit_blocks(
+                theap,
+                false,
+                Some(tally_area),
+                ptr::from_mut(&mut tally).cast::<c_void>(),
+            );
+        }
     }
     tally.into_areas()
 }
