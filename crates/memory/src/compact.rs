@@ -121,6 +121,12 @@ impl SparsePages {
 
     /// As [`SparsePages::relocate`], for what a vector holds. Returns the bytes that were moved.
     pub fn relocate_vec<T>(&self, vec: &mut Vec<T>) -> usize {
+        const {
+            assert!(
+                align_of::<T>() <= 16,
+                "blocks have the alignment of any block"
+            )
+        };
         let bytes = vec.capacity() * size_of::<T>();
         if bytes == 0 || !self.has(vec.as_ptr()) {
             return 0;
@@ -141,6 +147,12 @@ impl SparsePages {
 
     /// As [`SparsePages::relocate`], for what a box holds. Returns the bytes that were moved.
     pub fn relocate_box<T>(&self, boxed: &mut Box<T>) -> usize {
+        const {
+            assert!(
+                align_of::<T>() <= 16,
+                "blocks have the alignment of any block"
+            )
+        };
         if size_of::<T>() == 0 || !self.has(&raw const **boxed) {
             return 0;
         }
@@ -206,22 +218,34 @@ fn visit_space(heap: *mut mi::mi_heap_t) -> Vec<Page> {
 /// The sparse pages of a heap (null is that of the process): the calling thread's, and those that
 /// no thread holds, as the allocator has it with large ones that were full once.
 fn visit(heap: *mut mi::mi_heap_t, theap: *mut mi::mi_theap_t) -> Vec<Page> {
-    // During a visit nothing may be allocated.
-    let mut pages: Vec<Page> = Vec::with_capacity(PAGES_MAX);
-    let argument = ptr::from_mut(&mut pages).cast::<c_void>();
-    // SAFETY: the theap is the calling thread's own. Pages that no thread holds are only read, and
-    // their headers stay mapped for good. The visitor neither allocates nor frees.
-    unsafe {
-        mi_theap_visit_blocks(theap, false, Some(gather), argument);
-        mi_heap_visit_abandoned_blocks(heap, false, Some(gather), argument);
+    let mut gathered = Gathered::default();
+    // During a visit nothing may be allocated: the first one counts.
+    for round in 0..2 {
+        let argument = ptr::from_mut(&mut gathered).cast::<c_void>();
+        // SAFETY: the theap is the calling thread's own. Pages that no thread holds are only read,
+        // and their headers stay mapped for good. The visitor neither allocates nor frees.
+        unsafe {
+            mi_theap_visit_blocks(theap, false, Some(gather), argument);
+            mi_heap_visit_abandoned_blocks(heap, false, Some(gather), argument);
+        }
+        if round == 0 {
+            gathered.pages.reserve_exact(gathered.met.min(PAGES_MAX));
+        }
     }
-    pages
+    gathered.pages
+}
+
+/// Sparse pages met in a visit, as many of them as there is room for.
+#[derive(Default)]
+struct Gathered {
+    met: usize,
+    pages: Vec<Page>,
 }
 
 /// The visitor of pages.
 ///
 /// # Safety
-/// Called by mimalloc with a live area, and as argument the vector handed to the visit.
+/// Called by mimalloc with a live area, and as argument what was handed to the visit.
 unsafe extern "C" fn gather(
     _heap: *const mi::mi_heap_t,
     area: *const mi::mi_heap_area_t,
@@ -230,21 +254,21 @@ unsafe extern "C" fn gather(
     argument: *mut c_void,
 ) -> bool {
     // SAFETY: see above.
-    let (area, pages) = unsafe { (&*area, &mut *argument.cast::<Vec<Page>>()) };
-    if pages.len() == pages.capacity() {
-        return false;
-    }
+    let (area, gathered) = unsafe { (&*area, &mut *argument.cast::<Gathered>()) };
     // A page that another thread takes up this moment may show any mix of old figures and zero.
     let used_bytes = area.used.saturating_mul(area.full_block_size);
     let (share, of) = FULL_ENOUGH;
     if used_bytes > 0 && used_bytes < area.committed / of * share {
-        let start = area.blocks.addr();
-        pages.push(Page {
-            start,
-            end: start + area.reserved,
-            block_bytes: area.full_block_size,
-            free_bytes: area.committed - used_bytes,
-        });
+        gathered.met += 1;
+        if gathered.pages.len() < gathered.pages.capacity() {
+            let start = area.blocks.addr();
+            gathered.pages.push(Page {
+                start,
+                end: start + area.reserved,
+                block_bytes: area.full_block_size,
+                free_bytes: area.committed - used_bytes,
+            });
+        }
     }
     true
 }

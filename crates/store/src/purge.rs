@@ -6,7 +6,9 @@
 //! its key's hash, never by an address: one that went, or got another name, is passed over.
 #![forbid(unsafe_code)]
 
-use crate::collections::Arena;
+use memory::compact::SparsePages;
+
+use crate::collections::{Arena, HeapPlace};
 use crate::entry::{Entry, Held, edit};
 use crate::index::{Passage, Passed};
 use crate::shard::{Database, Shard};
@@ -32,6 +34,8 @@ pub(crate) struct Moving {
     at: Passage,
     /// Large collections whose entries were passed and whose elements were not.
     nested: Vec<Nested>,
+    /// Pages of the heap that are to become empty, too.
+    sparse: SparsePages,
     /// Whether empty pages are given back at the end, to the last one.
     releases: bool,
 }
@@ -41,7 +45,16 @@ pub(crate) struct Moving {
 struct Nested {
     db: usize,
     hash: u64,
-    at: Passage,
+    at: Part,
+}
+
+/// What of a collection is being moved, and where that stands.
+#[derive(Debug)]
+enum Part {
+    /// Elements in the slab.
+    Elements(Passage),
+    /// Blocks on the heap.
+    Heap(HeapPlace),
 }
 
 /// What moving blocks together did.
@@ -55,6 +68,16 @@ pub struct Moves {
     pub moved_keys: u64,
     /// Keys that were looked at and left where they are.
     pub passed_keys: u64,
+}
+
+impl Nested {
+    fn new(db: usize, hash: u64) -> Nested {
+        Nested {
+            db,
+            hash,
+            at: Part::Elements(Passage::default()),
+        }
+    }
 }
 
 impl Moves {
@@ -86,9 +109,11 @@ impl Shard {
 
     fn begin(&mut self, releases: bool) {
         let doomed_blocks = self.slab.begin_evacuation();
-        self.purge = if doomed_blocks > 0 {
+        let sparse = SparsePages::find();
+        self.purge = if doomed_blocks > 0 || !sparse.is_empty() {
             Some(Purge::Moving(Moving {
                 releases,
+                sparse,
                 ..Moving::default()
             }))
         } else {
@@ -152,7 +177,7 @@ impl Shard {
         while spent < budget_slots {
             let budget_left = budget_slots - spent;
             if let Some(nested) = moving.nested.last_mut() {
-                let (passed, has_more) = self.move_elements(nested, budget_left);
+                let (passed, has_more) = self.move_part(nested, &moving.sparse, budget_left);
                 if !has_more {
                     moving.nested.pop();
                 }
@@ -177,22 +202,30 @@ impl Shard {
             ..
         } = self;
         let Database { index, account } = &mut databases[moving.db];
-        let (db, base, nested) = (moving.db, *base, &mut moving.nested);
-        // Reading entries costs more than all else: only where there are such collections.
+        let (db, base) = (moving.db, *base);
+        let (nested, sparse) = (&mut moving.nested, &moving.sparse);
+        let mut on_heap = Passed::default();
+        // Reading entries costs more than all else: only where some can refer to other blocks.
         let has_nested = [Kind::Hash, Kind::Set, Kind::Zset]
             .iter()
             .any(|kind| account.kinds[*kind as usize].keys > 0);
-        let met = has_nested.then_some(|slab: &mut Slab, _: BlockRef, block: BlockRef| {
-            let held = Entry::at(slab, block, base).held();
-            if matches!(held, Some(Held::Big(big)) if big.has_blocks()) {
-                let arena = Arena { slab, hasher, base };
-                nested.push(Nested {
-                    db,
-                    hash: arena.rehash().hash_of(slab, block),
-                    at: Passage::default(),
-                });
+        let met = |slab: &mut Slab, _: BlockRef, block: BlockRef| {
+            let entry = Entry::at(slab, block, base);
+            if !entry.owns_heap() {
+                return 0;
             }
-        });
+            if let Some(Held::Big(big)) = entry.held() {
+                if big.has_blocks() || !sparse.is_empty() {
+                    let arena = Arena { slab, hasher, base };
+                    let hash = arena.rehash().hash_of(slab, block);
+                    nested.push(Nested::new(db, hash));
+                }
+            }
+            let moved = Passed::of_heap(edit::relocate_heap(slab, block, sparse, base));
+            on_heap += moved;
+            moved.cost_slots
+        };
+        let met = (has_nested || !sparse.is_empty()).then_some(met);
         let (passed, has_more) = index.evacuate(slab, &mut moving.at, budget_slots, met);
         if !has_more {
             moving.db += 1;
@@ -201,22 +234,39 @@ impl Shard {
         self.moves.moved_keys += passed.moved as u64;
         self.moves.passed_keys += (passed.seen - passed.moved) as u64;
         self.count_moves(passed);
+        self.count_moves(on_heap);
         passed.cost_slots + VISIT_COST_SLOTS
     }
 
-    /// Moves elements of a large collection, if it is still there.
-    fn move_elements(&mut self, nested: &mut Nested, budget_slots: usize) -> (Passed, bool) {
-        let nothing = (Passed::default(), false);
+    /// Moves a part of a large collection, if that is still there. Returns what it did and whether
+    /// there is more of the collection.
+    fn move_part(
+        &mut self,
+        nested: &mut Nested,
+        sparse: &SparsePages,
+        budget_slots: usize,
+    ) -> (Passed, bool) {
         let arena = self.arena();
         let index = &self.databases[nested.db].index;
-        let Some(found) = index.find_hash(arena.slab, nested.hash, arena.rehash()) else {
-            return nothing;
+        let found = index.find_hash(arena.slab, nested.hash, arena.rehash());
+        let Some(found) = found.filter(|found| self.entry(found.block).is_boxed()) else {
+            return (Passed::default(), false);
         };
-        if !matches!(self.entry(found.block).held(), Some(Held::Big(big)) if big.has_blocks()) {
-            return nothing;
-        }
         let mut big = edit::lift_big(&mut self.slab, found.block, self.base);
-        let (passed, has_more) = big.evacuate(&mut self.slab, &mut nested.at, budget_slots);
+        let (passed, has_more) = match &mut nested.at {
+            Part::Elements(at) => {
+                let (passed, has_more) = big.evacuate(&mut self.slab, at, budget_slots);
+                if !has_more {
+                    nested.at = Part::Heap(HeapPlace::default());
+                }
+                (passed, has_more || !sparse.is_empty())
+            }
+            Part::Heap(at) => {
+                let (mut passed, has_more) = big.relocate(sparse, at, budget_slots);
+                passed += Passed::of_heap(sparse.relocate_box(&mut big));
+                (passed, has_more)
+            }
+        };
         let block = edit::put_big(&mut self.slab, found.block, big, self.base);
         debug_assert_eq!(block, found.block, "the same value fits where it was");
         self.moves.moved_keys += u64::from(passed.moved > 0);

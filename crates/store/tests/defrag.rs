@@ -1,8 +1,15 @@
 //! Moving blocks together, in the keyspace and in large collections, while both change.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use store::{AddRule, Expiry, IntBuffer, Kind, Millis, Options, Presence, Rng, Shard, Value};
+use memory::alloc::{CountingAlloc, collect, heap_areas};
+use store::{
+    AddRule, Expiry, IntBuffer, Kind, ListEnd, Millis, Options, Presence, Rng, Shard, Value,
+};
+
+/// Blocks beyond the slab are to lie where those of the server do.
+#[global_allocator]
+static ALLOCATOR: CountingAlloc = CountingAlloc;
 
 const NOW: Millis = Millis(1_700_000_000_000);
 
@@ -345,4 +352,148 @@ fn a_purge_that_is_ended_half_way_leaves_everything_in_service() {
     shard.purge_end();
     assert!(!shard.is_purging() && !shard.purge_step(1000));
     assert_holds(&mut shard, &model);
+}
+
+/// Purges until nothing is left to win: what a round fills the next may empty, and a round takes so many pages.
+fn purge_again_and_again(shard: &mut Shard, mut between: impl FnMut(&mut Shard)) {
+    for _ in 0..3 {
+        shard.purge_begin();
+        while shard.purge_step(300) {
+            between(shard);
+        }
+        collect(true);
+    }
+}
+
+/// Fills with `fill`, deletes nine keys of ten, purges, and says how many free bytes the heap has before and after.
+fn slack_around_a_purge(
+    shard: &mut Shard,
+    keys: u64,
+    fill: impl Fn(&mut Shard, &[u8], u64),
+) -> (u64, u64) {
+    for number in 0..keys {
+        fill(shard, &name(number), number);
+    }
+    for number in (0..keys).filter(|number| number % 10 != 3) {
+        let bytes = name(number);
+        let key = shard.key(&bytes);
+        assert!(shard.remove(0, key, NOW));
+    }
+    while shard.free_step(1000) {}
+    collect(true);
+    let before = heap_areas().slack_bytes();
+    let account = shard.accounts().account;
+    purge_again_and_again(shard, |_| ());
+    shard.check();
+    assert_eq!(shard.accounts().account, account);
+    (before, heap_areas().slack_bytes())
+}
+
+#[test]
+fn a_purge_moves_large_strings_and_long_keys_out_of_sparse_pages_of_the_heap() {
+    let mut shard = shard();
+    let text = |number: u64| vec![number as u8; 9_000 + (number as usize * 37) % 60_000];
+    let fill = |shard: &mut Shard, name: &[u8], number: u64| {
+        let long = [name, &[b'k'; 700]].concat();
+        for (name, bytes) in [(name, text(number)), (&long, vec![b'x'; 10])] {
+            let key = shard.key(name);
+            shard.set(0, key, Value::from_bytes(&bytes), Expiry::Clear, NOW);
+        }
+    };
+    let (before, after) = slack_around_a_purge(&mut shard, 2_000, fill);
+    assert!(after < before / 3, "{after} of {before}");
+    for number in (0..2_000).filter(|number| number % 10 == 3) {
+        let bytes = name(number);
+        let key = shard.key(&bytes);
+        let Value::Bytes { bytes, .. } = shard.peek(0, key, NOW).unwrap().value() else {
+            panic!("it is no number");
+        };
+        assert!(bytes == text(number), "the value of {number} is another");
+    }
+    assert!(shard.take_moves().moved_blocks > 100);
+}
+
+#[test]
+fn a_purge_moves_the_nodes_of_large_lists() {
+    let mut shard = shard();
+    let elements = |number: u64| (0..2_000).map(move |at| format!("{number}:{at}").into_bytes());
+    let fill = |shard: &mut Shard, name: &[u8], number: u64| {
+        let key = shard.key(name);
+        let mut list = shard.open_or_new(0, key, Kind::List, NOW).unwrap().list();
+        for element in elements(number) {
+            list.push(ListEnd::Back, [&element[..]].into_iter());
+        }
+    };
+    let (before, after) = slack_around_a_purge(&mut shard, 500, fill);
+    assert!(after < before / 2, "{after} of {before}");
+    for number in (0..500).filter(|number| number % 10 == 3) {
+        let bytes = name(number);
+        let key = shard.key(&bytes);
+        let list = shard.view(0, key, false, NOW).unwrap().list().unwrap();
+        let mut buffer = IntBuffer::new();
+        for (at, element) in elements(number).enumerate() {
+            assert_eq!(list.at(at).unwrap().text(&mut buffer), element);
+        }
+    }
+}
+
+#[test]
+fn a_purge_moves_the_order_of_large_sorted_sets() {
+    let mut shard = shard();
+    let fill = |shard: &mut Shard, name: &[u8], _: u64| {
+        let key = shard.key(name);
+        let mut zset = shard.open_or_new(0, key, Kind::Zset, NOW).unwrap().zset();
+        for member in 0..3_000 {
+            zset.add(&field(member), member as f64, ANY).unwrap();
+        }
+    };
+    let (before, after) = slack_around_a_purge(&mut shard, 200, fill);
+    assert!(after < before / 2, "{after} of {before}");
+}
+
+#[test]
+fn lists_and_strings_may_change_while_their_blocks_are_moved() {
+    let (mut shard, mut rng) = (shard(), Rng::seeded(21));
+    let mut model: BTreeMap<u64, VecDeque<u64>> = BTreeMap::new();
+    let mut change = |shard: &mut Shard, rng: &mut Rng| {
+        let number = rng.below(30);
+        let bytes = name(number);
+        let key = shard.key(&bytes);
+        if rng.below(300) == 0 {
+            assert_eq!(shard.remove(0, key, NOW), model.remove(&number).is_some());
+            return;
+        }
+        let mut list = shard.open_or_new(0, key, Kind::List, NOW).unwrap().list();
+        let model = model.entry(number).or_default();
+        for _ in 0..10 {
+            let element = rng.below(1 << 40);
+            let text = format!("{element:0500}");
+            if rng.below(2) == 0 {
+                list.push(ListEnd::Back, [text.as_bytes()].into_iter());
+                model.push_back(element);
+            } else {
+                list.push(ListEnd::Front, [text.as_bytes()].into_iter());
+                model.push_front(element);
+            }
+        }
+        let gone = rng.below(8) as usize;
+        list.drop_at(ListEnd::Front, gone);
+        (0..gone).for_each(|_| _ = model.pop_front());
+    };
+    for _ in 0..3_000 {
+        change(&mut shard, &mut rng);
+    }
+    purge_again_and_again(&mut shard, |shard| change(shard, &mut rng));
+    shard.check();
+    for (number, elements) in &model {
+        let bytes = name(*number);
+        let key = shard.key(&bytes);
+        let list = shard.view(0, key, false, NOW).unwrap().list().unwrap();
+        assert_eq!(list.len(), elements.len());
+        let mut buffer = IntBuffer::new();
+        for (at, element) in elements.iter().enumerate() {
+            let text = format!("{element:0500}");
+            assert_eq!(list.at(at).unwrap().text(&mut buffer), text.as_bytes());
+        }
+    }
 }

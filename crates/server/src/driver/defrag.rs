@@ -1,8 +1,13 @@
 //! When a core moves blocks together: begun where it is worth it, in slices of a tenth of a millisecond, ended by itself.
-//! Nothing is moved here; the shard does that. A core without fragmentation pays for one sum over size classes a tick.
+//! Nothing is moved here; the shard does that. A core without fragmentation pays for one sum over size classes a tick, and
+//! an idle one does not look at its heap at all.
 //! Source: the thresholds and cycles of Redis' active defragmentation; the pause after a slice makes its share of the time.
 
 use super::Driver;
+use memory::{
+    alloc::{collect, purging_at_once, thread_allocated_bytes},
+    compact::SparsePages,
+};
 
 /// How long a slice may take; it ends with the step during which this passes.
 const SLICE_US: u64 = 80;
@@ -15,14 +20,45 @@ const PAUSE_MIN_US: u64 = 1_000_000;
 /// As long as it gets.
 const PAUSE_MAX_US: u64 = 64_000_000;
 
+/// The heap is looked at no more often, and for no more than a thousandth of the time.
+const LOOK_INTERVAL_US: u64 = 1_000_000;
+const LOOK_SHARE: u64 = 1000;
+
 /// A core's defragmentation.
 #[derive(Default)]
 pub(super) struct Defrag {
     pass: Option<Pass>,
+    heap: Heap,
     /// No pass begins before this.
     wait_until_us: u64,
     /// How long the last pause was, if the last pass was not worth it.
     pause_us: u64,
+}
+
+/// What was seen when the heap was last looked at.
+#[derive(Default)]
+struct Heap {
+    sparse_bytes: u64,
+    /// What the thread had allocated then; if that has not changed, neither has the rest.
+    allocated_bytes: i64,
+    next_look_us: u64,
+}
+
+impl Heap {
+    /// Bytes that moving blocks of the heap could give back. Also has the allocator give back what is empty already.
+    fn look(&mut self, now_us: u64) -> u64 {
+        let allocated_bytes = thread_allocated_bytes();
+        if now_us >= self.next_look_us && allocated_bytes != self.allocated_bytes {
+            let (_, began_us) = crate::clock::read();
+            collect(false);
+            self.sparse_bytes = SparsePages::find().free_bytes();
+            self.allocated_bytes = allocated_bytes;
+            let (_, ended_us) = crate::clock::read();
+            let rest_us = (ended_us - began_us) * LOOK_SHARE;
+            self.next_look_us = ended_us + rest_us.max(LOOK_INTERVAL_US);
+        }
+        self.sparse_bytes
+    }
 }
 
 /// One pass over all keys.
@@ -71,8 +107,6 @@ fn rest_us(slice_us: u64, share_percent: u32) -> u64 {
 impl Driver {
     /// Begins a pass if one is worth it, and ends one that is no longer wanted. Once a tick.
     pub(super) fn consider_defrag(&mut self) {
-        let shard = &self.core.shard;
-        let (sparse_bytes, used_bytes) = (shard.sparse_bytes(), shard.slab_used_bytes());
         let options = &self.core.config.defrag;
         let now_us = self.core.mono_us;
         if self.background.defrag.pass.is_some() {
@@ -82,6 +116,8 @@ impl Driver {
             }
             return;
         }
+        let on_heap_bytes = self.background.defrag.heap.look(now_us);
+        let shard = &self.core.shard;
         // What is being freed leaves its pages by itself, and a purge does all that this would.
         if shard.is_purging()
             || shard.owes_freeing()
@@ -89,6 +125,8 @@ impl Driver {
         {
             return;
         }
+        let sparse_bytes = shard.sparse_bytes() + on_heap_bytes;
+        let used_bytes = shard.slab_used_bytes() + thread_allocated_bytes().max(0) as u64;
         let share_percent = options.share_percent(sparse_bytes, used_bytes, self.core.shards);
         if share_percent > 0 {
             self.core.shard.defrag_begin();
@@ -110,7 +148,7 @@ impl Driver {
         let (_, began_us) = crate::clock::read();
         let (mut now_us, mut has_more) = (began_us, true);
         while has_more && now_us < began_us + SLICE_US {
-            has_more = self.core.purge_step(STEP_SLOTS);
+            has_more = purging_at_once(|| self.core.purge_step(STEP_SLOTS));
             (_, now_us) = crate::clock::read();
         }
         let slice_us = now_us - began_us;
@@ -125,8 +163,11 @@ impl Driver {
     }
 
     fn end_pass(&mut self) {
-        let sparse_bytes = self.core.shard.sparse_bytes();
         let now_us = self.core.mono_us;
+        let heap = &mut self.background.defrag.heap;
+        heap.allocated_bytes = 0;
+        heap.next_look_us = 0;
+        let sparse_bytes = self.core.shard.sparse_bytes() + heap.look(now_us);
         self.background.defrag.finish(sparse_bytes, now_us);
         self.core.stats.defrag_percent = 0;
         self.core.stats.defrag_current_us = 0;

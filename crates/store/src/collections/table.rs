@@ -407,7 +407,7 @@ impl Table {
 
     /// Moves elements and index out of pages being evacuated; see [`Index::evacuate`]. Nothing that
     /// is counted changes.
-    pub(crate) fn evacuate<F: FnMut(&mut Slab, BlockRef, BlockRef)>(
+    pub(crate) fn evacuate<F: FnMut(&mut Slab, BlockRef, BlockRef) -> usize>(
         &mut self,
         slab: &mut Slab,
         at: &mut Passage,

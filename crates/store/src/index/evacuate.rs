@@ -33,6 +33,17 @@ pub(crate) struct Passed {
 }
 
 impl Passed {
+    /// A look at a block of the heap, of which so many bytes were moved.
+    pub(crate) fn of_heap(moved_bytes: usize) -> Passed {
+        /// Copying so many bytes costs what a look does.
+        const COPIED_BYTES_PER_SLOT: usize = 512;
+        Passed {
+            seen: 1,
+            moved: usize::from(moved_bytes > 0),
+            cost_slots: 1 + moved_bytes / COPIED_BYTES_PER_SLOT,
+        }
+    }
+
     /// One look.
     fn look() -> Passed {
         Passed {
@@ -54,8 +65,9 @@ impl AddAssign for Passed {
 impl Index {
     /// Moves what lies in pages being evacuated, from `at` on: segments, and the entries their
     /// slots refer to. Ends at the first bucket past `budget_slots`. Tells `met` of every entry's
-    /// block before and after, if it wants to know. Returns what it did and whether there is more.
-    pub(crate) fn evacuate<F: FnMut(&mut Slab, BlockRef, BlockRef)>(
+    /// block before and after, if it wants to know; it answers what that cost. Returns what was
+    /// done and whether there is more.
+    pub(crate) fn evacuate<F: FnMut(&mut Slab, BlockRef, BlockRef) -> usize>(
         &mut self,
         slab: &mut Slab,
         at: &mut Passage,
@@ -75,8 +87,11 @@ impl Index {
             // One at least, so that steps of any budget come to an end.
             while number < segment.buckets() {
                 fetch_ahead(slab, segment, number + BUCKETS_AHEAD, met.is_some());
-                passed += evacuate_bucket(slab, segment, number, met.as_mut());
-                number += 1;
+                let budget_left = budget_slots.saturating_sub(passed.cost_slots);
+                let (bucket, is_done) =
+                    evacuate_bucket(slab, segment, number, budget_left, met.as_mut());
+                passed += bucket;
+                number += usize::from(is_done);
                 if passed.cost_slots >= budget_slots {
                     break;
                 }
@@ -140,12 +155,15 @@ fn fetch_ahead(slab: &Slab, segment: Segment, number: usize, reads_all: bool) {
     }
 }
 
-fn evacuate_bucket<F: FnMut(&mut Slab, BlockRef, BlockRef)>(
+/// Moves what a bucket refers to, all of it unless what `met` does costs more than the budget. Then
+/// it is not done, and what was moved will not be moved again.
+fn evacuate_bucket<F: FnMut(&mut Slab, BlockRef, BlockRef) -> usize>(
     slab: &mut Slab,
     mut segment: Segment,
     number: usize,
+    budget_slots: usize,
     mut met: Option<&mut F>,
-) -> Passed {
+) -> (Passed, bool) {
     let slots = segment.bucket(number).len();
     let mut passed = Passed {
         seen: slots,
@@ -162,8 +180,12 @@ fn evacuate_bucket<F: FnMut(&mut Slab, BlockRef, BlockRef)>(
             passed.moved += 1;
         }
         if let Some(met) = &mut met {
-            met(slab, old, new);
+            let cost_slots = met(slab, old, new);
+            passed.cost_slots += cost_slots;
+            if cost_slots > budget_slots {
+                return (passed, lane + 1 == slots);
+            }
         }
     }
-    passed
+    (passed, true)
 }

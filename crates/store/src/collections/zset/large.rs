@@ -7,7 +7,9 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::ops;
 
-use crate::collections::{Arena, ArenaMut, Counted, Table};
+use memory::compact::SparsePages;
+
+use crate::collections::{Arena, ArenaMut, Counted, HeapPlace, Table};
 use crate::entry::{Entry, edit};
 use crate::hasher::Key;
 use crate::index::{Passage, Passed};
@@ -171,6 +173,16 @@ impl Zset {
         debug_assert!(done.is_ok(), "the tree has what the table has");
     }
 
+    /// Moves nodes of the order out of sparse pages of the heap, from the member at `at.part` on.
+    pub(crate) fn relocate(
+        &mut self,
+        sparse: &SparsePages,
+        at: &mut HeapPlace,
+        budget: usize,
+    ) -> (Passed, bool) {
+        self.order.relocate(sparse, &mut at.part, budget)
+    }
+
     /// Gives the member in a block another score.
     pub(super) fn replace(&mut self, arena: &mut ArenaMut, block: BlockRef, score: f64) {
         self.take_out(arena, block);
@@ -208,14 +220,13 @@ impl Zset {
         const MOVE_COST_SLOTS: usize = 16;
         let Zset { table, order } = self;
         let met = |slab: &mut Slab, old: BlockRef, new: BlockRef| {
-            if old != new {
-                refer_anew(order, slab, old, new);
+            if old == new {
+                return 0;
             }
+            refer_anew(order, slab, old, new);
+            MOVE_COST_SLOTS
         };
-        let budget_entries = (budget_slots / MOVE_COST_SLOTS).max(1);
-        let (mut passed, has_more) = table.evacuate(slab, at, budget_entries, Some(met));
-        passed.cost_slots += passed.moved * MOVE_COST_SLOTS;
-        (passed, has_more)
+        table.evacuate(slab, at, budget_slots, Some(met))
     }
 
     fn take_out(&mut self, arena: &ArenaMut, block: BlockRef) {
