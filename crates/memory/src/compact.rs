@@ -17,6 +17,7 @@ use libmimalloc_sys as mi;
 use crate::alloc::{settle_move, usable_size};
 
 unsafe extern "C" {
+    fn mi_heap_of(block: *const c_void) -> *mut mi::mi_heap_t;
     fn mi_heap_theap(heap: *mut mi::mi_heap_t) -> *mut mi::mi_theap_t;
     fn mi_theap_get_default() -> *mut mi::mi_theap_t;
     fn mi_theap_collect(theap: *mut mi::mi_theap_t, force: bool);
@@ -39,6 +40,9 @@ unsafe extern "C" {
 const FULL_ENOUGH: (usize, usize) = (3, 4);
 /// Pages that one round empties at most: looking one up stays short, and so does sorting them.
 const PAGES_MAX: usize = 8192;
+
+/// Less than this that is free in the sparse pages of one size is not worth looking for its blocks.
+const SIZE_FREE_BYTES_MIN: usize = 64 << 10;
 
 thread_local! {
     static SPACES: Cell<[*mut mi::mi_heap_t; 2]> = const { Cell::new([ptr::null_mut(); 2]) };
@@ -89,12 +93,18 @@ impl SparsePages {
         free_bytes(&self.pages) as u64
     }
 
-    /// Whether a block lies in one of them.
+    /// Whether a block lies in one of them. A page that became empty may be one of the other space
+    /// by now: what lies there has moved already.
     #[inline]
     pub fn has<T>(&self, block: *const T) -> bool {
         let address = block.addr();
         let after = self.pages.partition_point(|page| page.start <= address);
-        after > 0 && address < self.pages[after - 1].end
+        if after == 0 || address >= self.pages[after - 1].end {
+            return false;
+        }
+        // SAFETY: any address may be asked for.
+        let heap = unsafe { mi_heap_of(block.cast::<c_void>()) };
+        heap != SPACES.get()[self.to]
     }
 
     /// Moves a block out of these pages, if it lies in one. What it holds comes along.
@@ -277,8 +287,8 @@ fn free_bytes(pages: &[Page]) -> usize {
     pages.iter().map(|page| page.free_bytes).sum()
 }
 
-/// Leaves out sizes of which less than two pages would become free: a page of each is in use for
-/// what comes next.
+/// Leaves out sizes with little to win: what the server allocates for itself leaves a page of each
+/// partly free, and nobody will move that.
 fn keep_worthwhile(pages: &mut Vec<Page>) {
     pages.sort_unstable_by_key(|page| page.block_bytes);
     let mut kept = 0;
@@ -286,9 +296,7 @@ fn keep_worthwhile(pages: &mut Vec<Page>) {
     while at < pages.len() {
         let size = pages[at].block_bytes;
         let same = pages[at..].partition_point(|page| page.block_bytes == size);
-        let class = &pages[at..at + same];
-        let page_bytes = class.iter().map(|page| page.end - page.start).max();
-        if free_bytes(class) > page_bytes.unwrap_or(0) {
+        if free_bytes(&pages[at..at + same]) > SIZE_FREE_BYTES_MIN {
             pages.copy_within(at..at + same, kept);
             kept += same;
         }

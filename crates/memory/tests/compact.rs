@@ -109,3 +109,16 @@ fn moved_blocks_may_be_freed_by_another_thread_and_after_their_own_has_ended() {
     );
     drop(vecs);
 }
+
+#[test]
+fn a_block_moves_once_though_pages_that_became_empty_are_used_again() {
+    let mut vecs: Vec<Vec<u8>> = Vec::new();
+    for bytes in [9_000, 30_000, 70_000, 200_000] {
+        vecs.extend(thinned(30_000_000 / bytes, bytes, 10));
+    }
+    let sparse = SparsePages::find();
+    let moved: usize = vecs.iter_mut().map(|vec| sparse.relocate_vec(vec)).sum();
+    assert!(moved > 0);
+    let again: usize = vecs.iter_mut().map(|vec| sparse.relocate_vec(vec)).sum();
+    assert_eq!(again, 0);
+}

@@ -165,8 +165,11 @@ impl Driver {
     fn end_pass(&mut self) {
         let now_us = self.core.mono_us;
         let heap = &mut self.background.defrag.heap;
-        heap.allocated_bytes = 0;
-        heap.next_look_us = 0;
+        if heap.sparse_bytes > 0 {
+            // The allocator keeps an empty page of each size for a while: as much as a pass has won, if it is a small one.
+            purging_at_once(|| collect(true));
+            *heap = Heap::default();
+        }
         let sparse_bytes = self.core.shard.sparse_bytes() + heap.look(now_us);
         self.background.defrag.finish(sparse_bytes, now_us);
         self.core.stats.defrag_percent = 0;
