@@ -1,6 +1,6 @@
 //! The options of active defragmentation: when blocks are moved together in the background, and for how much of the time.
 //! Nothing here moves anything; every core reads its copy ten times a second.
-//! Names and meanings are Redis'; two defaults are ours: it is on, and begins at 1 MiB instead of 100.
+//! Names and meanings are Redis'; defaults are ours where deleting is to give memory back soon, without being asked.
 
 use super::{Config, Kind, Setting, When};
 
@@ -79,7 +79,7 @@ pub(super) const THRESHOLD_LOWER: Setting = number(
 pub(super) const THRESHOLD_UPPER: Setting = number(
     "active-defrag-threshold-upper",
     (0, 1000),
-    "100",
+    "50",
     "From this many per cent on it takes active-defrag-cycle-max of the time, between the two a share between.",
     |config| config.defrag.threshold_upper.into(),
     |config, percent| config.defrag.threshold_upper = percent as u32,
@@ -87,7 +87,7 @@ pub(super) const THRESHOLD_UPPER: Setting = number(
 pub(super) const CYCLE_MIN: Setting = number(
     "active-defrag-cycle-min",
     (1, 99),
-    "1",
+    "5",
     "Per cent of a core's time that moving takes at the lower threshold, in steps of a tenth of a millisecond.",
     |config| config.defrag.cycle_min.into(),
     |config, percent| config.defrag.cycle_min = percent as u32,
@@ -103,8 +103,14 @@ pub(super) const CYCLE_MAX: Setting = number(
 
 impl DefragOptions {
     /// The per cent of its time that a shard should spend on moving blocks: 0 when `sparse_bytes`, which could be given
-    /// back beside `used_bytes` that could not, are not worth it.
-    pub fn share_percent(&self, sparse_bytes: u64, used_bytes: u64, shards: u16) -> u32 {
+    /// back beside `used_bytes` that could not, are not worth it. Where memory is short it does its utmost.
+    pub fn share_percent(
+        &self,
+        sparse_bytes: u64,
+        used_bytes: u64,
+        shards: u16,
+        is_short: bool,
+    ) -> u32 {
         let percent = sparse_bytes.saturating_mul(100) / used_bytes.max(1);
         let (lower, upper) = (
             u64::from(self.threshold_lower),
@@ -115,7 +121,7 @@ impl DefragOptions {
             return 0;
         }
         let (min, max) = (u64::from(self.cycle_min), u64::from(self.cycle_max));
-        if percent >= upper {
+        if percent >= upper || is_short {
             return max as u32;
         }
         // Here lower <= percent < upper; a minimum above the maximum gives way to it.
@@ -132,15 +138,15 @@ mod tests {
 
     fn share(sparse_bytes: u64, used_bytes: u64, shards: u16) -> u32 {
         let options = Config::default().defrag;
-        options.share_percent(sparse_bytes, used_bytes, shards)
+        options.share_percent(sparse_bytes, used_bytes, shards, false)
     }
 
     #[test]
     fn the_share_of_time_grows_from_the_lower_threshold_to_the_upper() {
         assert_eq!(share(9 * MIB, 100 * MIB, 1), 0);
-        assert_eq!(share(10 * MIB, 100 * MIB, 1), 1);
-        assert_eq!(share(55 * MIB, 100 * MIB, 1), 13);
-        assert_eq!(share(100 * MIB, 100 * MIB, 1), 25);
+        assert_eq!(share(10 * MIB, 100 * MIB, 1), 5);
+        assert_eq!(share(30 * MIB, 100 * MIB, 1), 15);
+        assert_eq!(share(50 * MIB, 100 * MIB, 1), 25);
         assert_eq!(share(900 * MIB, 100 * MIB, 1), 25);
         assert_eq!(share(900 * MIB, 0, 1), 25);
     }
@@ -157,9 +163,18 @@ mod tests {
         let mut options = Config::default().defrag;
         (options.threshold_lower, options.threshold_upper) = (50, 20);
         (options.cycle_min, options.cycle_max) = (90, 10);
-        assert_eq!(options.share_percent(40 * MIB, 100 * MIB, 1), 0);
-        assert_eq!(options.share_percent(50 * MIB, 100 * MIB, 1), 10);
+        let share =
+            |options: &DefragOptions, sparse| options.share_percent(sparse, 100 * MIB, 1, false);
+        assert_eq!(share(&options, 40 * MIB), 0);
+        assert_eq!(share(&options, 50 * MIB), 10);
         options.active = false;
-        assert_eq!(options.share_percent(50 * MIB, 100 * MIB, 1), 0);
+        assert_eq!(share(&options, 50 * MIB), 0);
+    }
+
+    #[test]
+    fn where_memory_is_short_it_does_its_utmost_from_the_lower_threshold_on() {
+        let options = Config::default().defrag;
+        assert_eq!(options.share_percent(9 * MIB, 100 * MIB, 1, true), 0);
+        assert_eq!(options.share_percent(10 * MIB, 100 * MIB, 1, true), 25);
     }
 }

@@ -15,6 +15,8 @@ const SLICE_US: u64 = 80;
 const STEP_SLOTS: usize = 128;
 /// A pass that won less than one in so many of the bytes it was begun for was not worth it.
 const WORTH_IT: u64 = 4;
+/// The limit is nearly reached when less than one in so many of its bytes remain.
+const NEARLY: u64 = 8;
 /// How long the next pass waits then; twice as long each time in a row.
 const PAUSE_MIN_US: u64 = 1_000_000;
 /// As long as it gets.
@@ -127,7 +129,8 @@ impl Driver {
         }
         let sparse_bytes = shard.sparse_bytes() + on_heap_bytes;
         let used_bytes = shard.slab_used_bytes() + thread_allocated_bytes().max(0) as u64;
-        let share_percent = options.share_percent(sparse_bytes, used_bytes, self.core.shards);
+        let share_percent =
+            options.share_percent(sparse_bytes, used_bytes, self.core.shards, self.is_short());
         if share_percent > 0 {
             self.core.shard.defrag_begin();
             self.core.stats.defrag_percent = share_percent;
@@ -138,6 +141,13 @@ impl Driver {
                 sparse_bytes,
             });
         }
+    }
+
+    /// Whether the memory limit is nearly reached.
+    fn is_short(&self) -> bool {
+        let budget = &self.core.facts.budget;
+        let limit_bytes = budget.limit_bytes();
+        limit_bytes > 0 && budget.remaining_bytes() < (limit_bytes / NEARLY) as i64
     }
 
     /// Works for a slice, if one is due.
