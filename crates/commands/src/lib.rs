@@ -10,7 +10,6 @@ pub mod core;
 pub mod error;
 pub mod execute;
 pub mod gather;
-pub mod geo;
 pub mod glob;
 pub mod locks;
 pub mod part;
@@ -27,6 +26,8 @@ mod dump;
 mod element_scan;
 mod expiry;
 mod extended;
+mod functions;
+mod geo;
 mod growth;
 mod hashes;
 mod hyperloglog;
@@ -44,6 +45,7 @@ mod rounds;
 mod server;
 mod sets;
 mod settings;
+mod sort;
 mod streams;
 mod strings;
 mod zsets;
@@ -73,16 +75,19 @@ fn families() -> &'static [&'static [Command]] {
         strings::ROWS,
         lists::ROWS,
         zsets::ROWS,
+        geo::ROWS,
         counters::ROWS,
         streams::ROWS,
         bits::ROWS,
         hyperloglog::ROWS,
         sets::ROWS,
+        sort::ROWS,
         hashes::ROWS,
         server::ROWS,
         settings::ROWS,
         introspection::ROWS,
         debug::ROWS,
+        functions::ROWS,
         memory_family::ROWS,
     ]
 }

@@ -150,10 +150,12 @@ impl Shard {
         }
     }
 
-    /// Copies a value out; the key stays and its access is not noted.
+    /// Copies a value out; the key stays and its access is not noted. There is nothing to copy of a
+    /// hash whose fields have all expired.
     pub fn copy_out(&mut self, db: usize, key: Key, now: Millis) -> Option<Detached> {
         let view = self.view(db, key, false, now)?;
-        Some(Detached::copy_of(view))
+        let is_over = view.hash().is_some_and(|hash| hash.is_empty());
+        (!is_over).then(|| Detached::copy_of(view))
     }
 
     /// Stores a detached value with its expiry under a key, whatever was there. Returns whether

@@ -36,8 +36,8 @@ pub use account::{Account, KindAccount};
 pub use books::StoreAccounts;
 pub use classes::{BLOCK_BYTES_MAX, CLASSES, block_bytes};
 pub use collections::{
-    AddRule, Added, Door, Elements, HashEdit, HashView, LexBound, Lifetime, ListEdit, ListEnd,
-    ListView, NotANumber, Picker, Presence, SetEdit, SetView, StreamEdit, Thresholds, View,
+    AddRule, Added, Door, Elements, FieldPicker, HashEdit, HashView, LexBound, Lifetime, ListEdit,
+    ListEnd, ListView, NotANumber, Presence, SetEdit, SetView, StreamEdit, Thresholds, View,
     WrongKind, ZsetEdit, ZsetRange, ZsetView,
 };
 pub use content::{

@@ -210,7 +210,7 @@ pub const ROWS: &[Command] = &[
         row(
             "xread",
             -4,
-            READ,
+            READ.and(Flags::BLOCKING),
             &["RO", "access"],
             Run::Atomic(read::READ),
             doc(
@@ -226,7 +226,7 @@ pub const ROWS: &[Command] = &[
         row(
             "xreadgroup",
             -7,
-            WRITE,
+            WRITE.and(Flags::BLOCKING),
             &["RO", "access"],
             Run::Atomic(read::READ_GROUP),
             doc(

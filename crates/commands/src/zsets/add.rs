@@ -90,7 +90,7 @@ fn add(call: &mut Call<'_>, options: &Options, out: &mut Writer<'_>) -> Reply {
             .add(args.at(first + 1), given, rule)
             .map_err(not_a_number)?;
         if !rule.is_increment {
-            out.int(i64::from(counts(options, added)));
+            out.int(i64::from(counts(added, options.counts_changes)));
         } else if added == Added::Refused {
             out.null();
         } else {
@@ -102,18 +102,31 @@ fn add(call: &mut Call<'_>, options: &Options, out: &mut Writer<'_>) -> Reply {
         .step_by(2)
         .map(|index| score(call, index))
         .collect::<Result<_, _>>()?;
+    let members = (first + 1..args.len()).step_by(2).zip(scores);
+    out.int(add_scored(call, rule, options.counts_changes, members)?);
+    Ok(())
+}
+
+/// Adds members, each given as the index of its argument, with scores. Answers how many are new, or have changed where
+/// those count too.
+pub fn add_scored(
+    call: &mut Call<'_>,
+    rule: AddRule,
+    counts_changes: bool,
+    members: impl Iterator<Item = (usize, f64)>,
+) -> Result<i64, Error> {
+    let args = call.args;
     let Some(mut zset) = open(call, rule)? else {
-        answer_none(rule, out);
-        return Ok(());
+        return Ok(0);
     };
     let mut counted = 0;
-    for (pair, score) in scores.into_iter().enumerate() {
-        let member = args.at(first + 2 * pair + 1);
-        let (added, _) = zset.add(member, score, rule).map_err(not_a_number)?;
-        counted += i64::from(counts(options, added));
+    for (index, score) in members {
+        let (added, _) = zset
+            .add(args.at(index), score, rule)
+            .map_err(not_a_number)?;
+        counted += i64::from(counts(added, counts_changes));
     }
-    out.int(counted);
-    Ok(())
+    Ok(counted)
 }
 
 /// The sorted set to add to; `None` where the key is missing and must not come to be.
@@ -134,10 +147,10 @@ fn answer_none(rule: AddRule, out: &mut Writer<'_>) {
     }
 }
 
-fn counts(options: &Options, added: Added) -> bool {
+fn counts(added: Added, counts_changes: bool) -> bool {
     match added {
         Added::New => true,
-        Added::Changed => options.counts_changes,
+        Added::Changed => counts_changes,
         Added::Same | Added::Refused => false,
     }
 }

@@ -56,8 +56,14 @@ impl<'a> Span<'a> {
         })
     }
 
-    /// The ranks that this is of a sorted set. Where `is_reverse`, ranks were counted from the greatest on.
-    pub fn ranks(&self, zset: ZsetView<'_>, is_reverse: bool) -> Range<usize> {
+    /// The ranks that this is of a sorted set.
+    pub fn ranks(&self, zset: ZsetView<'_>) -> Range<usize> {
+        self.first_ranks(zset, usize::MAX, false)
+    }
+
+    /// As [`Span::ranks`], of scores and members only the `wanted` first, or where `is_reverse` the last; then ranks too were
+    /// counted from the greatest on.
+    pub fn first_ranks(&self, zset: ZsetView<'_>, wanted: usize, is_reverse: bool) -> Range<usize> {
         match *self {
             Span::Ranks(start, end) => {
                 let len = zset.len();
@@ -68,8 +74,8 @@ impl<'a> Span<'a> {
                     ranks
                 }
             }
-            Span::Scores(min, max) => zset.ranks_by_score(min, max),
-            Span::Lex(min, max) => zset.ranks_by_lex(min, max),
+            Span::Scores(min, max) => zset.ranks_by_score(min, max, wanted, is_reverse),
+            Span::Lex(min, max) => zset.ranks_by_lex(min, max, wanted, is_reverse),
         }
     }
 }
@@ -119,16 +125,17 @@ fn lex_bound(text: &[u8]) -> Option<LexBound<'_>> {
     }
 }
 
+/// What Redis says of a count that is negative or no number.
+pub const NEGATIVE: &str = "ERR value is out of range, must be positive";
+
 /// Argument `index` as a number that is not negative.
 ///
 /// # Errors
-/// It is none: `mistake` where that is given, else Redis' own texts.
-pub fn natural(call: &Call<'_>, index: usize, mistake: Option<&'static str>) -> Result<u64, Error> {
-    const NEGATIVE: &str = "ERR value is out of range, must be positive";
-    let number = call
-        .int(index)
-        .map_err(|error| mistake.map_or(error, Error::from))?;
-    u64::try_from(number).map_err(|_| mistake.unwrap_or(NEGATIVE).into())
+/// It is none, which is told by `mistake`.
+pub fn natural(call: &Call<'_>, index: usize, mistake: &'static str) -> Result<u64, Error> {
+    let number = call.int(index).ok();
+    let number = number.and_then(|number| u64::try_from(number).ok());
+    Ok(number.ok_or(mistake)?)
 }
 
 /// Argument `index` as a number above zero.
@@ -136,7 +143,7 @@ pub fn natural(call: &Call<'_>, index: usize, mistake: Option<&'static str>) -> 
 /// # Errors
 /// It is none, which is told by `mistake`.
 pub fn positive(call: &Call<'_>, index: usize, mistake: &'static str) -> Result<u64, Error> {
-    let number = natural(call, index, Some(mistake))?;
+    let number = natural(call, index, mistake)?;
     Ok(Some(number).filter(|&number| number > 0).ok_or(mistake)?)
 }
 

@@ -106,7 +106,7 @@ impl Form {
                 options.with_scores = true;
                 at += 1;
             } else if self.only_counts && left >= 2 && call.is(at, "limit") {
-                options.limit = natural(call, at + 1, Some(BAD_LIMIT))?;
+                options.limit = natural(call, at + 1, BAD_LIMIT)?;
                 at += 2;
             } else {
                 return Err(error::SYNTAX.into());

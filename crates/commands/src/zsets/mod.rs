@@ -9,6 +9,10 @@ mod range;
 mod read;
 mod remove;
 
+pub(crate) use add::add_scored;
+pub(crate) use range::store;
+pub(crate) use read::{read, read_key};
+
 use crate::row::{Atomic, Doc, Joint, Keys, Target};
 use crate::{Command, Flags, Run};
 
@@ -206,7 +210,7 @@ pub const ROWS: &[Command] = &[
                 "6.2.0",
                 "O(log(N)+M) where N is the number of members and M that of members answered",
                 "Stores the members between two ranks, scores or members under another key",
-                "dst src min max [BYSCORE | BYLEX] [REV] [LIMIT offset count]",
+                "destination source min max [BYSCORE | BYLEX] [REV] [LIMIT offset count]",
             ),
         ),
         Keys::PAIR,

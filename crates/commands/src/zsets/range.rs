@@ -8,7 +8,7 @@ use resp::{Proto, Writer};
 use store::{Content, Detached, IntBuffer, Strings, ZsetView};
 
 use super::bounds::{By, Span};
-use super::read::{read, write_pair};
+use super::read::{read, read_key, write_pair};
 use crate::{Call, Error, Reply, error, lookup};
 
 const LIMIT_BY_RANK: &str =
@@ -89,15 +89,17 @@ impl<'a> Asked<'a> {
 
     /// The ranks asked for, after LIMIT.
     fn ranks(&self, zset: ZsetView<'_>) -> Range<usize> {
-        let Range { start, end } = self.span.ranks(zset, self.is_reverse);
+        // A negative offset passes everything over, a negative limit is none.
+        let offset = usize::try_from(self.offset).unwrap_or(usize::MAX);
+        let limit = usize::try_from(self.limit).unwrap_or(usize::MAX);
+        let wanted = offset.saturating_add(limit);
+        let Range { start, end } = self.span.first_ranks(zset, wanted, self.is_reverse);
         if matches!(self.span, Span::Ranks(..)) {
             return start..end;
         }
         let len = end - start;
-        // A negative offset passes everything over, a negative limit is none.
-        let passed = usize::try_from(self.offset).unwrap_or(usize::MAX).min(len);
-        let kept = usize::try_from(self.limit).unwrap_or(usize::MAX);
-        let kept = kept.min(len - passed);
+        let passed = offset.min(len);
+        let kept = limit.min(len - passed);
         if self.is_reverse {
             end - passed - kept..end - passed
         } else {
@@ -108,7 +110,7 @@ impl<'a> Asked<'a> {
 
 fn answer(call: &mut Call<'_>, out: &mut Writer<'_>, form: Form) -> Reply {
     let asked = Asked::parse(call, form)?;
-    let Some(zset) = read(call, form.source)? else {
+    let Some(zset) = read(call)? else {
         out.array(0);
         return Ok(());
     };
@@ -178,7 +180,8 @@ pub fn zrangestore(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
     let asked = Asked::parse(call, form)?;
     let (mut members, mut scores) = (Strings::default(), Vec::new());
     let mut buffer = IntBuffer::new();
-    if let Some(zset) = read(call, form.source)? {
+    let key = call.other_key(form.source);
+    if let Some(zset) = read_key(call, key)? {
         for (member, score) in zset.range(asked.ranks(zset)) {
             members.push(member.text(&mut buffer));
             scores.push(score);

@@ -5,20 +5,21 @@
 use std::collections::HashSet;
 
 use resp::{Proto, Writer};
-use store::{IntBuffer, Item, Rng, ZsetView};
+use store::{IntBuffer, Item, Key, Rng, View, ZsetView};
 
 use super::bounds::{By, Span};
 use crate::element_scan::{self, Options};
 use crate::{Call, Error, Reply, error, lookup};
 
-/// The sorted set that a command reads.
-pub fn read<'c>(call: &'c mut Call<'_>, index: usize) -> Result<Option<ZsetView<'c>>, Error> {
-    let key = if index == 1 {
-        call.key(1)
-    } else {
-        call.other_key(index)
-    };
-    lookup::read_as(call, key, |view| view.zset())
+/// The sorted set under the first key, for a command that runs where it lies.
+pub fn read<'c>(call: &'c mut Call<'_>) -> Result<Option<ZsetView<'c>>, Error> {
+    let key = call.key(1);
+    read_key(call, key)
+}
+
+/// The sorted set under a key.
+pub fn read_key<'c>(call: &'c mut Call<'_>, key: Key<'_>) -> Result<Option<ZsetView<'c>>, Error> {
+    lookup::read_as(call, key, View::zset)
 }
 
 /// Writes a member and its score: a pair of its own in RESP3.
@@ -32,21 +33,21 @@ pub fn write_pair(out: &mut Writer<'_>, member: Item<'_>, score: f64, nests: boo
 
 /// ZCARD.
 pub fn zcard(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
-    out.int(read(call, 1)?.map_or(0, |zset| zset.len() as i64));
+    out.int(read(call)?.map_or(0, |zset| zset.len() as i64));
     Ok(())
 }
 
 /// ZSCORE.
 pub fn zscore(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
     let member = call.args.at(2);
-    write_score(out, read(call, 1)?.and_then(|zset| zset.score(member)));
+    write_score(out, read(call)?.and_then(|zset| zset.score(member)));
     Ok(())
 }
 
 /// ZMSCORE.
 pub fn zmscore(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
     let args = call.args;
-    let zset = read(call, 1)?;
+    let zset = read(call)?;
     out.array(args.len() - 2);
     for index in 2..args.len() {
         write_score(out, zset.and_then(|zset| zset.score(args.at(index))));
@@ -80,7 +81,7 @@ fn rank(call: &mut Call<'_>, out: &mut Writer<'_>, is_reverse: bool, command: &s
     if with_score && !call.is(3, "withscore") {
         return Err(error::SYNTAX.into());
     }
-    let found = read(call, 1)?.and_then(|zset| {
+    let found = read(call)?.and_then(|zset| {
         let (rank, score) = zset.rank(member)?;
         let rank = if is_reverse {
             zset.len() - 1 - rank
@@ -117,7 +118,7 @@ pub fn zlexcount(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
 
 fn count(call: &mut Call<'_>, out: &mut Writer<'_>, by: By) -> Reply {
     let span = Span::parse(call, by, 2, 3)?;
-    let ranks = read(call, 1)?.map(|zset| span.ranks(zset, false));
+    let ranks = read(call)?.map(|zset| span.ranks(zset));
     out.int(ranks.map_or(0, |ranks| ranks.len() as i64));
     Ok(())
 }
@@ -130,7 +131,7 @@ pub fn zrandmember(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
     const COUNT_RANGE: &str = "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807";
     if call.args.len() == 2 {
         let mut rng = Rng::seeded(call.core.random());
-        match read(call, 1)?.and_then(|zset| zset.random(&mut rng)) {
+        match read(call)?.and_then(|zset| zset.random(&mut rng)) {
             Some((member, _)) => lookup::bulk_item(out, member),
             None => out.null(),
         }
@@ -148,7 +149,7 @@ pub fn zrandmember(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
         return Err(error::OUT_OF_RANGE.into());
     }
     let mut rng = Rng::seeded(call.core.random());
-    let Some(zset) = read(call, 1)? else {
+    let Some(zset) = read(call)? else {
         out.array(0);
         return Ok(());
     };
@@ -219,7 +220,7 @@ fn draw_different<'a>(
 pub fn zscan(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
     let cursor = element_scan::cursor(call, 2)?;
     let args = call.args;
-    if read(call, 1)?.is_none() {
+    if read(call)?.is_none() {
         out.array(2);
         out.bulk(b"0");
         out.array(0);

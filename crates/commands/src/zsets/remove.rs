@@ -7,7 +7,7 @@ use std::ops::Range;
 use resp::{Proto, Writer};
 use store::{Key, Kind, ZsetView};
 
-use super::bounds::{By, Span, natural, positive};
+use super::bounds::{By, NEGATIVE, Span, natural, positive};
 use super::read::write_pair;
 use crate::part::Taken;
 use crate::row::Decision;
@@ -70,7 +70,7 @@ pub fn zremrangebylex(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
 fn remove_span(call: &mut Call<'_>, out: &mut Writer<'_>, by: By) -> Reply {
     let span = Span::parse(call, by, 2, 3)?;
     let key = call.key(1);
-    let found = before_write(call, key)?.map(|zset| (span.ranks(zset, false), zset.len()));
+    let found = before_write(call, key)?.map(|zset| (span.ranks(zset), zset.len()));
     let (ranks, len) = found.unwrap_or((0..0, 0));
     out.int(ranks.len() as i64);
     if len > 0 {
@@ -119,7 +119,7 @@ pub fn zpopmax(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
 fn pop(call: &mut Call<'_>, out: &mut Writer<'_>, end: End) -> Reply {
     let (count, nests) = match call.args.len() {
         2 => (1, false),
-        3 => (natural(call, 2, None)?, out.proto() == Proto::Resp3),
+        3 => (natural(call, 2, NEGATIVE)?, out.proto() == Proto::Resp3),
         _ => return Err(error::SYNTAX.into()),
     };
     let key = call.key(1);

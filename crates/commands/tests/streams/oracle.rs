@@ -382,5 +382,34 @@ fn every_generated_stream_command_is_answered_as_redis_answers_it() {
                 cluster.cores().iter().for_each(|core| core.shard.check());
             }
         }
+        (0..4).for_each(|number| takes_over(&mut cluster, &mut oracle, &format!("s{number}")));
     }
+}
+
+/// A stream that Redis dumped is the same here; and one that was dumped here.
+fn takes_over(cluster: &mut Cluster, oracle: &mut Oracle, key: &str) {
+    let Reply::Bulk(theirs) = oracle.run(&["DUMP", key]) else {
+        return;
+    };
+    let Reply::Bulk(ours) = cluster.run(&["DUMP", key]) else {
+        panic!("{key} is there")
+    };
+    for payload in [theirs, ours] {
+        let restore: [&[u8]; 5] = [b"RESTORE", b"back", b"0", &payload, b"REPLACE"];
+        assert_eq!(shown(&cluster.run(&restore)), "OK");
+        for look in [
+            "XRANGE # - +",
+            "XINFO STREAM # FULL COUNT 0",
+            "XINFO GROUPS #",
+        ] {
+            let back = cluster.run(&words(&look.replace('#', "back")));
+            let redis = oracle.run(&words(&look.replace('#', key)));
+            assert_eq!(
+                shown(&timeless(back)),
+                shown(&timeless(redis)),
+                "{look}, {key}"
+            );
+        }
+    }
+    cluster.cores().iter().for_each(|core| core.shard.check());
 }

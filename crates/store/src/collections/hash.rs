@@ -7,7 +7,7 @@ mod packed;
 mod pick;
 
 pub(crate) use packed::first_expiry as packed_expiry;
-pub use pick::Picker;
+pub use pick::FieldPicker;
 
 use crate::content::Strings;
 use crate::entry::{Entry, Held};

@@ -12,7 +12,7 @@ mod view;
 mod zset;
 
 pub use door::{Door, WrongKind};
-pub use hash::{HashEdit, HashView, Lifetime, Picker};
+pub use hash::{FieldPicker, HashEdit, HashView, Lifetime};
 pub use list::{Elements, ListEdit, ListEnd, ListView};
 pub use set::{SetEdit, SetView};
 pub use stream::StreamEdit;

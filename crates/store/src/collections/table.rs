@@ -63,11 +63,6 @@ impl Table {
         self.index.table_bytes() + self.entries_bytes
     }
 
-    /// Elements that have an expiry.
-    pub(crate) fn expiring(&self) -> usize {
-        self.expiring
-    }
-
     /// A moment before which no element expires, if any ever does.
     fn first_expiry(&self) -> Option<Millis> {
         self.first_expiry.filter(|_| self.expiring > 0)
@@ -205,9 +200,7 @@ impl Table {
         if self.index.find(arena.slab, name, arena.base).is_some() {
             return false;
         }
-        let (mut scratch, nothing) = (Scratch::default(), NewValue::Copy(Value::from_bytes(b"")));
-        let draft = Draft::new(name, nothing, None, arena.base, &mut scratch);
-        self.insert(arena, name.hash, draft, None);
+        self.add_valued(arena, name, Value::from_bytes(b""));
         true
     }
 
@@ -274,15 +267,8 @@ impl Table {
         let Some(slot) = self.index.random_slot(arena.slab, rng) else {
             return false;
         };
-        let entry = Entry::at(arena.slab, slot.block, arena.base);
-        let hash = arena.hasher.hash(entry.key());
-        let found = self.index.find_block(arena.slab, hash, slot.block);
-        visit(entry);
-        self.uncount(entry);
-        let found = found.expect("a slot was found by its place, so it is found by its hash");
-        self.index.remove(arena.slab, hash, found);
-        let nothing = edit::destroy(arena.slab, slot.block, arena.base);
-        debug_assert!(nothing.is_none(), "elements are no collections");
+        visit(Entry::at(arena.slab, slot.block, arena.base));
+        self.remove_block(arena, slot.block);
         true
     }
 

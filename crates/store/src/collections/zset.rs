@@ -40,6 +40,9 @@ pub enum LexBound<'a> {
     Excluded(&'a [u8]),
 }
 
+/// How many members ahead of a walk the processor is asked to fetch entries.
+const PREFETCHED: usize = 6;
+
 /// Where the elements lie.
 #[derive(Clone, Copy)]
 enum Form<'a> {
@@ -104,8 +107,15 @@ impl<'a> ZsetView<'a> {
         self.range(0..usize::MAX)
     }
 
-    /// The ranks of the members whose scores lie between two bounds, an empty range if there are none.
-    pub fn ranks_by_score(&self, min: Bound<f64>, max: Bound<f64>) -> Range<usize> {
+    /// The ranks of the members whose scores lie between two bounds, an empty range if there are none:
+    /// of these the `wanted` first, or the last where `from_end` says so.
+    pub fn ranks_by_score(
+        &self,
+        min: Bound<f64>,
+        max: Bound<f64>,
+        wanted: usize,
+        from_end: bool,
+    ) -> Range<usize> {
         let is_below = |score: f64| match min {
             Bound::Included(min) => score < min,
             Bound::Excluded(min) => score <= min,
@@ -116,22 +126,34 @@ impl<'a> ZsetView<'a> {
             Bound::Excluded(max) => score < max,
             Bound::Unbounded => true,
         };
-        let ends = match self.form() {
-            Form::Packed(pack) => [
-                packed::count_while(pack, |_, score| is_below(score)),
-                packed::count_while(pack, |_, score| is_within(score)),
-            ],
-            Form::Large(zset) => [
-                zset.count_while(self.arena, |entry| is_below(large::score_of(entry))),
-                zset.count_while(self.arena, |entry| is_within(large::score_of(entry))),
-            ],
-        };
-        ends[0]..ends[1].max(ends[0])
+        match self.form() {
+            Form::Packed(pack) => {
+                let start = packed::count_while(pack, |_, score| is_below(score));
+                let end = packed::count_while(pack, |_, score| is_within(score));
+                cut(start..end, wanted, from_end)
+            }
+            Form::Large(zset) => {
+                let open_start = min == Bound::Included(f64::NEG_INFINITY);
+                let open_end = max == Bound::Included(f64::INFINITY);
+                zset.ranks_between(
+                    self.arena,
+                    (!open_start).then_some(|entry| is_below(large::score_of(entry))),
+                    (!open_end).then_some(|entry| is_within(large::score_of(entry))),
+                    (wanted, from_end),
+                )
+            }
+        }
     }
 
-    /// The ranks of the members between two bounds in the order of bytes, an empty range if there
-    /// are none. It is what the name says only where all scores are the same.
-    pub fn ranks_by_lex(&self, min: LexBound, max: LexBound) -> Range<usize> {
+    /// As [`ZsetView::ranks_by_score`], of the members between two bounds in the order of bytes. It
+    /// is what it says only where all scores are the same.
+    pub fn ranks_by_lex(
+        &self,
+        min: LexBound,
+        max: LexBound,
+        wanted: usize,
+        from_end: bool,
+    ) -> Range<usize> {
         let is_below = |member: &[u8]| match min {
             LexBound::Lowest => false,
             LexBound::Highest => true,
@@ -144,18 +166,22 @@ impl<'a> ZsetView<'a> {
             LexBound::Included(max) => member <= max,
             LexBound::Excluded(max) => member < max,
         };
-        let mut buffer = IntBuffer::new();
-        let ends = match self.form() {
-            Form::Packed(pack) => [
-                packed::count_while(pack, |member, _| is_below(member.text(&mut buffer))),
-                packed::count_while(pack, |member, _| is_within(member.text(&mut buffer))),
-            ],
-            Form::Large(zset) => [
-                zset.count_while(self.arena, |entry| is_below(entry.key())),
-                zset.count_while(self.arena, |entry| is_within(entry.key())),
-            ],
-        };
-        ends[0]..ends[1].max(ends[0])
+        match self.form() {
+            Form::Packed(pack) => {
+                let mut buffer = IntBuffer::new();
+                let start =
+                    packed::count_while(pack, |member, _| is_below(member.text(&mut buffer)));
+                let end =
+                    packed::count_while(pack, |member, _| is_within(member.text(&mut buffer)));
+                cut(start..end, wanted, from_end)
+            }
+            Form::Large(zset) => zset.ranks_between(
+                self.arena,
+                (min != LexBound::Lowest).then_some(|entry: Entry| is_below(entry.key())),
+                (max != LexBound::Highest).then_some(|entry: Entry| is_within(entry.key())),
+                (wanted, from_end),
+            ),
+        }
     }
 
     /// A member picked at random with its score, each as likely as another.
@@ -219,6 +245,17 @@ enum Walk<'a> {
     Large(large::Blocks<'a>, Arena<'a>),
 }
 
+/// The first or the last so many of a range, which may be the wrong way round.
+fn cut(ranks: Range<usize>, wanted: usize, from_end: bool) -> Range<usize> {
+    let Range { start, end } = ranks;
+    let kept = wanted.min(end.saturating_sub(start));
+    if from_end {
+        end - kept..end
+    } else {
+        start..start + kept
+    }
+}
+
 fn element(arena: Arena<'_>, block: BlockRef) -> (Item<'_>, f64) {
     let entry = Entry::at(arena.slab, block, arena.base);
     (Item::Bytes(entry.key()), large::score_of(entry))
@@ -231,7 +268,13 @@ impl<'a> Iterator for ZsetRange<'a> {
     fn next(&mut self) -> Option<Self::Item> {
         match &mut self.0 {
             Walk::Packed(range) => range.next(),
-            Walk::Large(blocks, arena) => Some(element(*arena, blocks.next()?)),
+            Walk::Large(blocks, arena) => {
+                let block = blocks.next()?;
+                if let Some(soon) = blocks.ahead(PREFETCHED) {
+                    arena.slab.prefetch(soon);
+                }
+                Some(element(*arena, block))
+            }
         }
     }
 
@@ -248,7 +291,13 @@ impl DoubleEndedIterator for ZsetRange<'_> {
     fn next_back(&mut self) -> Option<Self::Item> {
         match &mut self.0 {
             Walk::Packed(range) => range.next_back(),
-            Walk::Large(blocks, arena) => Some(element(*arena, blocks.next_back()?)),
+            Walk::Large(blocks, arena) => {
+                let block = blocks.next_back()?;
+                if let Some(soon) = blocks.ahead_back(PREFETCHED) {
+                    arena.slab.prefetch(soon);
+                }
+                Some(element(*arena, block))
+            }
         }
     }
 }

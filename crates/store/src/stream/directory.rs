@@ -1,6 +1,6 @@
 //! Owns the order of a stream's nodes, in chunks, and the exact bytes of nodes and chunks.
 //! Never happens here: a step over all nodes, but for a recount.
-//! Source: a B-tree of two levels, whose upper one is a ring: nodes come at its end and go at its front.
+//! Source: a B-tree of two levels, both of rings: nodes come at the end and go at the front.
 
 use super::node::Node;
 use crate::collections::HeapPlace;
@@ -11,14 +11,14 @@ use memory::compact::SparsePages;
 use std::collections::VecDeque;
 use std::mem::size_of;
 
-/// Nodes of a chunk: what a removal in the middle moves is at most this many, and one handle a chunk.
+/// Nodes of a chunk: what a removal in the middle moves is at most half as many, and half of the chunks' handles.
 const CHUNK_NODES: usize = 128;
 
 #[derive(Debug)]
 struct Chunk {
     /// The first ID of its first node.
     first: StreamId,
-    nodes: Vec<Node>,
+    nodes: VecDeque<Node>,
 }
 
 impl Chunk {
@@ -109,7 +109,7 @@ impl Directory {
             }
             self.chunks.push_back(Chunk {
                 first: node.first_id(),
-                nodes: Vec::new(),
+                nodes: VecDeque::new(),
             });
         } else {
             self.bytes -= self.chunks[self.chunks.len() - 1].table_bytes();
@@ -119,7 +119,7 @@ impl Directory {
             nodes.reserve_exact(nodes.len().clamp(1, CHUNK_NODES - nodes.len()));
         }
         self.bytes += node.heap_bytes();
-        nodes.push(node);
+        nodes.push_back(node);
         self.bytes += self.chunks[self.chunks.len() - 1].table_bytes();
         self.nodes += 1;
     }
@@ -186,7 +186,11 @@ impl Directory {
     pub(super) fn remove(&mut self, place: Place) {
         let chunk = &mut self.chunks[place.chunk];
         self.bytes -= chunk.table_bytes();
-        self.bytes -= chunk.nodes.remove(place.node).heap_bytes();
+        let node = chunk
+            .nodes
+            .remove(place.node)
+            .expect("there is one at every place");
+        self.bytes -= node.heap_bytes();
         self.nodes -= 1;
         if chunk.nodes.is_empty() {
             self.chunks.remove(place.chunk);
@@ -196,7 +200,7 @@ impl Directory {
         chunk.first = chunk.nodes[0].first_id();
         if chunk.nodes.len() * 4 <= chunk.nodes.capacity() {
             // A fresh block: shrinking in place would keep half of the old one.
-            let mut nodes = Vec::with_capacity(chunk.nodes.len() * 2);
+            let mut nodes = VecDeque::with_capacity(chunk.nodes.len() * 2);
             nodes.append(&mut chunk.nodes);
             chunk.nodes = nodes;
         }

@@ -18,7 +18,7 @@ const TRIES: usize = 100;
 const PICKED_SHARE: usize = 3;
 
 /// Picks fields of a hash at random, any number of times.
-pub struct Picker<'a> {
+pub struct FieldPicker<'a> {
     hash: HashView<'a>,
     /// What is picked from, once it was listed.
     listed: Option<Listed<'a>>,
@@ -31,7 +31,7 @@ enum Listed<'a> {
     Entries(Vec<Entry<'a>>),
 }
 
-impl<'a> Picker<'a> {
+impl<'a> FieldPicker<'a> {
     /// The next field with its value, each as likely as another; `None` if there is none.
     pub fn pick(&mut self, rng: &mut Rng) -> Option<(Item<'a>, Item<'a>)> {
         if self.listed.is_none() && self.hash.packed().is_none() {
@@ -95,8 +95,8 @@ impl<'a> HashView<'a> {
     }
 
     /// For picking fields again and again, where one may come twice.
-    pub fn picker(&self) -> Picker<'a> {
-        Picker {
+    pub fn picker(&self) -> FieldPicker<'a> {
+        FieldPicker {
             hash: *self,
             listed: None,
         }

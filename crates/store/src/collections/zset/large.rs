@@ -124,11 +124,94 @@ impl Zset {
         self.order.range(ranks)
     }
 
+    /// The ranks of the members that are not below and are within: of these the `wanted` first, or
+    /// the last where `from_end` says so. An end without a condition is open.
+    pub(super) fn ranks_between<'a>(
+        &self,
+        arena: Arena<'a>,
+        is_below: Option<impl Fn(Entry<'a>) -> bool>,
+        is_within: Option<impl Fn(Entry<'a>) -> bool>,
+        (wanted, from_end): (usize, bool),
+    ) -> ops::Range<usize> {
+        let start_after = |end: usize| match &is_below {
+            None => 0,
+            Some(is_below) if from_end => {
+                let found = self.gallop(end, wanted, |steps| {
+                    !is_below(self.entry(arena, end - steps))
+                });
+                end - found.unwrap_or_else(|| end - self.count_while(arena, is_below).min(end))
+            }
+            Some(is_below) => self.count_while(arena, is_below),
+        };
+        let end_after = |start: usize| match &is_within {
+            None => self.len(),
+            Some(is_within) if !from_end => {
+                let left = self.len() - start;
+                let found = self.gallop(left, wanted, |steps| {
+                    is_within(self.entry(arena, start + steps - 1))
+                });
+                found.map_or_else(|| self.count_while(arena, is_within), |found| start + found)
+            }
+            Some(is_within) => self.count_while(arena, is_within),
+        };
+        let (start, end) = if from_end {
+            let end = end_after(0);
+            (start_after(end), end)
+        } else {
+            let start = start_after(0);
+            (start, end_after(start))
+        };
+        super::cut(start..end, wanted, from_end)
+    }
+
+    fn entry<'a>(&self, arena: Arena<'a>, rank: usize) -> Entry<'a> {
+        let block = self.order.at(rank).expect("the rank is below the length");
+        Entry::at(arena.slab, block, arena.base)
+    }
+
+    /// How many steps of `left` can be taken while `holds`, as far as a few looks tell: a short way
+    /// is measured without a search through the whole order. Never says more than `wanted`.
+    fn gallop(
+        &self,
+        left: usize,
+        wanted: usize,
+        mut holds: impl FnMut(usize) -> bool,
+    ) -> Option<usize> {
+        /// The ways looked at, each a look dearer than the one before.
+        const WAYS: [usize; 2] = [8, 64];
+        let most = wanted.min(left);
+        if most == 0 || wanted < left && holds(most) {
+            return Some(most);
+        }
+        let mut low = 0;
+        for way in WAYS {
+            let high = way.min(most);
+            if !holds(high) {
+                // The last step that holds lies between: a search over few entries.
+                let mut high = high;
+                while high - low > 1 {
+                    let middle = (low + high) / 2;
+                    if holds(middle) {
+                        low = middle;
+                    } else {
+                        high = middle;
+                    }
+                }
+                return Some(low);
+            }
+            if high == most {
+                return Some(most);
+            }
+            low = high;
+        }
+        None
+    }
+
     /// How many members are before the first of which `holds` is false.
     pub(super) fn count_while<'a>(
         &self,
         arena: Arena<'a>,
-        mut holds: impl FnMut(Entry<'a>) -> bool,
+        holds: impl Fn(Entry<'a>) -> bool,
     ) -> usize {
         self.order.rank(|block| {
             if holds(Entry::at(arena.slab, *block, arena.base)) {

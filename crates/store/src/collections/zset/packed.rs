@@ -101,12 +101,10 @@ fn score_of(item: Item) -> f64 {
 }
 
 fn with_text(score: f64, write: impl FnOnce(&[u8])) {
-    let is_negative_zero = score == 0.0 && score.is_sign_negative();
     if score.is_infinite() {
         write(if score > 0.0 { b"inf" } else { b"-inf" });
-    } else if is_negative_zero {
-        write(b"-0");
     } else if score.fract() == 0.0 && score.abs() <= WHOLE_MAX {
+        // A zero loses its sign here, as it does in Redis.
         write(IntText::of(score as i64).bytes());
     } else {
         write(ryu::Buffer::new().format_finite(score).as_bytes());
