@@ -9,6 +9,7 @@
 //! blocks have ended there, too, the spaces change parts.
 
 use std::cell::Cell;
+use std::collections::VecDeque;
 use std::ffi::c_void;
 use std::ptr::{self, NonNull};
 
@@ -153,6 +154,17 @@ impl SparsePages {
             *vec = Vec::from_raw_parts(start, len, capacity);
             moved.map_or(0, |_| bytes)
         }
+    }
+
+    /// As [`SparsePages::relocate`], for what a deque holds; it is short enough to be put in order.
+    pub fn relocate_deque<T>(&self, deque: &mut VecDeque<T>) -> usize {
+        if !self.has(deque.as_slices().0.as_ptr()) {
+            return 0;
+        }
+        let mut vec = Vec::from(std::mem::take(deque));
+        let moved_bytes = self.relocate_vec(&mut vec);
+        *deque = vec.into();
+        moved_bytes
     }
 
     /// As [`SparsePages::relocate`], for what a box holds. Returns the bytes that were moved.

@@ -214,12 +214,12 @@ impl Shard {
             if !entry.owns_heap() {
                 return 0;
             }
-            if let Some(Held::Big(big)) = entry.held() {
-                if big.has_blocks() || !sparse.is_empty() {
-                    let arena = Arena { slab, hasher, base };
-                    let hash = arena.rehash().hash_of(slab, block);
-                    nested.push(Nested::new(db, hash));
-                }
+            if let Some(Held::Big(big)) = entry.held()
+                && (big.has_blocks() || !sparse.is_empty())
+            {
+                let arena = Arena { slab, hasher, base };
+                let hash = arena.rehash().hash_of(slab, block);
+                nested.push(Nested::new(db, hash));
             }
             let moved = Passed::of_heap(edit::relocate_heap(slab, block, sparse, base));
             on_heap += moved;

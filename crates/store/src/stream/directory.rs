@@ -80,7 +80,7 @@ impl Directory {
         let mut passed = Passed::default();
         while let Some(chunk) = self.chunks.get_mut(at.part) {
             if at.place == 0 {
-                passed += Passed::of_heap(sparse.relocate_vec(&mut chunk.nodes));
+                passed += Passed::of_heap(sparse.relocate_deque(&mut chunk.nodes));
             }
             while let Some(node) = chunk.nodes.get_mut(at.place) {
                 passed += Passed::of_heap(node.relocate(sparse));

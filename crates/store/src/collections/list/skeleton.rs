@@ -174,10 +174,8 @@ impl Skeleton {
     ) -> (Passed, bool) {
         let mut passed = Passed::default();
         while let Some(block) = self.blocks.get_mut(at.part) {
-            if at.place == 0 && sparse.has(block.nodes.as_slices().0.as_ptr()) {
-                let mut nodes = Vec::from(std::mem::take(&mut block.nodes));
-                passed += Passed::of_heap(sparse.relocate_vec(&mut nodes));
-                block.nodes = nodes.into();
+            if at.place == 0 {
+                passed += Passed::of_heap(sparse.relocate_deque(&mut block.nodes));
             }
             while let Some(node) = block.nodes.get_mut(at.place) {
                 passed += Passed::of_heap(node.relocate(sparse));
