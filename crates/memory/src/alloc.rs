@@ -207,29 +207,6 @@ pub fn collect(force: bool) {
     unsafe { mi::mi_collect(force) }
 }
 
-/// How long the allocator keeps what is empty before it gives it back, unless told otherwise.
-const PURGE_DELAY_MS: std::ffi::c_long = 100;
-/// `mi_option_purge_delay`, which the bindings do not name.
-const PURGE_DELAY: mi::mi_option_t = 15;
-
-/// Has the allocator give back what becomes empty a tenth of a second later, in the whole process;
-/// its own second makes for ten times the work at once.
-pub fn set_purge_delay() {
-    // SAFETY: a number of the allocator's own options.
-    unsafe { mi::mi_option_set(PURGE_DELAY, PURGE_DELAY_MS) };
-}
-
-/// Does `work` while whatever becomes empty is given back at once, so that the time this takes
-/// falls on whoever has measured `work`, not on a later allocation of somebody else's.
-pub fn purging_at_once<R>(work: impl FnOnce() -> R) -> R {
-    // SAFETY: as above. Other threads that free meanwhile give back at once, too, and if two do
-    // this the first to end ends it for both; neither matters.
-    unsafe { mi::mi_option_set(PURGE_DELAY, 0) };
-    let result = work();
-    set_purge_delay();
-    result
-}
-
 /// The size in bytes of the block that a request of `size` bytes would get.
 pub fn good_size(size: usize) -> usize {
     // SAFETY: computes from its argument alone.

@@ -5,8 +5,8 @@
 
 use super::Driver;
 use memory::{
-    alloc::{collect, purging_at_once, thread_allocated_bytes},
-    compact::SparsePages,
+    alloc::{collect, thread_allocated_bytes},
+    compact::{SparsePages, purging_at_once},
 };
 
 /// How long a slice may take; it ends with the step during which this passes.

@@ -128,7 +128,7 @@ impl Driver {
     pub fn prepare(&mut self) {
         self.set_clock();
         // From here on what this thread allocates is the shard's, not the process' own.
-        memory::alloc::set_purge_delay();
+        memory::compact::set_purge_delay();
         memory::alloc::charge_thread_to(&mut memory::shard::ShardMemory::default());
         let used_bytes = self.core.limited_bytes();
         self.core.lease.settle(used_bytes);
