@@ -18,6 +18,9 @@ use crate::value::Kind;
 /// What looking up a collection, or passing an empty database, costs in slots.
 const VISIT_COST_SLOTS: usize = 8;
 
+/// Rounds after the first one that a purge makes, as long as they move anything.
+const FURTHER_ROUNDS_MAX: u32 = 3;
+
 /// A purge under way.
 #[derive(Debug)]
 pub(crate) enum Purge {
@@ -38,6 +41,10 @@ pub(crate) struct Moving {
     sparse: SparsePages,
     /// Whether empty pages are given back at the end, to the last one.
     releases: bool,
+    /// Blocks moved in this round, and rounds that may follow: one looks at so many pages of the
+    /// heap, and what it fills another may empty.
+    moved: usize,
+    rounds_left: u32,
 }
 
 /// A large collection, and where moving stands in it.
@@ -99,20 +106,21 @@ impl Moves {
 impl Shard {
     /// Begins a purge: marks the pages that its steps will empty. Begins anew if one is under way.
     pub fn purge_begin(&mut self) {
-        self.begin(true);
+        self.begin(true, FURTHER_ROUNDS_MAX);
     }
 
     /// Begins what a purge begins, but leaves the empty pages to [`Shard::release_step`].
     pub fn defrag_begin(&mut self) {
-        self.begin(false);
+        self.begin(false, 0);
     }
 
-    fn begin(&mut self, releases: bool) {
+    fn begin(&mut self, releases: bool, rounds_left: u32) {
         let doomed_blocks = self.slab.begin_evacuation();
         let sparse = SparsePages::find();
         self.purge = if doomed_blocks > 0 || !sparse.is_empty() {
             Some(Purge::Moving(Moving {
                 releases,
+                rounds_left,
                 sparse,
                 ..Moving::default()
             }))
@@ -127,12 +135,14 @@ impl Shard {
         match self.purge.take() {
             None => false,
             Some(Purge::Moving(mut moving)) => {
-                self.purge = if self.move_blocks(&mut moving, budget_slots) {
-                    Some(Purge::Moving(moving))
+                if self.move_blocks(&mut moving, budget_slots) {
+                    self.purge = Some(Purge::Moving(moving));
+                } else if moving.moved > 0 && moving.rounds_left > 0 {
+                    self.begin(moving.releases, moving.rounds_left - 1);
                 } else {
                     self.slab.end_evacuation();
-                    moving.releases.then_some(Purge::Releasing)
-                };
+                    self.purge = moving.releases.then_some(Purge::Releasing);
+                }
                 self.purge.is_some()
             }
             Some(Purge::Releasing) => {
@@ -181,6 +191,7 @@ impl Shard {
                 if !has_more {
                     moving.nested.pop();
                 }
+                moving.moved += passed.moved;
                 spent += passed.cost_slots + VISIT_COST_SLOTS;
             } else if moving.db < self.databases.len() {
                 spent += self.move_entries(moving, budget_left);
@@ -231,6 +242,7 @@ impl Shard {
             moving.db += 1;
             moving.at = Passage::default();
         }
+        moving.moved += passed.moved + on_heap.moved;
         self.moves.moved_keys += passed.moved as u64;
         self.moves.passed_keys += (passed.seen - passed.moved) as u64;
         self.count_moves(passed);

@@ -6,7 +6,7 @@
 use super::Driver;
 use memory::{
     alloc::{collect, thread_allocated_bytes},
-    compact::{SparsePages, purging_at_once},
+    compact::SparsePages,
 };
 
 /// How long a slice may take; it ends with the step during which this passes.
@@ -158,7 +158,7 @@ impl Driver {
         let (_, began_us) = crate::clock::read();
         let (mut now_us, mut has_more) = (began_us, true);
         while has_more && now_us < began_us + SLICE_US {
-            has_more = purging_at_once(|| self.core.purge_step(STEP_SLOTS));
+            has_more = self.core.purge_step(STEP_SLOTS);
             (_, now_us) = crate::clock::read();
         }
         let slice_us = now_us - began_us;
@@ -175,11 +175,7 @@ impl Driver {
     fn end_pass(&mut self) {
         let now_us = self.core.mono_us;
         let heap = &mut self.background.defrag.heap;
-        if heap.sparse_bytes > 0 {
-            // The allocator keeps an empty page of each size for a while: as much as a pass has won, if it is a small one.
-            purging_at_once(|| collect(true));
-            *heap = Heap::default();
-        }
+        *heap = Heap::default();
         let sparse_bytes = self.core.shard.sparse_bytes() + heap.look(now_us);
         self.background.defrag.finish(sparse_bytes, now_us);
         self.core.stats.defrag_percent = 0;
