@@ -130,7 +130,7 @@ impl Shard {
     }
 
     /// Does a part of the purge: looks at about `budget_slots` keys and elements, or gives up to
-    /// 2 MiB of empty pages back. Returns whether there is more to do.
+    /// 512 KiB of empty pages back. Returns whether there is more to do.
     pub fn purge_step(&mut self, budget_slots: usize) -> bool {
         match self.purge.take() {
             None => false,
@@ -175,7 +175,7 @@ impl Shard {
         self.slab.sparse_pages() * PAGE_BYTES as u64
     }
 
-    /// Gives up to 2 MiB of empty pages back, beyond the first MiB, which is kept for reuse.
+    /// Gives up to 512 KiB of empty pages back, beyond the first MiB, which is kept for reuse.
     /// Returns whether there is more to give.
     pub fn release_step(&mut self) -> bool {
         self.slab.surplus_pages() > 0 && self.slab.release_pages(EMPTY_PAGES_KEPT)
