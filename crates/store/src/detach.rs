@@ -203,12 +203,7 @@ impl Shard {
                 }
             }
             Content::String(_) => unreachable!("a string is no collection"),
-            Content::Set(members) => {
-                let mut set = door.set();
-                members.iter().for_each(|member| {
-                    set.add(member);
-                });
-            }
+            Content::Set(members) => door.set().fill(members),
             Content::List(elements) => door.list().fill(elements),
             Content::Stream(content) => {
                 let mut edit = door.stream();
@@ -275,6 +270,7 @@ const FREED_AT_ONCE: usize = 512;
 #[derive(Debug, Default)]
 pub(crate) struct Graveyard {
     databases: Vec<Database>,
+    #[expect(clippy::vec_box, reason = "their entries hand them over boxed")]
     values: Vec<Box<Big>>,
     /// Bytes of `values`.
     values_bytes: u64,

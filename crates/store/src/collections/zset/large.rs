@@ -58,7 +58,7 @@ pub(super) fn score_of(entry: Entry) -> f64 {
 fn refer_anew(order: &mut Tree<BlockRef, LEAF>, slab: &Slab, old: BlockRef, new: BlockRef) {
     let entry = Entry::at(slab, new, NOW);
     let (score, member) = (score_of(entry), entry.key());
-    let item = order.get_mut(|other| {
+    let item = order.find_mut(|other| {
         if *other == old {
             return Ordering::Equal;
         }
