@@ -2,6 +2,7 @@
 //! Nothing here opens a socket or applies a value; whoever needs an option reads its field.
 //! Names, units and error texts are Redis'; the table of options in `config/options.rs` is the only list of them.
 
+mod defrag;
 mod file;
 mod kind;
 mod options;
@@ -9,6 +10,7 @@ mod policy;
 mod print;
 mod thresholds;
 
+pub use defrag::DefragOptions;
 pub use file::{Arguments, arguments};
 pub use kind::{Kind, memory_bytes};
 pub use options::{OPTIONS, Setting, When};
@@ -140,6 +142,8 @@ pub struct Config {
     pub thresholds: Thresholds,
     /// Without effect.
     pub list_compress_depth: u32,
+    /// When blocks are moved together in the background.
+    pub defrag: DefragOptions,
     /// Whether FLUSHALL and FLUSHDB without a word mean ASYNC.
     pub lazyfree_lazy_user_flush: bool,
     /// Bytes up to which a HyperLogLog stays sparse.
@@ -180,6 +184,7 @@ impl Default for Config {
             memory_stats_percent_sign: PercentSign::default(),
             thresholds: Thresholds::default(),
             list_compress_depth: 0,
+            defrag: DefragOptions::default(),
             lazyfree_lazy_user_flush: false,
             hll_sparse_max_bytes: 0,
             hz: 0,

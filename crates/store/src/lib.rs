@@ -54,6 +54,7 @@ pub use expire::Expired;
 pub use hasher::{Hasher, Key};
 pub use item::{IntBuffer, Item};
 pub use keys::CURSOR_BITS;
+pub use purge::Moves;
 pub use random::Rng;
 pub use shard::{Options, Shard};
 pub use slab::SizeClass;

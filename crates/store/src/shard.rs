@@ -14,7 +14,7 @@ use crate::entry::{Draft, Entry, NewValue, Scratch, edit};
 use crate::evict::Chooser;
 use crate::hasher::{Hasher, Key};
 use crate::index::{Found, Index, Rehash};
-use crate::purge::Purge;
+use crate::purge::{Moves, Purge};
 use crate::slab::{BlockRef, REGION_BYTES, Slab};
 use crate::value::{Expiry, Millis, Value};
 
@@ -82,6 +82,7 @@ pub struct Shard {
     pub(crate) purge: Option<Purge>,
     /// Which keys go when memory is short.
     pub(crate) chooser: Chooser,
+    pub(crate) moves: Moves,
 }
 
 impl Shard {
@@ -112,6 +113,7 @@ impl Shard {
             expired_keys: 0,
             purge: None,
             chooser: Chooser::new(seeds[1]),
+            moves: Moves::default(),
         })
     }
 

@@ -6,6 +6,7 @@
 mod node;
 mod path;
 mod range;
+mod relocate;
 mod row;
 
 use std::cmp::Ordering;

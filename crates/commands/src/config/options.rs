@@ -2,7 +2,7 @@
 //! Nothing else lists options: CONFIG, config/pinyon.conf, and the command line read this table.
 //! Names and ranges are Redis' where Redis has the option.
 
-use super::{DebugAccess, Kind, PercentSign, policy, thresholds};
+use super::{DebugAccess, Kind, PercentSign, defrag, policy, thresholds};
 
 /// One option.
 #[derive(Clone, Copy, Debug)]
@@ -210,6 +210,12 @@ pub const OPTIONS: &[Setting] = &[
         when: When::Anytime,
         summary: "Percent signs in MEMORY STATS under RESP2; auto leaves them out for client libraries, which read numbers.",
     },
+    defrag::ACTIVE,
+    defrag::IGNORE_BYTES,
+    defrag::THRESHOLD_LOWER,
+    defrag::THRESHOLD_UPPER,
+    defrag::CYCLE_MIN,
+    defrag::CYCLE_MAX,
     Setting {
         name: "lazyfree-lazy-user-flush",
         group: "Memory",
