@@ -6,6 +6,7 @@ mod balance;
 mod clients;
 mod expiry;
 mod fixture;
+mod insight;
 mod lifecycle;
 mod limits;
 mod memory;

@@ -14,7 +14,7 @@ pub use options::{OPTIONS, Setting, When};
 pub use print::{printed_config, printed_usage};
 pub use thresholds::ALIASES;
 
-use store::Thresholds;
+use store::{PrefixRules, Thresholds};
 
 /// What `maxmemory` was set to, before it is turned into bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -117,6 +117,8 @@ pub struct Config {
     pub maxmemory_policy: MaxMemoryPolicy,
     /// Whether MEMORY STATS writes percent signs.
     pub memory_stats_percent_sign: PercentSign,
+    /// Whether key prefixes have accounts, and what a prefix is.
+    pub prefix_rules: PrefixRules,
     /// Up to where collections stay packed.
     pub thresholds: Thresholds,
     /// Without effect.
@@ -151,6 +153,7 @@ impl Default for Config {
             maxmemory_bytes: 0,
             maxmemory_policy: MaxMemoryPolicy::default(),
             memory_stats_percent_sign: PercentSign::default(),
+            prefix_rules: PrefixRules::default(),
             thresholds: Thresholds::default(),
             list_compress_depth: 0,
             lazyfree_lazy_user_flush: false,
@@ -396,6 +399,21 @@ mod tests {
         );
         assert_eq!(text_after("memory-stats-percent-sign", "YES"), "yes");
         assert_eq!(text_after("enable-debug-command", "no"), "no");
+    }
+
+    #[test]
+    fn delimiters_of_prefixes_are_one_to_four_signs() {
+        for text in [":", ":/", "/|:.", "#"] {
+            assert_eq!(text_after("memory-prefix-delimiters", text), text);
+        }
+        for text in ["", "*", "x", "1", ":/|.-", "\0", "é"] {
+            assert_eq!(
+                refused("memory-prefix-delimiters", text),
+                "argument must be one to four signs, and no letter, digit or *",
+                "{text:?}"
+            );
+        }
+        assert_eq!(text_after("memory-prefix-depth", "1"), "1");
     }
 
     #[test]

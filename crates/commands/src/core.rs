@@ -157,6 +157,7 @@ impl Core {
         };
         let mut shard = Shard::new(options)?;
         shard.set_thresholds(config.thresholds);
+        shard.set_prefix_rules(config.prefix_rules);
         Ok(Core {
             id,
             shards,

@@ -246,16 +246,11 @@ impl Shard {
         self.databases.iter().any(|one| one.ledger.survey.is_some())
     }
 
-    /// The accounts of prefixes, of all databases together; `None` while they are off. Reads no key.
-    pub fn prefix_report(&self, now: Millis) -> Option<PrefixReport> {
-        let mut report = PrefixReport::default();
+    /// The accounts of prefixes of each database that has any; none while they are off. Reads no key.
+    pub fn prefix_reports(&self, now: Millis) -> Vec<PrefixReport> {
         let since_ms = now.since(self.tending.marks[0]);
-        for database in &self.databases {
-            if let Some(tree) = &database.ledger.tree {
-                tree.report(since_ms, &mut report);
-            }
-        }
-        self.prefix_rules.is_on.then_some(report)
+        let trees = self.databases.iter().flat_map(|one| &one.ledger.tree);
+        trees.map(|tree| tree.report(since_ms)).collect()
     }
 
     /// The biggest keys of all databases, of one kind or of any, at most `count` and

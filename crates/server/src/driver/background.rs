@@ -9,6 +9,8 @@ use commands::ClientId;
 const EXPIRE_STEP_KEYS: usize = 512;
 /// Entries freed in one step after a flush.
 const FREE_STEP_KEYS: usize = 512;
+/// Keys counted in one step of a walk that makes prefixes or lists of big keys anew.
+const SURVEY_STEP_KEYS: usize = 128;
 /// Batches that outlive a tick: under load new ones come within microseconds, an idle core needs none.
 const SPARE_BATCHES_IDLE: usize = 1;
 /// Likewise of buffers of clients.
@@ -22,13 +24,14 @@ pub(super) struct Background {
     next_tick_us: u64,
     expiring: bool,
     freeing: bool,
+    surveying: bool,
     accept_retry_us: Option<u64>,
     accept_logged_us: u64,
 }
 
 impl Background {
     pub(super) fn is_due(&self) -> bool {
-        self.expiring || self.freeing
+        self.expiring || self.freeing || self.surveying
     }
 
     pub(super) fn next_tick_us(&self) -> u64 {
@@ -71,6 +74,7 @@ impl Driver {
         self.core.shard.release_step();
         self.background.expiring = self.core.active_expire;
         self.background.freeing = true;
+        self.background.surveying = self.core.shard.tend_books(self.core.now);
         if self
             .background
             .accept_retry_us
@@ -104,6 +108,9 @@ impl Driver {
         }
         if self.core.shard.owes_freeing() {
             self.background.freeing = self.core.shard.free_step(FREE_STEP_KEYS);
+        }
+        if self.background.surveying {
+            self.background.surveying = self.core.shard.survey_step(SURVEY_STEP_KEYS);
         }
     }
 

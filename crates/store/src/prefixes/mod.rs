@@ -65,6 +65,25 @@ impl PrefixRules {
     }
 }
 
+impl PrefixRules {
+    /// The delimiters, each once.
+    pub fn delimiters(&self) -> Vec<u8> {
+        let [first, others @ ..] = self.delimiters;
+        let others = others.into_iter().filter(|other| *other != first);
+        [first].into_iter().chain(others).collect()
+    }
+
+    /// Lets a prefix have so many segments, held between one and two.
+    pub fn set_depth(&mut self, depth: usize) {
+        self.depth = depth.clamp(1, PREFIX_DEPTH_MAX) as u8;
+    }
+
+    /// Segments that a prefix can have.
+    pub fn depth(&self) -> usize {
+        usize::from(self.depth)
+    }
+}
+
 /// What the keys of one prefix add up to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Sums {
@@ -166,11 +185,11 @@ impl PrefixRow {
     }
 }
 
-/// The accounts of a shard's prefixes. All rows together are its dataset.
+/// The accounts of the prefixes of one database of a shard. All rows together are its dataset.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct PrefixReport {
     /// Prefixes with an account of their own, each as it is named, and their rows. A prefix of two
-    /// segments is not part of the one of its first segment; a prefix may come several times.
+    /// segments is not part of the one of its first segment. Those without keys are among them.
     pub prefixes: Vec<(Box<[u8]>, PrefixRow)>,
     /// Prefixes of one segment whose second segments are not told apart.
     pub collapsed: Vec<Box<[u8]>>,

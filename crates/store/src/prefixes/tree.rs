@@ -448,18 +448,19 @@ impl Tree {
         self.other.sums.bytes
     }
 
-    /// Adds every account to a report; `since_ms` is how long ago the older mark was made.
-    pub(crate) fn report(&self, since_ms: i64, report: &mut PrefixReport) {
+    /// Every account; `since_ms` is how long ago the older mark was made.
+    pub(crate) fn report(&self, since_ms: i64) -> PrefixReport {
         let row = |marked: &Marked| PrefixRow::of(marked, since_ms);
-        if let Some(none) = self.nodes.first() {
-            report.none.merge(&row(&none.marked));
+        let named = self.names.iter();
+        let none = self.nodes.first();
+        PrefixReport {
+            prefixes: named
+                .map(|(name, node)| (name.clone(), row(&self.node(*node).marked)))
+                .collect(),
+            collapsed: self.collapsed().cloned().collect(),
+            none: none.map_or_else(PrefixRow::default, |none| row(&none.marked)),
+            other: row(&self.other),
         }
-        report.other.merge(&row(&self.other));
-        for (name, number) in &self.names {
-            let node = self.node(*number);
-            report.prefixes.push((name.clone(), row(&node.marked)));
-        }
-        report.collapsed.extend(self.collapsed().cloned());
     }
 
     fn collapsed(&self) -> impl Iterator<Item = &Box<[u8]>> {
