@@ -3,7 +3,7 @@
 //! Source: double-entry books; a full recount must always agree.
 #![forbid(unsafe_code)]
 
-use crate::account::{Account, Footprint};
+use crate::account::{Account, Footprint, Packed};
 use crate::hasher::Key;
 use crate::prefixes::{PrefixRules, Sums, Tree};
 use crate::survey::Survey;
@@ -48,49 +48,45 @@ impl Ledger {
         if let Some(after) = after {
             self.account.add(after);
         }
-        match &mut self.tree {
-            Some(tree) => tree.settle(key.bytes, before, after),
-            None => self.begin_tree(key, before, after, rules),
+        if self.tree.is_none() {
+            self.begin_tree(rules);
         }
-        match &mut self.tops {
-            Some(tops) => tops.settle(key.hash, before, after),
-            None => self.begin_tops(key, before, after),
-        }
-        if self.survey.is_some() {
-            self.settle_survey(key, before, after);
-        }
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn begin_tree(
-        &mut self,
-        key: Key,
-        before: Option<Footprint>,
-        after: Option<Footprint>,
-        rules: &PrefixRules,
-    ) {
-        if rules.is_on && !self.is_scratch {
-            debug_assert!(before.is_none(), "a database with a key has its tree");
-            let tree = self.tree.insert(Box::new(Tree::new(rules)));
+        if let Some(tree) = &mut self.tree {
             tree.settle(key.bytes, before, after);
         }
+        if self.tops.is_none() {
+            self.begin_tops();
+        }
+        if let Some(tops) = &mut self.tops {
+            tops.settle(key.hash, before, after);
+        }
+        if self.survey.is_some() {
+            self.settle_survey(key, Packed::of(before), Packed::of(after));
+        }
     }
 
+    /// Begins counting prefixes with the first key of a database.
     #[cold]
     #[inline(never)]
-    fn begin_tops(&mut self, key: Key, before: Option<Footprint>, after: Option<Footprint>) {
-        if !self.is_scratch {
-            let tops = self.tops.insert(Box::new(Tops::new()));
-            tops.settle(key.hash, before, after);
+    fn begin_tree(&mut self, rules: &PrefixRules) {
+        if rules.is_on && !self.is_scratch {
+            self.tree = Some(Box::new(Tree::new(rules)));
         }
     }
 
     #[cold]
     #[inline(never)]
-    fn settle_survey(&mut self, key: Key, before: Option<Footprint>, after: Option<Footprint>) {
+    fn begin_tops(&mut self) {
+        if !self.is_scratch {
+            self.tops = Some(Box::new(Tops::new()));
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn settle_survey(&mut self, key: Key, before: Packed, after: Packed) {
         if let Some(survey) = &mut self.survey {
-            survey.settle(key, before, after);
+            survey.settle(key, before.footprint(), after.footprint());
         }
     }
 

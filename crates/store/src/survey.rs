@@ -149,6 +149,10 @@ impl Shard {
     /// Looks after the books now and then: marks what prefixes hold, once a minute, and begins walks
     /// that are worth it. Returns whether [`Shard::survey_step`] has something to do.
     pub fn tend_books(&mut self, now: Millis) -> bool {
+        if now < self.tending.marks[1] {
+            // The clock was set back.
+            self.tending = Tending::new(now);
+        }
         let is_minute = now.since(self.tending.marks[1]) >= MARK_MS;
         if is_minute {
             self.tending.marks = [self.tending.marks[1], now];

@@ -54,33 +54,33 @@ impl Tops {
         before: Option<Footprint>,
         after: Option<Footprint>,
     ) {
-        let was_big = before.is_some_and(|one| one.bytes >= self.floor_bytes[one.kind as usize]);
-        let is_big = after.is_some_and(|one| one.bytes >= self.enter_bytes[one.kind as usize]);
-        if was_big || is_big {
-            self.settle_big(hash, before, after);
-        }
-    }
-
-    #[inline(never)]
-    fn settle_big(&mut self, hash: u64, before: Option<Footprint>, after: Option<Footprint>) {
         if let Some(before) = before
-            && let Some(top) = &mut self.kinds[before.kind as usize]
-            && before.bytes >= top.floor_bytes
-            && top.may_hold(hash)
+            && before.bytes >= self.floor_bytes[before.kind as usize]
         {
-            top.leave(hash);
-            self.note_floor(before.kind);
+            self.leave(before.kind, hash);
         }
         if let Some(after) = after
             && after.bytes >= self.enter_bytes[after.kind as usize]
         {
-            let top = self.kinds[after.kind as usize].get_or_insert_with(Top::new);
-            top.enter(Member {
-                hash,
-                bytes: after.bytes,
-            });
-            self.note_floor(after.kind);
+            self.enter(after.kind, hash, after.bytes);
         }
+    }
+
+    #[inline(never)]
+    fn leave(&mut self, kind: Kind, hash: u64) {
+        if let Some(top) = &mut self.kinds[kind as usize]
+            && top.may_hold(hash)
+        {
+            top.leave(hash);
+            self.note_floor(kind);
+        }
+    }
+
+    #[inline(never)]
+    fn enter(&mut self, kind: Kind, hash: u64, bytes: u64) {
+        let top = self.kinds[kind as usize].get_or_insert_with(Top::new);
+        top.enter(Member { bytes, hash });
+        self.note_floor(kind);
     }
 
     fn note_floor(&mut self, kind: Kind) {

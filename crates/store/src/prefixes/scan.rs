@@ -28,17 +28,34 @@ pub(super) fn head(key: &[u8]) -> [u64; 2] {
     [word, 0]
 }
 
+/// Delimiters as they are looked for, each sixteen times.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Delimiters {
+    each: [[u8; CHUNK]; 4],
+    has_several: bool,
+}
+
+impl Delimiters {
+    pub(super) fn new(delimiters: [u8; 4]) -> Delimiters {
+        Delimiters {
+            each: delimiters.map(|delimiter| [delimiter; CHUNK]),
+            has_several: delimiters[1] != delimiters[0],
+        }
+    }
+}
+
 /// The places among the first 64 bytes that hold one of the delimiters, as bits.
 #[inline(always)]
-pub(super) fn delimiters(key: &[u8], head: [u64; 2], delimiters: [u8; 4]) -> u64 {
-    let [first, second, third, fourth] = delimiters;
-    marks(key, head, |chunk| {
-        let mut found = equal(chunk, first);
-        if second != first {
-            found |= equal(chunk, second) | equal(chunk, third) | equal(chunk, fourth);
-        }
-        found
-    })
+pub(super) fn delimiters(key: &[u8], head: [u64; 2], delimiters: &Delimiters) -> u64 {
+    let [first, others @ ..] = &delimiters.each;
+    if delimiters.has_several {
+        let look = |chunk: &[u8; CHUNK]| {
+            let others = others.iter().map(|other| equal(chunk, other));
+            others.fold(equal(chunk, first), |all, one| all | one)
+        };
+        return marks_of_several(key, head, look);
+    }
+    marks(key, head, |chunk| equal(chunk, first))
 }
 
 /// The places among the first 64 bytes that hold a decimal digit, as bits.
@@ -47,12 +64,18 @@ pub(super) fn digits(key: &[u8], head: [u64; 2]) -> u64 {
     marks(key, head, decimal)
 }
 
+#[inline(never)]
+fn marks_of_several(key: &[u8], head: [u64; 2], look: impl Fn(&[u8; CHUNK]) -> u32) -> u64 {
+    marks(key, head, look)
+}
+
 #[inline(always)]
 fn marks(key: &[u8], head: [u64; 2], look: impl Fn(&[u8; CHUNK]) -> u32) -> u64 {
-    let mut chunk = [0; CHUNK];
-    chunk[..8].copy_from_slice(&head[0].to_le_bytes());
-    chunk[8..].copy_from_slice(&head[1].to_le_bytes());
-    let mut found = u64::from(look(&chunk));
+    let Some(chunk) = key.first_chunk() else {
+        let both = u128::from(head[0]) | u128::from(head[1]) << 64;
+        return u64::from(look(&both.to_le_bytes()));
+    };
+    let mut found = u64::from(look(chunk));
     if key.len() > CHUNK {
         let seen = &key[..key.len().min(SEEN_BYTES)];
         for at in [CHUNK, 2 * CHUNK] {
@@ -68,15 +91,16 @@ fn marks(key: &[u8], head: [u64; 2], look: impl Fn(&[u8; CHUNK]) -> u32) -> u64 
     found
 }
 
-/// The places of a chunk that hold this byte.
+/// The places of a chunk that hold the same byte as another.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
-fn equal(chunk: &[u8; CHUNK], byte: u8) -> u32 {
+fn equal(chunk: &[u8; CHUNK], other: &[u8; CHUNK]) -> u32 {
     use std::arch::x86_64::*;
-    // SAFETY: SSE2 is part of x86_64; the chunk is sixteen bytes, and the load needs no alignment.
+    // SAFETY: SSE2 is part of x86_64; both are sixteen bytes, and the loads need no alignment.
     let found = unsafe {
         let bytes = _mm_loadu_si128(chunk.as_ptr().cast());
-        _mm_movemask_epi8(_mm_cmpeq_epi8(bytes, _mm_set1_epi8(byte.cast_signed())))
+        let others = _mm_loadu_si128(other.as_ptr().cast());
+        _mm_movemask_epi8(_mm_cmpeq_epi8(bytes, others))
     };
     found.cast_unsigned()
 }
@@ -98,8 +122,8 @@ fn decimal(chunk: &[u8; CHUNK]) -> u32 {
 
 #[cfg(not(target_arch = "x86_64"))]
 #[inline(always)]
-fn equal(chunk: &[u8; CHUNK], byte: u8) -> u32 {
-    bits(chunk, |other| other == byte)
+fn equal(chunk: &[u8; CHUNK], other: &[u8; CHUNK]) -> u32 {
+    bits(chunk, |byte| byte == other[0])
 }
 
 #[cfg(not(target_arch = "x86_64"))]
@@ -136,14 +160,14 @@ mod tests {
                     .map(|_| b"ab:/;0059\xff|"[rng.below(11) as usize])
                     .collect();
                 let head = head(&key);
-                let one = delimiters(&key, head, [b':'; 4]);
+                let one = delimiters(&key, head, &Delimiters::new([b':'; 4]));
                 assert_eq!(
                     one,
                     expected(&key, |byte| byte == b':'),
                     "{}",
                     key.escape_ascii()
                 );
-                let several = delimiters(&key, head, [b':', b'/', b'|', b':']);
+                let several = delimiters(&key, head, &Delimiters::new([b':', b'/', b'|', b':']));
                 assert_eq!(several, expected(&key, |byte| b":/|".contains(&byte)));
                 assert_eq!(
                     digits(&key, head),

@@ -3,7 +3,8 @@
 //! Source: direct-mapped caches; prefixes of up to sixteen bytes are compared as two words.
 #![forbid(unsafe_code)]
 
-use super::{PREFIX_DELIMITERS_MAX, scan};
+use super::PREFIX_DELIMITERS_MAX;
+use super::scan::{self, Delimiters};
 
 /// The account of keys without a delimiter.
 pub(super) const NO_PREFIX: u16 = 0;
@@ -58,7 +59,7 @@ pub(super) struct Star {
 #[derive(Debug)]
 pub(super) struct Shortcuts {
     places: Box<[Shortcut; PLACES]>,
-    delimiters: [u8; PREFIX_DELIMITERS_MAX],
+    delimiters: Delimiters,
     depth: u8,
 }
 
@@ -66,7 +67,7 @@ impl Shortcuts {
     pub(super) fn new(delimiters: [u8; PREFIX_DELIMITERS_MAX], depth: u8) -> Shortcuts {
         Shortcuts {
             places: Box::new([Shortcut::default(); PLACES]),
-            delimiters,
+            delimiters: Delimiters::new(delimiters),
             depth,
         }
     }
@@ -86,7 +87,7 @@ impl Shortcuts {
 
     #[inline(always)]
     fn cuts_of(&self, key: &[u8], head: [u64; 2]) -> Cuts {
-        let marks = scan::delimiters(key, head, self.delimiters);
+        let marks = scan::delimiters(key, head, &self.delimiters);
         if marks == 0 {
             return Cuts {
                 first: 0,

@@ -11,7 +11,7 @@ use std::collections::HashMap;
 
 use ahash::RandomState;
 
-use crate::account::Footprint;
+use crate::account::{Footprint, Packed};
 use crate::collections::heap_bytes;
 use crate::hasher::Hasher;
 
@@ -185,12 +185,13 @@ impl Tree {
         {
             node.marked.sums.change(before, after);
         } else {
-            self.settle_anew(key, before, after);
+            self.settle_anew(key, Packed::of(before), Packed::of(after));
         }
     }
 
     #[inline(never)]
-    fn settle_anew(&mut self, key: &[u8], before: Option<Footprint>, after: Option<Footprint>) {
+    fn settle_anew(&mut self, key: &[u8], before: Packed, after: Packed) {
+        let (before, after) = (before.footprint(), after.footprint());
         if self.nodes.is_empty() && self.other.sums.keys == 0 {
             self.nodes.push(Node::default());
         }
