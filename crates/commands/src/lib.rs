@@ -10,7 +10,6 @@ pub mod core;
 pub mod error;
 pub mod execute;
 pub mod gather;
-pub mod geo;
 pub mod glob;
 pub mod locks;
 pub mod part;
@@ -24,9 +23,13 @@ mod connection;
 mod counters;
 mod debug;
 mod dump;
+mod element_scan;
 mod expiry;
 mod extended;
+mod functions;
+mod geo;
 mod growth;
+mod hashes;
 mod hyperloglog;
 mod introspection;
 mod joint;
@@ -40,8 +43,12 @@ mod object;
 mod positions;
 mod rounds;
 mod server;
+mod sets;
 mod settings;
+mod sort;
+mod streams;
 mod strings;
+mod zsets;
 
 #[cfg(test)]
 mod trial;
@@ -67,13 +74,20 @@ fn families() -> &'static [&'static [Command]] {
         object::ROWS,
         strings::ROWS,
         lists::ROWS,
+        zsets::ROWS,
+        geo::ROWS,
         counters::ROWS,
+        streams::ROWS,
         bits::ROWS,
         hyperloglog::ROWS,
+        sets::ROWS,
+        sort::ROWS,
+        hashes::ROWS,
         server::ROWS,
         settings::ROWS,
         introspection::ROWS,
         debug::ROWS,
+        functions::ROWS,
         memory_family::ROWS,
     ]
 }

@@ -60,6 +60,8 @@ pub enum Part {
     TopKeys(Box<TopKeys>),
     /// A walk over all databases.
     Tour(Box<Tour>),
+    /// A shard's share of a SORT.
+    Sort(Box<crate::sort::Share>),
     /// Lines of text, sorted or joined by the merge.
     Lines(Vec<(u64, String)>),
 }

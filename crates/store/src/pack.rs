@@ -42,7 +42,7 @@ const HEAD_BYTES_MAX: usize = 9;
 const BACK_BYTES_MAX: usize = 5;
 
 /// An element, read in place.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Item<'a> {
     /// A string.
     Bytes(&'a [u8]),
@@ -82,6 +82,11 @@ impl<'a> Item<'a> {
             Item::Bytes(bytes) => bytes == text,
             Item::Int(number) => canonical_int(text) == Some(number),
         }
+    }
+
+    /// Whether the element's text is empty.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 
     /// Length of the element's text in bytes.
@@ -403,6 +408,13 @@ pub(crate) fn nth(pack: &[u8], index: i64) -> Option<usize> {
 #[inline]
 pub(crate) fn item(pack: &[u8], at: usize) -> Item<'_> {
     Read::at(pack, at).item
+}
+
+/// The element at `at`, and the offset behind it.
+#[inline]
+pub(crate) fn read(pack: &[u8], at: usize) -> (Item<'_>, usize) {
+    let element = Read::at(pack, at);
+    (element.item, at + element.len())
 }
 
 /// Appends this text; the canonical text of an integer is stored as the integer.

@@ -4,12 +4,16 @@
 
 mod counters;
 mod expiry;
+mod geo;
 mod keys;
 mod keyspace;
 mod lists;
 mod model;
 mod oracle;
+mod sets;
+mod sort;
 mod strings;
+mod zsets;
 
 use resp::Reply;
 use testkit::Cluster;

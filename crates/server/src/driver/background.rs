@@ -106,12 +106,11 @@ impl Driver {
                 .expire_step(self.core.now, EXPIRE_STEP_KEYS)
                 .more;
         }
-        if self.core.shard.owes_freeing() {
-            self.background.freeing = self.core.shard.free_step(FREE_STEP_KEYS);
-        }
-        if self.background.surveying {
-            self.background.surveying = self.core.shard.survey_step(SURVEY_STEP_KEYS);
-        }
+        // Every step says whether there is more: a core that owes nothing sleeps.
+        let shard = &mut self.core.shard;
+        self.background.freeing = shard.owes_freeing() && shard.free_step(FREE_STEP_KEYS);
+        self.background.surveying =
+            self.background.surveying && shard.survey_step(SURVEY_STEP_KEYS);
     }
 
     /// Closes clients that were silent, or slow to read, for longer than the configuration allows.

@@ -10,6 +10,7 @@ use crate::index::Found;
 use crate::pack;
 use crate::shard::Shard;
 use crate::slab::BlockRef;
+use crate::stream::Stream;
 use crate::value::{Kind, Millis};
 
 use super::{Arena, ArenaMut, Big, PackForm, Thresholds};
@@ -37,7 +38,8 @@ impl Body {
                 buffer.extend_from_slice(&crate::intset::new());
                 return Body::Packed(PackForm::Ints, buffer);
             }
-            Kind::String | Kind::Stream => unreachable!("a {} is not packed", kind.name()),
+            Kind::Stream => return Body::Big(Box::new(Big::Stream(Stream::new()))),
+            Kind::String => unreachable!("a string is no collection"),
         };
         buffer.extend_from_slice(&pack::new());
         Body::Packed(form, buffer)
@@ -101,6 +103,13 @@ impl<'s> Door<'s> {
         }
     }
 
+    /// Puts another body in the place of this one, which is freed.
+    pub(crate) fn replace(&mut self, body: Body) {
+        self.is_changed = true;
+        let old = self.body.replace(body).expect("an open door has a body");
+        self.shard.free_body(old);
+    }
+
     /// The body to read.
     pub(crate) fn look(&self) -> (Held<'_>, Arena<'_>) {
         let held = match self.body.as_ref().expect("an open door has a body") {
@@ -108,6 +117,11 @@ impl<'s> Door<'s> {
             Body::Big(big) => Held::Big(big),
         };
         (held, self.shard.arena())
+    }
+
+    /// Up to where collections stay packed, and the sizes of nodes.
+    pub(crate) fn thresholds(&self) -> &Thresholds {
+        &self.shard.thresholds
     }
 
     /// The moment of the call.
@@ -182,16 +196,27 @@ impl Shard {
         kind: Kind,
         now: Millis,
     ) -> Result<Option<Door<'s>>, WrongKind> {
-        let Some(found) = self.find(db, key, now) else {
-            return Ok(None);
-        };
+        match self.find(db, key, now) {
+            Some(found) => self.open_found(db, key, found, kind, now).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    fn open_found<'s>(
+        &'s mut self,
+        db: usize,
+        key: Key<'s>,
+        found: Found,
+        kind: Kind,
+        now: Millis,
+    ) -> Result<Door<'s>, WrongKind> {
         let entry = self.entry(found.block);
         if entry.kind() != kind {
             return Err(WrongKind);
         }
         let before = entry.footprint();
         let (body, is_changed) = self.take_body(found);
-        Ok(Some(Door {
+        Ok(Door {
             shard: self,
             db,
             key,
@@ -199,7 +224,7 @@ impl Shard {
             found: Some((found, before)),
             body: Some(body),
             is_changed,
-        }))
+        })
     }
 
     /// Opens the collection of a key for change, a new and empty one if the key is missing.
@@ -213,20 +238,19 @@ impl Shard {
         kind: Kind,
         now: Millis,
     ) -> Result<Door<'s>, WrongKind> {
-        if self.find(db, key, now).is_none() {
-            let body = Body::fresh(kind, std::mem::take(&mut self.pack_buffer));
-            return Ok(Door {
-                shard: self,
-                db,
-                key,
-                now,
-                found: None,
-                body: Some(body),
-                is_changed: true,
-            });
+        if let Some(found) = self.find(db, key, now) {
+            return self.open_found(db, key, found, kind, now);
         }
-        self.open(db, key, kind, now)
-            .map(|door| door.expect("it was found just now"))
+        let body = Body::fresh(kind, std::mem::take(&mut self.pack_buffer));
+        Ok(Door {
+            shard: self,
+            db,
+            key,
+            now,
+            found: None,
+            body: Some(body),
+            is_changed: true,
+        })
     }
 
     /// Takes the collection out of its entry, and says whether it must be written back.

@@ -11,6 +11,8 @@ use crate::value::{Kind, Millis};
 
 use super::hash::HashView;
 use super::list::ListView;
+use super::set::SetView;
+use super::zset::ZsetView;
 use super::{Arena, Thresholds};
 
 /// A key that was found, to read its value.
@@ -38,6 +40,17 @@ impl<'a> View<'a> {
         Some(HashView::new(held, self.arena, self.now))
     }
 
+    /// The value as a sorted set, if it is one.
+    pub fn zset(&self) -> Option<ZsetView<'a>> {
+        Some(ZsetView::new(self.held_as(Kind::Zset)?, self.arena))
+    }
+
+    /// The value as a set, if it is one.
+    pub fn set(&self) -> Option<SetView<'a>> {
+        let held = self.held_as(Kind::Set)?;
+        Some(SetView::new(held, self.arena, self.now))
+    }
+
     /// The value as a list, if it is one.
     pub fn list(&self) -> Option<ListView<'a>> {
         self.held_as(Kind::List).map(ListView::of)
@@ -51,8 +64,13 @@ impl<'a> View<'a> {
                 let (pairs, expiries) = self.hash()?.content();
                 Some(Content::Hash { pairs, expiries })
             }
+            Kind::Zset => {
+                let (members, scores) = self.zset()?.content();
+                Some(Content::Zset { members, scores })
+            }
+            Kind::Set => Some(Content::Set(self.set()?.content())),
+            Kind::Stream => Some(Content::Stream(self.stream()?.to_content())),
             Kind::List => Some(Content::List(self.list()?.to_strings())),
-            kind => unreachable!("no {} yet", kind.name()),
         }
     }
 
@@ -75,6 +93,15 @@ impl Shard {
             arena: self.arena(),
             now,
         })
+    }
+
+    /// As [`Shard::view`], beside views of other keys: notes no access, and an expired key is not
+    /// found but stays.
+    pub fn view_beside(&self, db: usize, key: Key, now: Millis) -> Option<View<'_>> {
+        let arena = self.arena();
+        let found = self.databases[db].index.find(arena.slab, key, arena.base)?;
+        let entry = self.entry(found.block);
+        (!entry.is_expired(now)).then_some(View { entry, arena, now })
     }
 
     pub(crate) fn arena(&self) -> Arena<'_> {

@@ -1,0 +1,252 @@
+//! What several sets make together: intersections, unions and differences, answered, counted or stored.
+//! Never changes a source; a target is replaced whole, whatever it held.
+//! Source: the smallest set first, as in redis-server; the way of a difference is chosen by its cost, also as there.
+
+use super::{as_set, whole};
+use crate::{Call, Error, Reply, error, lookup};
+use hashbrown::HashSet;
+use resp::Writer;
+use std::ops::Range;
+use store::{IntBuffer, Item, Key, Kind, SetView, Strings, canonical_int};
+
+/// Members met so far.
+type Gathered<'a> = HashSet<Item<'a>>;
+
+/// A member in the one form it has in every set.
+fn canonical(member: Item<'_>) -> Item<'_> {
+    match member {
+        Item::Bytes(text) => canonical_int(text).map_or(member, Item::Int),
+        Item::Int(_) => member,
+    }
+}
+
+/// A set that is asked for many members.
+enum Asked<'a> {
+    /// It finds them itself.
+    Set(SetView<'a>),
+    /// Its members were gathered, as it would walk over them for each.
+    Gathered(Gathered<'a>),
+}
+
+impl<'a> Asked<'a> {
+    /// A set that is asked so many times.
+    fn new(set: SetView<'a>, times: usize) -> Asked<'a> {
+        /// Gathering members costs as much as a few walks over them.
+        const WALKS_MAX: usize = 4;
+        if !set.is_walked() || times <= WALKS_MAX {
+            return Asked::Set(set);
+        }
+        let mut gathered = Gathered::with_capacity(set.len());
+        set.each(|member| {
+            gathered.insert(canonical(member));
+        });
+        Asked::Gathered(gathered)
+    }
+
+    fn has(&self, member: Item<'_>) -> bool {
+        match self {
+            Asked::Set(set) => set.contains_item(member),
+            Asked::Gathered(members) => members.contains(&canonical(member)),
+        }
+    }
+}
+
+/// The keys at these indexes, counted as read.
+///
+/// # Errors
+/// One of them holds another type.
+fn read_keys<'a>(call: &mut Call<'a>, indexes: Range<usize>) -> Result<Vec<Key<'a>>, Error> {
+    let mut keys = Vec::with_capacity(indexes.len());
+    for index in indexes {
+        let key = call.other_key(index);
+        lookup::read_as(call, key, as_set)?;
+        keys.push(key);
+    }
+    Ok(keys)
+}
+
+/// The sets of keys that were read just now; `None` where one is missing.
+fn views<'c>(call: &'c Call<'_>, keys: &[Key<'_>]) -> Vec<Option<SetView<'c>>> {
+    let (db, now) = (call.db, call.now());
+    let view = |key: &Key<'_>| call.core.shard.view_beside(db, *key, now)?.set();
+    keys.iter().map(view).collect()
+}
+
+/// Shows the members that all sets have, as long as `visit` says so.
+fn intersect(sets: Vec<Option<SetView<'_>>>, mut visit: impl FnMut(Item<'_>) -> bool) {
+    let Some(mut sets) = sets.into_iter().collect::<Option<Vec<_>>>() else {
+        return;
+    };
+    sets.sort_by_key(SetView::len);
+    let Some((smallest, others)) = sets.split_first() else {
+        return;
+    };
+    smallest
+        .each_while(|member| !others.iter().all(|set| set.contains_item(member)) || visit(member));
+}
+
+/// Shows every member of any set once.
+fn unite(sets: Vec<Option<SetView<'_>>>, mut visit: impl FnMut(Item<'_>)) {
+    let mut sets: Vec<_> = sets.into_iter().flatten().collect();
+    let largest = (0..sets.len()).max_by_key(|&place| sets[place].len());
+    let large = largest
+        .filter(|&place| sets.len() == 1 || !sets[place].is_walked())
+        .map(|place| sets.remove(place));
+    if let Some(large) = large {
+        large.each(&mut visit);
+    }
+    let mut gathered = Gathered::default();
+    for set in sets {
+        set.each(|member| {
+            let is_new = large.is_none_or(|large| !large.contains_item(member))
+                && gathered.insert(canonical(member));
+            if is_new {
+                visit(member);
+            }
+        });
+    }
+}
+
+/// Shows the members of the first set that no other has.
+fn subtract(sets: Vec<Option<SetView<'_>>>, mut visit: impl FnMut(Item<'_>)) {
+    let mut sets = sets.into_iter();
+    let Some(first) = sets.next().flatten() else {
+        return;
+    };
+    let mut others: Vec<_> = sets.flatten().collect();
+    // The larger a set, the likelier it ends the search.
+    others.sort_by_key(|set| std::cmp::Reverse(set.len()));
+    let members: usize = others.iter().map(SetView::len).sum();
+    if members >= first.len().saturating_mul(others.len()) / 2 {
+        let times = first.len();
+        let others: Vec<_> = others
+            .into_iter()
+            .map(|set| Asked::new(set, times))
+            .collect();
+        return first.each(|member| {
+            if !others.iter().any(|set| set.has(member)) {
+                visit(member);
+            }
+        });
+    }
+    let mut gone = Gathered::default();
+    let asked = Asked::new(first, members);
+    for set in others {
+        set.each(|member| {
+            if asked.has(member) {
+                gone.insert(canonical(member));
+            }
+        });
+    }
+    first.each(|member| {
+        if gone.is_empty() || !gone.contains(&canonical(member)) {
+            visit(member);
+        }
+    });
+}
+
+/// Replies with the members that `combine` shows of the sets at all arguments.
+fn answer(
+    call: &mut Call<'_>,
+    out: &mut Writer<'_>,
+    combine: impl FnOnce(Vec<Option<SetView<'_>>>, &mut dyn FnMut(Item<'_>)),
+) -> Reply {
+    let keys = read_keys(call, 1..call.args.len())?;
+    let sets = views(call, &keys);
+    if let [Some(set)] = &sets[..] {
+        whole(set, out);
+        return Ok(());
+    }
+    let (reply, mut count) = (out.deferred_set(), 0);
+    combine(sets, &mut |member| {
+        count += 1;
+        lookup::bulk_item(out, member);
+    });
+    out.finish(reply, count);
+    Ok(())
+}
+
+/// Stores the members that `combine` shows of the sets from the second argument on, and replies with their number.
+fn store(
+    call: &mut Call<'_>,
+    out: &mut Writer<'_>,
+    combine: impl FnOnce(Vec<Option<SetView<'_>>>, &mut dyn FnMut(Item<'_>)),
+) -> Reply {
+    let keys = read_keys(call, 2..call.args.len())?;
+    let (mut members, mut buffer) = (Strings::default(), IntBuffer::new());
+    combine(views(call, &keys), &mut |member| {
+        members.push(member.text(&mut buffer));
+    });
+    let (target, db, now) = (call.other_key(1), call.db, call.now());
+    call.core.shard.remove(db, target, now);
+    if !members.is_empty() {
+        lookup::open_or_new(call, target, Kind::Set)?
+            .set()
+            .fill(&members);
+    }
+    out.int(members.len() as i64);
+    Ok(())
+}
+
+fn intersect_all(sets: Vec<Option<SetView<'_>>>, visit: &mut dyn FnMut(Item<'_>)) {
+    intersect(sets, |member| {
+        visit(member);
+        true
+    });
+}
+
+pub fn sinter(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
+    answer(call, out, intersect_all)
+}
+
+pub fn sinterstore(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
+    store(call, out, intersect_all)
+}
+
+pub fn sunion(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
+    answer(call, out, |sets, visit| unite(sets, visit))
+}
+
+pub fn sunionstore(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
+    store(call, out, |sets, visit| unite(sets, visit))
+}
+
+pub fn sdiff(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
+    answer(call, out, |sets, visit| subtract(sets, visit))
+}
+
+pub fn sdiffstore(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
+    store(call, out, |sets, visit| subtract(sets, visit))
+}
+
+pub fn sintercard(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
+    const NO_KEYS: &str = "ERR numkeys should be greater than 0";
+    const TOO_MANY_KEYS: &str = "ERR Number of keys can't be greater than number of args";
+    const NEGATIVE_LIMIT: &str = "ERR LIMIT can't be negative";
+    let number = |index| resp::number::parse_i64(call.args.at(index));
+    let numkeys = number(1)
+        .and_then(|numkeys| usize::try_from(numkeys).ok())
+        .filter(|&numkeys| numkeys > 0)
+        .ok_or(NO_KEYS)?;
+    if numkeys > call.args.len() - 2 {
+        return Err(TOO_MANY_KEYS.into());
+    }
+    let (mut limit, mut index) = (0, 2 + numkeys);
+    while index < call.args.len() {
+        if !call.is(index, "limit") || index + 1 == call.args.len() {
+            return Err(error::SYNTAX.into());
+        }
+        limit = number(index + 1)
+            .filter(|&limit| limit >= 0)
+            .ok_or(NEGATIVE_LIMIT)?;
+        index += 2;
+    }
+    let keys = read_keys(call, 2..2 + numkeys)?;
+    let mut count = 0;
+    intersect(views(call, &keys), |_| {
+        count += 1;
+        count != limit
+    });
+    out.int(count);
+    Ok(())
+}
