@@ -8,6 +8,7 @@ mod defrag;
 mod eviction;
 mod expiry;
 mod fixture;
+mod insight;
 mod lifecycle;
 mod limits;
 mod memory;

@@ -34,6 +34,7 @@ const UNSAFE_FILES: &[&str] = &[
     "crates/store/src/heap.rs",
     "crates/store/src/index/bucket.rs",
     "crates/store/src/index/segment.rs",
+    "crates/store/src/prefixes/scan.rs",
     "crates/store/src/slab/mod.rs",
 ];
 /// Crates of ours that a crate may depend on, apart from those for its tests.

@@ -18,7 +18,7 @@ pub use policy::MaxMemoryPolicy;
 pub use print::{printed_config, printed_usage};
 pub use thresholds::ALIASES;
 
-use store::{Eviction, Thresholds};
+use store::{Eviction, PrefixRules, Thresholds};
 
 /// What `maxmemory` was set to, before it is turned into bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -138,6 +138,8 @@ pub struct Config {
     pub maxmemory_clients: ClientMemory,
     /// Whether MEMORY STATS writes percent signs.
     pub memory_stats_percent_sign: PercentSign,
+    /// Whether key prefixes have accounts, and what a prefix is.
+    pub prefix_rules: PrefixRules,
     /// Up to where collections stay packed.
     pub thresholds: Thresholds,
     /// Without effect.
@@ -182,6 +184,7 @@ impl Default for Config {
             lfu_decay_minutes: 0,
             maxmemory_clients: ClientMemory::Bytes(0),
             memory_stats_percent_sign: PercentSign::default(),
+            prefix_rules: PrefixRules::default(),
             thresholds: Thresholds::default(),
             list_compress_depth: 0,
             defrag: DefragOptions::default(),
@@ -499,6 +502,21 @@ mod tests {
             assert_eq!(text_after("maxmemory-policy", policy.name()), policy.name());
         }
         assert_eq!(text_after("enable-debug-command", "no"), "no");
+    }
+
+    #[test]
+    fn delimiters_of_prefixes_are_one_to_four_signs() {
+        for text in [":", ":/", "/|:.", "#"] {
+            assert_eq!(text_after("memory-prefix-delimiters", text), text);
+        }
+        for text in ["", "*", "x", "1", ":/|.-", "\0", "é"] {
+            assert_eq!(
+                refused("memory-prefix-delimiters", text),
+                "argument must be one to four signs, and no letter, digit or *",
+                "{text:?}"
+            );
+        }
+        assert_eq!(text_after("memory-prefix-depth", "1"), "1");
     }
 
     #[test]

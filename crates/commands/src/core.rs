@@ -189,6 +189,7 @@ impl Core {
         let mut shard = Shard::new(options)?;
         shard.set_thresholds(config.thresholds);
         shard.set_eviction(config.eviction(), facts.started);
+        shard.set_prefix_rules(config.prefix_rules);
         Ok(Core {
             id,
             shards,

@@ -3,8 +3,10 @@
 //! Source: the contract in docs/memory.md; redis-server 7 for the fields it shares and for the texts.
 
 mod allocator;
+mod insight;
 
 pub use allocator::BySize;
+pub use insight::TypeFigures;
 
 use crate::config::PercentSign;
 use crate::introspection::help_row;
@@ -314,6 +316,19 @@ const SUBCOMMANDS: &[Command] = &[
         ..BASE
     },
     Command {
+        name: "memory|prefixes",
+        arity: -2,
+        run: insight::PREFIXES,
+        doc: Doc {
+            summary: "Bytes, keys and growth of each key prefix; the rows add up to the dataset",
+            since: "pinyon 0.1",
+            complexity: "O(N log N) in the number of prefixes.",
+            syntax: "[COUNT count] [BY <BYTES | KEYS | GROWTH>]",
+            ..BASE.doc
+        },
+        ..BASE
+    },
+    Command {
         name: "memory|purge",
         tips: &["request_policy:all_shards", "response_policy:all_succeeded"],
         run: all(purge_part, all_done),
@@ -339,6 +354,29 @@ const SUBCOMMANDS: &[Command] = &[
         run: all(figures_part, stats),
         doc: Doc {
             summary: "Every figure of the memory report, for all shards and for each",
+            ..BASE.doc
+        },
+        ..BASE
+    },
+    Command {
+        name: "memory|topkeys",
+        arity: -2,
+        run: insight::TOP_KEYS,
+        doc: Doc {
+            summary: "The biggest keys, exactly, of any type or of one; 128 at most",
+            since: "pinyon 0.1",
+            complexity: "O(N) in the number of keys told.",
+            syntax: "[COUNT count] [TYPE type]",
+            ..BASE.doc
+        },
+        ..BASE
+    },
+    Command {
+        name: "memory|types",
+        run: insight::TYPES,
+        doc: Doc {
+            summary: "A row for each type: keys, bytes, bytes a key, and the largest key",
+            since: "pinyon 0.1",
             ..BASE.doc
         },
         ..BASE

@@ -23,7 +23,9 @@ mod index;
 mod intset;
 mod item;
 mod keys;
+mod ledger;
 mod pack;
+mod prefixes;
 mod purge;
 mod random;
 mod shard;
@@ -31,6 +33,8 @@ mod slab;
 mod stream;
 mod strings;
 mod tick;
+mod survey;
+mod tops;
 mod tree;
 mod value;
 
@@ -55,6 +59,7 @@ pub use hasher::{Hasher, Key};
 pub use item::{IntBuffer, Item};
 pub use keys::CURSOR_BITS;
 pub use purge::Moves;
+pub use prefixes::{PREFIX_DELIMITERS_MAX, PREFIX_DEPTH_MAX, PrefixReport, PrefixRow, PrefixRules};
 pub use random::Rng;
 pub use shard::{Options, Shard};
 pub use slab::SizeClass;
@@ -62,4 +67,6 @@ pub use stream::{
     Backward, Consumer, ConsumerId, Fields, Forward, Group, Keep, NodeLimits, PendingEntry, Stream,
     StreamEntry, Trim,
 };
+pub use survey::{TopKey, TopKeys};
+pub use tops::TOP_KEYS_MAX;
 pub use value::{EMBSTR_BYTES_MAX, Encoding, Expiry, KINDS, Kind, Millis, Value, canonical_int};

@@ -212,7 +212,8 @@ impl Shard {
             base,
             ..
         } = self;
-        let Database { index, account } = &mut databases[moving.db];
+        let Database { index, ledger } = &mut databases[moving.db];
+        let account = &ledger.account;
         let (db, base) = (moving.db, *base);
         let (nested, sparse) = (&mut moving.nested, &moving.sparse);
         let mut on_heap = Passed::default();

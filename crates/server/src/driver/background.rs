@@ -14,6 +14,8 @@ const EXPIRE_STEP_KEYS: usize = 512;
 const FREE_STEP_KEYS: usize = 512;
 /// Keys looked at in one step of a purge.
 const PURGE_STEP_KEYS: usize = 512;
+/// Keys counted in one step of a walk that makes prefixes or lists of big keys anew.
+const SURVEY_STEP_KEYS: usize = 128;
 /// Batches that outlive a tick: under load new ones come within microseconds, an idle core needs none.
 const SPARE_BATCHES_IDLE: usize = 1;
 /// Likewise of buffers of clients.
@@ -37,6 +39,7 @@ pub(super) struct Background {
     looked_us: u64,
     releasing: bool,
     pub(super) defrag: Defrag,
+    surveying: bool,
     accept_retry_us: Option<u64>,
     accept_logged_us: u64,
 }
@@ -48,6 +51,7 @@ impl Background {
             || self.paying
             || self.purging
             || self.releasing
+            || self.surveying
             || self.defrag.is_due(now_us)
     }
 
@@ -94,6 +98,7 @@ impl Driver {
         self.consider_defrag();
         self.background.expiring = self.core.active_expire;
         self.background.freeing = true;
+        self.background.surveying = self.core.shard.tend_books(self.core.now);
         if self
             .background
             .accept_retry_us
@@ -149,6 +154,8 @@ impl Driver {
         let shard = &mut self.core.shard;
         self.background.freeing = shard.owes_freeing() && shard.free_step(FREE_STEP_KEYS);
         self.background.releasing = self.background.releasing && shard.release_step();
+        self.background.surveying =
+            self.background.surveying && shard.survey_step(SURVEY_STEP_KEYS);
         self.defrag_when_due();
     }
 

@@ -174,6 +174,19 @@ impl Index {
             .find(|found| found.block == block)
     }
 
+    /// The key with this hash whose block is the one looked for.
+    pub(crate) fn find_where(
+        &self,
+        slab: &Slab,
+        hash: u64,
+        is_it: impl Fn(BlockRef) -> bool,
+    ) -> Option<Found> {
+        let segment = self.directory.get(self.place_of(hash))?.segment(slab);
+        segment
+            .slots_with(hash as u16)
+            .find(|found| is_it(found.block))
+    }
+
     /// Every slot.
     pub(crate) fn slots<'a>(&'a self, slab: &'a Slab) -> impl Iterator<Item = Slot> + 'a {
         self.segments(slab)
