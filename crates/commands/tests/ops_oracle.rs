@@ -266,7 +266,10 @@ const NOT_IN_7_0: &[(&str, &str)] = &[
     ("hsetex", "8.0"),
     ("memory|defrag", "our own"),
     ("memory|explain", "our own"),
+    ("memory|prefixes", "our own"),
     ("memory|shards", "our own"),
+    ("memory|topkeys", "our own"),
+    ("memory|types", "our own"),
 ];
 
 #[test]
