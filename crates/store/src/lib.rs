@@ -21,8 +21,11 @@ mod hasher;
 mod heap;
 mod index;
 mod intset;
+mod item;
 mod keys;
+mod ledger;
 mod pack;
+mod prefixes;
 mod purge;
 mod random;
 mod shard;
@@ -30,6 +33,8 @@ mod slab;
 mod stream;
 mod strings;
 mod tick;
+mod survey;
+mod tops;
 mod tree;
 mod value;
 
@@ -51,8 +56,10 @@ pub use entry::{Bill, EXPIRY_BYTES, Entry, SLOT_BYTES};
 pub use evict::{Evicted, Eviction, Order, SAMPLES_MAX};
 pub use expire::Expired;
 pub use hasher::{Hasher, Key};
+pub use item::{IntBuffer, Item};
 pub use keys::CURSOR_BITS;
-pub use pack::{IntBuffer, Item};
+pub use purge::Moves;
+pub use prefixes::{PREFIX_DELIMITERS_MAX, PREFIX_DEPTH_MAX, PrefixReport, PrefixRow, PrefixRules};
 pub use random::Rng;
 pub use shard::{Options, Shard};
 pub use slab::SizeClass;
@@ -60,4 +67,6 @@ pub use stream::{
     Backward, Consumer, ConsumerId, Fields, Forward, Group, Keep, NodeLimits, PendingEntry, Stream,
     StreamEntry, Trim,
 };
+pub use survey::{TopKey, TopKeys};
+pub use tops::TOP_KEYS_MAX;
 pub use value::{EMBSTR_BYTES_MAX, Encoding, Expiry, KINDS, Kind, Millis, Value, canonical_int};
