@@ -124,7 +124,8 @@ impl Engine {
             client: None,
             no_touch: false,
         };
-        execute::run(&mut call, id, &mut Writer::new(&mut self.out, Proto::Resp2));
+        let ran = execute::run(&mut call, id, &mut Writer::new(&mut self.out, Proto::Resp2));
+        debug_assert_eq!(ran, execute::Ran::Yes, "there is no limit to wait for");
         consumed
     }
 
