@@ -48,7 +48,7 @@ impl Ledger {
         if let Some(after) = after {
             self.account.add(after);
         }
-        if self.tree.is_none() {
+        if self.tree.is_none() && rules.is_on {
             self.begin_tree(rules);
         }
         if let Some(tree) = &mut self.tree {
@@ -69,7 +69,7 @@ impl Ledger {
     #[cold]
     #[inline(never)]
     fn begin_tree(&mut self, rules: &PrefixRules) {
-        if rules.is_on && !self.is_scratch {
+        if !self.is_scratch {
             self.tree = Some(Box::new(Tree::new(rules)));
         }
     }

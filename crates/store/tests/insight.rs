@@ -241,7 +241,7 @@ fn growth_is_over_the_latest_minutes() {
 #[test]
 fn the_biggest_keys_are_named_in_order() {
     let mut shard = shard();
-    for number in 0..1000 {
+    for number in 0..1000usize {
         // The biggest lie so far apart that no rounding makes two of them equal.
         let bytes = number.max(4000 << number.saturating_sub(990)) * usize::from(number >= 990);
         set(&mut shard, &format!("key:{number}"), bytes.max(number));
