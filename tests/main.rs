@@ -4,6 +4,8 @@
 
 mod balance;
 mod clients;
+mod defrag;
+mod eviction;
 mod expiry;
 mod fixture;
 mod insight;

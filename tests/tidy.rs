@@ -22,6 +22,7 @@ const UNSAFE_FILES: &[&str] = &[
     "benches/src/load.rs",
     "benches/src/sys.rs",
     "crates/memory/src/alloc.rs",
+    "crates/memory/src/compact.rs",
     "crates/memory/src/pages.rs",
     "crates/memory/tests/allocator.rs",
     "crates/memory/tests/resident.rs",

@@ -55,7 +55,7 @@ const MEASUREMENTS: &[(&str, &str, Measurement)] = &[
     ),
     (
         "purge",
-        "what MEMORY PURGE gives back after deleting 80 %, and its stalls",
+        "what MEMORY PURGE and activedefrag give back after deleting 80 %, and their stalls",
         measure::purge::run,
     ),
     (
@@ -72,6 +72,11 @@ const MEASUREMENTS: &[(&str, &str, Measurement)] = &[
         "free",
         "the longest stall while a collection of ten million members goes",
         measure::free::run,
+    ),
+    (
+        "replay",
+        "hit ratios of replayed traces beside redis-server",
+        measure::replay::run,
     ),
     (
         "idle",

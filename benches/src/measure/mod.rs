@@ -10,6 +10,7 @@ pub mod hop;
 pub mod idle;
 pub mod members;
 pub mod purge;
+pub mod replay;
 pub mod server;
 pub mod stats;
 pub mod types;

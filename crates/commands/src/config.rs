@@ -2,19 +2,23 @@
 //! Nothing here opens a socket or applies a value; whoever needs an option reads its field.
 //! Names, units and error texts are Redis'; the table of options in `config/options.rs` is the only list of them.
 
+mod defrag;
 mod file;
 mod kind;
 mod options;
+mod policy;
 mod print;
 mod thresholds;
 
+pub use defrag::DefragOptions;
 pub use file::{Arguments, arguments};
 pub use kind::{Kind, memory_bytes};
 pub use options::{OPTIONS, Setting, When};
+pub use policy::MaxMemoryPolicy;
 pub use print::{printed_config, printed_usage};
 pub use thresholds::ALIASES;
 
-use store::{PrefixRules, Thresholds};
+use store::{Eviction, PrefixRules, Thresholds};
 
 /// What `maxmemory` was set to, before it is turned into bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -28,12 +32,13 @@ pub enum MaxMemory {
     Bytes(u64),
 }
 
-/// What happens when `maxmemory` is reached.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum MaxMemoryPolicy {
-    /// Writes that need memory are refused.
-    #[default]
-    NoEviction,
+/// What all clients together may hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientMemory {
+    /// Bytes; 0 is no limit.
+    Bytes(u64),
+    /// A share of `maxmemory`, 1 to 100.
+    Percent(u8),
 }
 
 /// Whether percentages in MEMORY STATS carry a percent sign under RESP2.
@@ -115,6 +120,22 @@ pub struct Config {
     pub maxmemory_bytes: u64,
     /// What happens at the limit.
     pub maxmemory_policy: MaxMemoryPolicy,
+    /// Keys looked at for each that is evicted, by all policies but ours; each stands for eight that lie together.
+    pub maxmemory_samples: u32,
+    /// Without effect: no write ever evicts for long.
+    pub maxmemory_eviction_tenacity: u32,
+    /// Keys looked at for each that is evicted, by our policies.
+    pub ifs_samples: u32,
+    /// How much size weighs in our policies, in hundredths.
+    pub ifs_beta: u8,
+    /// What a key that was never hit is worth in our policies, in hundredths of one that was.
+    pub ifs_fresh_weight: u8,
+    /// How slowly the counters of LFU policies grow.
+    pub lfu_log_factor: u32,
+    /// Minutes in which a counter of an LFU policy loses one; 0 is never.
+    pub lfu_decay_minutes: u32,
+    /// What all clients together may hold.
+    pub maxmemory_clients: ClientMemory,
     /// Whether MEMORY STATS writes percent signs.
     pub memory_stats_percent_sign: PercentSign,
     /// Whether key prefixes have accounts, and what a prefix is.
@@ -123,6 +144,8 @@ pub struct Config {
     pub thresholds: Thresholds,
     /// Without effect.
     pub list_compress_depth: u32,
+    /// When blocks are moved together in the background.
+    pub defrag: DefragOptions,
     /// Whether FLUSHALL and FLUSHDB without a word mean ASYNC.
     pub lazyfree_lazy_user_flush: bool,
     /// Bytes up to which a HyperLogLog stays sparse.
@@ -151,11 +174,20 @@ impl Default for Config {
             client_output_buffer_limits: OutputLimits::default(),
             maxmemory: MaxMemory::default(),
             maxmemory_bytes: 0,
-            maxmemory_policy: MaxMemoryPolicy::default(),
+            maxmemory_policy: MaxMemoryPolicy::AllKeysIfs,
+            maxmemory_samples: 0,
+            maxmemory_eviction_tenacity: 0,
+            ifs_samples: 0,
+            ifs_beta: 0,
+            ifs_fresh_weight: 0,
+            lfu_log_factor: 0,
+            lfu_decay_minutes: 0,
+            maxmemory_clients: ClientMemory::Bytes(0),
             memory_stats_percent_sign: PercentSign::default(),
             prefix_rules: PrefixRules::default(),
             thresholds: Thresholds::default(),
             list_compress_depth: 0,
+            defrag: DefragOptions::default(),
             lazyfree_lazy_user_flush: false,
             hll_sparse_max_bytes: 0,
             hz: 0,
@@ -208,6 +240,34 @@ impl Config {
             MaxMemory::Percent(share) => available_bytes / 100 * u64::from(share),
             MaxMemory::Bytes(bytes) => bytes,
         };
+    }
+
+    /// How the store chooses what goes, where the policy evicts at all.
+    pub fn eviction(&self) -> Eviction {
+        let (order, only_expiring) = self.maxmemory_policy.order();
+        let samples = match order {
+            store::Order::Ifs => self.ifs_samples,
+            _ => self
+                .maxmemory_samples
+                .saturating_mul(policy::KEYS_PER_SAMPLE),
+        };
+        Eviction {
+            order,
+            only_expiring,
+            samples: samples as usize,
+            size_weight_percent: self.ifs_beta,
+            fresh_weight_percent: self.ifs_fresh_weight,
+            log_factor: self.lfu_log_factor,
+            decay_minutes: self.lfu_decay_minutes,
+        }
+    }
+
+    /// What all clients together may hold, in bytes; 0 is no limit.
+    pub fn maxmemory_clients_bytes(&self) -> u64 {
+        match self.maxmemory_clients {
+            ClientMemory::Bytes(bytes) => bytes,
+            ClientMemory::Percent(share) => self.maxmemory_bytes / 100 * u64::from(share),
+        }
     }
 }
 
@@ -388,16 +448,59 @@ mod tests {
     }
 
     #[test]
+    fn memory_of_clients_is_bytes_or_a_share_of_the_limit() {
+        let bytes_after = |text: &str| {
+            let mut config = Config {
+                maxmemory_bytes: 1000,
+                ..Config::default()
+            };
+            config.set("maxmemory-clients", text).unwrap();
+            config.maxmemory_clients_bytes()
+        };
+        assert_eq!(
+            ["0", "1mb", "5%", "0%"].map(bytes_after),
+            [0, 1 << 20, 50, 0]
+        );
+        assert_eq!(text_after("maxmemory-clients", "5%"), "5%");
+        assert_eq!(
+            refused("maxmemory-clients", "101%"),
+            "percentage argument must be less or equal to 100"
+        );
+        for text in ["x", "%", "-1", "5 %"] {
+            let error = "argument must be a memory or percent value";
+            assert_eq!(refused("maxmemory-clients", text), error, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_policy_tells_the_store_what_it_means() {
+        let after = |policy: &str| {
+            let mut config = Config::default();
+            config.set("maxmemory-policy", policy).unwrap();
+            let eviction = config.eviction();
+            (eviction.order, eviction.only_expiring, eviction.samples)
+        };
+        use store::Order;
+        assert_eq!(after("allkeys-ifs"), (Order::Ifs, false, 32));
+        assert_eq!(after("volatile-lru"), (Order::Lru, true, 40));
+        assert_eq!(after("allkeys-lfu"), (Order::Lfu, false, 40));
+        assert_eq!(after("volatile-ttl"), (Order::Ttl, true, 40));
+    }
+
+    #[test]
     fn a_word_that_is_not_among_the_choices_is_refused_with_them() {
         assert_eq!(
-            refused("maxmemory-policy", "allkeys-lru"),
-            "argument(s) must be one of the following: noeviction"
+            refused("enable-debug-command", "maybe"),
+            "argument(s) must be one of the following: local, yes, no"
         );
         assert_eq!(
             refused("memory-stats-percent-sign", "maybe"),
             "argument(s) must be one of the following: auto, yes, no"
         );
         assert_eq!(text_after("memory-stats-percent-sign", "YES"), "yes");
+        for policy in MaxMemoryPolicy::ALL {
+            assert_eq!(text_after("maxmemory-policy", policy.name()), policy.name());
+        }
         assert_eq!(text_after("enable-debug-command", "no"), "no");
     }
 

@@ -5,7 +5,9 @@
 use crate::{
     Clients, call,
     config::Config,
+    guard::Guard,
     locks::Locks,
+    room::{ShardLoad, Shortage},
     stats::{CommandStats, CoreStats},
 };
 use memory::budget::{Budget, Lease};
@@ -37,6 +39,8 @@ pub struct Core {
     pub locks: Locks,
     /// This shard's share of the memory limit.
     pub lease: Lease,
+    /// What is known when that share is used up.
+    pub shortage: Shortage,
     /// Facts of the process.
     pub facts: Arc<Facts>,
     /// Unix time in milliseconds; set once a round by the server, or by a test.
@@ -47,6 +51,9 @@ pub struct Core {
     pub shutdown: bool,
     /// Bytes of buffers that travel between this core and others.
     pub mesh_bytes: u64,
+    /// Bytes of commands and replies between this core and others, which like clients' buffers do not count against the limit:
+    /// of batches that it sent, and of what it added to those of others.
+    pub travelling_bytes: i64,
     /// Set by MEMORY PURGE: the server gives up the buffers it keeps for speed, and clears this.
     pub trim_buffers: bool,
     /// State of the pseudo-random generator for RANDOMKEY and sampling; not for secrets.
@@ -82,6 +89,12 @@ pub struct Facts {
     pub budget: Arc<Budget>,
     /// Bytes each shard held at its last tick; for the peak between reports, not for reports.
     pub shard_bytes_seen: Box<[AtomicI64]>,
+    /// Counts the purges that the guard of the resident set has asked for; every core begins each once.
+    pub purges_asked: AtomicU64,
+    /// Bytes that the guard charges the limit with.
+    pub guard_bytes: AtomicU64,
+    /// What each shard shows of its load, for the others to share the limit by.
+    pub loads: Box<[ShardLoad]>,
 }
 
 impl Facts {
@@ -111,13 +124,31 @@ impl Facts {
             available_memory_bytes: available_memory_bytes(),
             budget: Budget::new(maxmemory_bytes),
             shard_bytes_seen: (0..shards).map(|_| AtomicI64::new(0)).collect(),
+            purges_asked: AtomicU64::new(0),
+            guard_bytes: AtomicU64::new(0),
+            loads: (0..shards).map(|_| ShardLoad::default()).collect(),
         }
     }
 
-    /// Charges the limit with what belongs to no shard: the main thread's and the runtime's helpers'.
+    /// Holds the resident set against the limit: asks for a purge, or charges the limit with what purges do not give back.
+    pub fn guard_resident(&self, guard: &mut Guard, mono_us: u64) {
+        let resident = memory::process::resident();
+        let resident_bytes = resident.resident_bytes - resident.file_backed_bytes;
+        let clients_bytes: u64 = self.loads.iter().map(ShardLoad::client_bytes).sum();
+        let resident_bytes = resident_bytes.saturating_sub(clients_bytes);
+        let verdict = guard.look(resident_bytes, self.budget.limit_bytes(), mono_us);
+        if verdict.purge {
+            self.purges_asked.fetch_add(1, Ordering::Relaxed);
+        }
+        self.guard_bytes
+            .store(verdict.charge_bytes, Ordering::Relaxed);
+    }
+
+    /// Charges the limit with what belongs to no shard: the main thread's and the runtime's helpers', and the guard's charge.
     pub fn charge_unsharded(&self) {
         let bytes = memory::alloc::unsharded_allocated_bytes();
-        self.budget.charge_fixed(bytes.max(0) as u64);
+        let guard_bytes = self.guard_bytes.load(Ordering::Relaxed);
+        self.budget.charge_fixed(bytes.max(0) as u64 + guard_bytes);
     }
 
     /// Lifts the peak of the process by what the shards held at their last ticks.
@@ -157,6 +188,7 @@ impl Core {
         };
         let mut shard = Shard::new(options)?;
         shard.set_thresholds(config.thresholds);
+        shard.set_eviction(config.eviction(), facts.started);
         shard.set_prefix_rules(config.prefix_rules);
         Ok(Core {
             id,
@@ -167,10 +199,12 @@ impl Core {
             stats,
             locks: Locks::default(),
             lease: facts.budget.lease(),
+            shortage: Shortage::default(),
             now: facts.started,
             mono_us: 0,
             shutdown: false,
             mesh_bytes: 0,
+            travelling_bytes: 0,
             trim_buffers: false,
             random_state: facts.hash_seeds[0]
                 ^ (u64::from(id.0) + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15)
@@ -196,10 +230,27 @@ impl Core {
         (hash, call::place(placement, self.shards))
     }
 
-    /// Bytes this core's thread and shard hold that count against `maxmemory`: everything but client buffers.
+    /// Does a part of the purge under way and counts what it moved. Returns whether there is more to do.
+    pub fn purge_step(&mut self, budget_slots: usize) -> bool {
+        // Whoever asked for this step pays for giving back what it empties, not who allocates next.
+        let has_more = memory::compact::purging_at_once(|| {
+            let has_more = self.shard.purge_step(budget_slots);
+            if !has_more {
+                // The allocator keeps an empty page of each size for a while: as much as was won, if that was little.
+                memory::alloc::collect(true);
+            }
+            has_more
+        });
+        self.stats.defrag.merge(&self.shard.take_moves());
+        has_more
+    }
+
+    /// Bytes this core's thread and shard hold that count against `maxmemory`: everything but client buffers, and
+    /// what is on its way between cores.
     pub fn limited_bytes(&self) -> i64 {
         memory::alloc::thread_allocated_bytes() + self.shard.slab_used_bytes() as i64
             - self.clients.bytes() as i64
+            - self.travelling_bytes
     }
 
     /// Tells the process what this shard holds, for the peak between reports.
@@ -208,10 +259,17 @@ impl Core {
         self.facts.shard_bytes_seen[self.id.0 as usize].store(bytes, Ordering::Relaxed);
     }
 
-    /// Whether a command that needs memory must be refused now.
+    /// Whether the next write is beyond the limit, unless something is evicted.
+    #[inline]
     pub fn out_of_memory(&mut self) -> bool {
         let used = self.limited_bytes();
         !self.lease.covers(used) || !self.shard.has_room()
+    }
+
+    /// Takes over what the shard has counted itself.
+    pub fn take_shard_counts(&mut self) {
+        let (expired, evicted) = (self.shard.expired_keys(), self.shard.evicted_keys());
+        self.stats.take_shard_counts(expired, evicted);
     }
 
     /// The next pseudo-random number (xorshift64*, Vigna 2016).

@@ -18,8 +18,9 @@ use memory::report::{Field, Figure, MemoryReport};
 use memory::shard::{DATABASES, DatabaseMemory, ShardMemory};
 use resp::{Proto, Writer};
 
-/// Keys a purge looks at before other work of its core has its turn; a few of these take a tenth of a millisecond.
-const PURGE_STEP_KEYS: usize = 512;
+/// Keys and elements a purge looks at before other work of its core has its turn; a few of these take a tenth of a
+/// millisecond.
+const PURGE_STEP_SLOTS: usize = 512;
 
 /// A shard's figures, copied from its counters.
 pub fn shard_memory(core: &Core) -> ShardMemory {
@@ -176,7 +177,7 @@ fn write_percentage(out: &mut Writer<'_>, percentage: f64, percent_sign: bool) {
 fn doctor(call: &mut Call<'_>, parts: &mut [Part], out: &mut Writer<'_>) -> Reply {
     let limits = doctor::Limits {
         maxmemory_bytes: call.core.config.maxmemory_bytes,
-        evicts: false,
+        evicts: call.core.config.maxmemory_policy.evicts(),
         container_bytes: memory::process::container_limit().map(|limit| limit.bytes),
     };
     let findings = doctor::findings(&report(parts), &limits);
@@ -184,21 +185,26 @@ fn doctor(call: &mut Call<'_>, parts: &mut [Part], out: &mut Writer<'_>) -> Repl
     Ok(())
 }
 
-/// Moves entries out of sparse pages step by step, then has the server drop spare buffers and the allocator give back what is
-/// empty.
-fn purge_part(call: &mut Call<'_>, part: &mut Part) -> Result<Progress, Error> {
+/// Moves blocks out of sparse pages step by step and gives the empty ones back.
+fn defrag_part(call: &mut Call<'_>, part: &mut Part) -> Result<Progress, Error> {
     if let Part::Empty = part {
         call.core.shard.purge_begin();
         *part = Part::Count(0);
     }
-    if call.core.shard.purge_step(PURGE_STEP_KEYS) {
+    if call.core.purge_step(PURGE_STEP_SLOTS) {
         return Ok(Progress::Again);
     }
-    call.core.trim_buffers = true;
     Ok(Progress::Done)
 }
 
-fn purge(_: &mut Call<'_>, _: &mut [Part], out: &mut Writer<'_>) -> Reply {
+/// Does that, then has the server drop spare buffers and the allocator give back what is empty.
+fn purge_part(call: &mut Call<'_>, part: &mut Part) -> Result<Progress, Error> {
+    let progress = defrag_part(call, part)?;
+    call.core.trim_buffers = matches!(progress, Progress::Done);
+    Ok(progress)
+}
+
+fn all_done(_: &mut Call<'_>, _: &mut [Part], out: &mut Writer<'_>) -> Reply {
     out.ok();
     Ok(())
 }
@@ -268,6 +274,18 @@ pub const ROWS: &[Command] = &[Command {
 
 const SUBCOMMANDS: &[Command] = &[
     Command {
+        name: "memory|defrag",
+        tips: &["request_policy:all_shards", "response_policy:all_succeeded"],
+        run: all(defrag_part, all_done),
+        doc: Doc {
+            summary: "Moves entries and elements together and gives empty pages back to the operating system",
+            since: "pinyon 0.1",
+            complexity: "O(N) in the number of keys and elements, in steps that others work between.",
+            ..BASE.doc
+        },
+        ..BASE
+    },
+    Command {
         name: "memory|doctor",
         run: all(figures_part, doctor),
         doc: Doc {
@@ -313,10 +331,10 @@ const SUBCOMMANDS: &[Command] = &[
     Command {
         name: "memory|purge",
         tips: &["request_policy:all_shards", "response_policy:all_succeeded"],
-        run: all(purge_part, purge),
+        run: all(purge_part, all_done),
         doc: Doc {
-            summary: "Moves entries together and gives empty pages back to the operating system",
-            complexity: "O(N) in the number of keys, in steps that others work between.",
+            summary: "As MEMORY DEFRAG, and gives up spare buffers and empty pages of the heap",
+            complexity: "O(N) in the number of keys and elements, in steps that others work between.",
             ..BASE.doc
         },
         ..BASE

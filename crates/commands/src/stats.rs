@@ -2,6 +2,8 @@
 //! Every counter only grows until CONFIG RESETSTAT, unless its description says otherwise.
 //! A forgotten field does not compile: the merge destructures.
 
+use store::Moves;
+
 /// Counters of one core.
 #[derive(Clone, Debug, Default)]
 pub struct CoreStats {
@@ -25,6 +27,14 @@ pub struct CoreStats {
     pub expired_keys: u64,
     /// How many keys had expired at the last reset; not summed.
     pub expired_keys_at_reset: u64,
+    /// Keys that were evicted; the shard counts them, and a report takes them over.
+    pub evicted_keys: u64,
+    /// How many keys had been evicted at the last reset; not summed.
+    pub evicted_keys_at_reset: u64,
+    /// Clients closed because all together passed `maxmemory-clients`.
+    pub evicted_clients: u64,
+    /// For how long the limit was passed; counted by one core for all.
+    pub exceeded: Exceeded,
     /// Error replies sent.
     pub error_replies: u64,
     /// Error replies sent, by code.
@@ -39,8 +49,37 @@ pub struct CoreStats {
     pub writes_processed: u64,
     /// Commands that came from another core.
     pub hops_served: u64,
+    /// Blocks that moving together moved, and those it left where they were; keys likewise.
+    pub defrag: Moves,
+    /// Microseconds spent on it in the background.
+    pub defrag_us: u64,
+    /// For how long the pass under way in the background has gone on (now, not resettable; the longest of all cores).
+    pub defrag_current_us: u64,
+    /// Per cent of this core's time that it takes now, 0 when none is under way (now, not resettable; the most of all cores).
+    pub defrag_percent: u32,
     /// What went through in the last moments (now, not resettable).
     pub rates: Rates,
+}
+
+/// For how long the limit was passed, in microseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Exceeded {
+    /// In all, this time included.
+    pub total_us: u64,
+    /// This time; 0 while it is not (now, not resettable).
+    pub current_us: u64,
+}
+
+impl Exceeded {
+    /// Notes that so much time has passed, and whether the limit is passed.
+    pub fn note(&mut self, is_exceeded: bool, passed_us: u64) {
+        if is_exceeded {
+            self.total_us += passed_us;
+            self.current_us += passed_us;
+        } else {
+            self.current_us = 0;
+        }
+    }
 }
 
 /// Counters of one command on one core.
@@ -136,6 +175,19 @@ impl Rates {
     }
 }
 
+impl CommandStats {
+    fn merge(&mut self, other: &CommandStats) {
+        let CommandStats {
+            calls,
+            rejected,
+            failed,
+        } = other;
+        self.calls += calls;
+        self.rejected += rejected;
+        self.failed += failed;
+    }
+}
+
 impl CoreStats {
     /// Takes a sample of the rates if it is time; called on every tick and before a report.
     pub fn sample(&mut self, mono_us: u64) {
@@ -154,23 +206,33 @@ impl CoreStats {
         self.errors.add(&String::from_utf8_lossy(code), 1);
     }
 
-    /// Takes over how many keys of the shard expired since it was made.
-    pub fn take_expired_keys(&mut self, since_start: u64) {
-        self.expired_keys = since_start - self.expired_keys_at_reset;
+    /// Takes over how many keys of the shard expired and were evicted since it was made.
+    pub fn take_shard_counts(&mut self, expired_keys: u64, evicted_keys: u64) {
+        self.expired_keys = expired_keys - self.expired_keys_at_reset;
+        self.evicted_keys = evicted_keys - self.evicted_keys_at_reset;
     }
 
     /// Starts every counter from zero (CONFIG RESETSTAT); what is a measure of now stays.
     pub fn reset(&mut self) {
         let expired_keys_at_reset = self.expired_keys_at_reset + self.expired_keys;
+        let evicted_keys_at_reset = self.evicted_keys_at_reset + self.evicted_keys;
+        let exceeded = Exceeded {
+            total_us: 0,
+            ..self.exceeded
+        };
         let rates = Rates {
             counters: [0; 3],
             ..self.rates
         };
         let calls = vec![CommandStats::default(); self.calls.len()];
         *self = CoreStats {
+            defrag_current_us: self.defrag_current_us,
+            defrag_percent: self.defrag_percent,
             calls,
             rates,
             expired_keys_at_reset,
+            evicted_keys_at_reset,
+            exceeded,
             ..CoreStats::default()
         };
     }
@@ -188,6 +250,10 @@ impl CoreStats {
             keyspace_misses,
             expired_keys,
             expired_keys_at_reset: _,
+            evicted_keys,
+            evicted_keys_at_reset: _,
+            evicted_clients,
+            exceeded,
             error_replies,
             errors,
             output_limit_disconnections,
@@ -195,6 +261,10 @@ impl CoreStats {
             reads_processed,
             writes_processed,
             hops_served,
+            defrag,
+            defrag_us,
+            defrag_current_us,
+            defrag_percent,
             rates,
         } = other;
         self.connections_received += connections_received;
@@ -202,14 +272,7 @@ impl CoreStats {
         self.calls
             .resize(self.calls.len().max(calls.len()), CommandStats::default());
         for (mine, theirs) in self.calls.iter_mut().zip(calls) {
-            let CommandStats {
-                calls,
-                rejected,
-                failed,
-            } = theirs;
-            mine.calls += calls;
-            mine.rejected += rejected;
-            mine.failed += failed;
+            mine.merge(theirs);
         }
         self.commands_processed += commands_processed;
         self.net_input_bytes += net_input_bytes;
@@ -217,6 +280,14 @@ impl CoreStats {
         self.keyspace_hits += keyspace_hits;
         self.keyspace_misses += keyspace_misses;
         self.expired_keys += expired_keys;
+        self.evicted_keys += evicted_keys;
+        self.evicted_clients += evicted_clients;
+        let Exceeded {
+            total_us,
+            current_us,
+        } = exceeded;
+        self.exceeded.total_us += total_us;
+        self.exceeded.current_us += current_us;
         self.error_replies += error_replies;
         for (code, count) in &errors.counts {
             self.errors.add(code, *count);
@@ -226,6 +297,10 @@ impl CoreStats {
         self.reads_processed += reads_processed;
         self.writes_processed += writes_processed;
         self.hops_served += hops_served;
+        self.defrag.merge(defrag);
+        self.defrag_us += defrag_us;
+        self.defrag_current_us = self.defrag_current_us.max(*defrag_current_us);
+        self.defrag_percent = self.defrag_percent.max(*defrag_percent);
         self.rates.merge(rates);
     }
 }

@@ -53,6 +53,10 @@ impl Shard {
     pub fn expire_step(&mut self, now: Millis, budget_keys: usize) -> Expired {
         // A shard that is only read has no insertions to pay for this.
         self.pin_segment();
+        if self.clock.counts_frequency() {
+            // Nor does it meet every moment at which counters decay.
+            self.note_time(now);
+        }
         let mut expired = Expired::default();
         let mut cost = 0;
         let mut walk = self.sweeping;
@@ -103,7 +107,7 @@ impl Shard {
 
     /// Removes what is due from one segment. Returns how many keys went, and whether hashes of it
     /// still have fields that are due.
-    fn sweep_segment(&mut self, db: usize, place: usize, now: Millis) -> (usize, bool) {
+    pub(crate) fn sweep_segment(&mut self, db: usize, place: usize, now: Millis) -> (usize, bool) {
         let slack_ms = self.slack_ms(db);
         let Shard {
             slab,

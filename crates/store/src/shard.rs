@@ -11,11 +11,12 @@ use crate::classes::Class;
 use crate::collections::Thresholds;
 use crate::detach::Graveyard;
 use crate::entry::{Draft, Entry, NewValue, Scratch, edit};
+use crate::evict::Chooser;
 use crate::hasher::{Hasher, Key};
 use crate::index::{Found, Index, Rehash};
 use crate::ledger::Ledger;
 use crate::prefixes::PrefixRules;
-use crate::purge::Purge;
+use crate::purge::{Moves, Purge};
 use crate::slab::{BlockRef, REGION_BYTES, Slab};
 use crate::survey::Tending;
 use crate::value::{Expiry, Millis, Value};
@@ -96,6 +97,9 @@ pub struct Shard {
     pub(crate) sweeping: Walk,
     pub(crate) expired_keys: u64,
     pub(crate) purge: Option<Purge>,
+    /// Which keys go when memory is short.
+    pub(crate) chooser: Chooser,
+    pub(crate) moves: Moves,
 }
 
 impl Shard {
@@ -129,6 +133,8 @@ impl Shard {
             sweeping: Walk::default(),
             expired_keys: 0,
             purge: None,
+            chooser: Chooser::new(seeds[1]),
+            moves: Moves::default(),
         })
     }
 
@@ -274,20 +280,6 @@ impl Shard {
         }
     }
 
-    /// Lets time drive the coarse clock.
-    #[inline(always)]
-    fn note_time(&mut self, now: Millis) {
-        if self.clock.is_quiet(now) {
-            self.tick(now);
-        }
-    }
-
-    #[cold]
-    fn tick(&mut self, now: Millis) {
-        let keys = self.keys();
-        self.clock.begin_tick(now, keys);
-    }
-
     /// Adds an entry for a key that has none.
     #[inline(never)]
     pub(crate) fn insert(
@@ -302,6 +294,7 @@ impl Shard {
         draft.write(&mut self.slab, block);
         let footprint = self.entry(block).footprint();
         let sweep_at = expiry.map(|at| self.sweep_time(db, at));
+        self.note_time(now);
         let access = self.clock.fresh(footprint.bytes);
         let Shard {
             slab,

@@ -298,7 +298,7 @@ impl Shard {
         let is_it = |block| rehash.hash_of(&self.slab, block) == hash;
         let found = self.databases[db]
             .index
-            .find_hash(&self.slab, hash, is_it)?;
+            .find_where(&self.slab, hash, is_it)?;
         Some(self.entry(found.block))
     }
 }

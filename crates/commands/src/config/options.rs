@@ -2,7 +2,7 @@
 //! Nothing else lists options: CONFIG, config/pinyon.conf, and the command line read this table.
 //! Names and ranges are Redis' where Redis has the option.
 
-use super::{DebugAccess, Kind, MaxMemoryPolicy, PercentSign, thresholds};
+use super::{DebugAccess, Kind, PercentSign, defrag, policy, thresholds};
 use store::PREFIX_DEPTH_MAX;
 
 /// One option.
@@ -183,20 +183,15 @@ pub const OPTIONS: &[Setting] = &[
         when: When::Anytime,
         summary: "Memory limit; auto leaves a reserve of what the machine or container has.",
     },
-    Setting {
-        name: "maxmemory-policy",
-        group: "Memory",
-        kind: Kind::Word {
-            words: &["noeviction"],
-            read: |config| match config.maxmemory_policy {
-                MaxMemoryPolicy::NoEviction => 0,
-            },
-            write: |config, _| config.maxmemory_policy = MaxMemoryPolicy::NoEviction,
-        },
-        default: "noeviction",
-        when: When::Anytime,
-        summary: "What happens at the limit: commands that need memory are refused.",
-    },
+    policy::POLICY,
+    policy::SAMPLES,
+    policy::TENACITY,
+    policy::CLIENTS,
+    policy::LFU_FACTOR,
+    policy::LFU_DECAY,
+    policy::IFS_SAMPLES,
+    policy::IFS_BETA,
+    policy::IFS_FRESH,
     Setting {
         name: "memory-stats-percent-sign",
         group: "Memory",
@@ -216,6 +211,12 @@ pub const OPTIONS: &[Setting] = &[
         when: When::Anytime,
         summary: "Percent signs in MEMORY STATS under RESP2; auto leaves them out for client libraries, which read numbers.",
     },
+    defrag::ACTIVE,
+    defrag::IGNORE_BYTES,
+    defrag::THRESHOLD_LOWER,
+    defrag::THRESHOLD_UPPER,
+    defrag::CYCLE_MIN,
+    defrag::CYCLE_MAX,
     Setting {
         name: "memory-prefixes",
         group: "Memory",

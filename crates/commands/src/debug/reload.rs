@@ -3,6 +3,7 @@
 //! Source: DEBUG DIGEST, RELOAD and POPULATE of redis-server 7.
 
 use super::digest::{self, Digest};
+use crate::room::{self, Room};
 use crate::{Call, Error, Part, Progress, lookup};
 use resp::Writer;
 use store::{Covered, Detached, Expiry, Value};
@@ -115,12 +116,16 @@ pub fn digests_of_keys(call: &mut Call<'_>) -> Vec<(u64, String)> {
 }
 
 /// Answers the digests in the order of the keys.
-pub fn write_digests(call: &Call<'_>, parts: &[Part], out: &mut Writer<'_>) {
+pub fn write_digests(call: &Call<'_>, parts: &mut [Part], out: &mut Writer<'_>) {
     let lines = |part| match part {
-        &Part::Lines(ref lines) => lines,
+        Part::Lines(lines) => lines,
         other => unreachable!("digests come as lines, not {other:?}"),
     };
-    let mut digests: Vec<&(u64, String)> = parts.iter().flat_map(lines).collect();
+    let mut digests: Vec<(u64, String)> = parts
+        .iter_mut()
+        .map(std::mem::take)
+        .flat_map(lines)
+        .collect();
     digests.sort_unstable();
     out.array(call.args.len() - 2);
     digests.iter().for_each(|(_, text)| out.simple(text));
@@ -209,12 +214,17 @@ pub fn populate_step(
         if call.core.owner(text.as_bytes()) != call.core.id {
             continue;
         }
-        if call.core.out_of_memory() {
-            return Err(crate::error::OUT_OF_MEMORY.into());
-        }
         let key = call.core.shard.key(text.as_bytes());
         if lookup::lives(call, key) {
             continue;
+        }
+        match room::ask_for(call.core, population.size, key.hash) {
+            Room::Yes => {}
+            Room::Unsettled | Room::Wait => {
+                *part = Part::Count(number as i64);
+                return Ok(Progress::Again);
+            }
+            Room::No => return Err(crate::error::OUT_OF_MEMORY.into()),
         }
         let mut value = format!("value:{number}").into_bytes();
         if population.size > 0 {

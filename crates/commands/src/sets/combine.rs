@@ -81,8 +81,9 @@ fn intersect(sets: Vec<Option<SetView<'_>>>, mut visit: impl FnMut(Item<'_>) -> 
     let Some((smallest, others)) = sets.split_first() else {
         return;
     };
-    smallest
-        .each_while(|member| !others.iter().all(|set| set.contains_item(member)) || visit(member));
+    let times = smallest.len();
+    let others: Vec<_> = others.iter().map(|set| Asked::new(*set, times)).collect();
+    smallest.each_while(|member| !others.iter().all(|set| set.has(member)) || visit(member));
 }
 
 /// Shows every member of any set once.

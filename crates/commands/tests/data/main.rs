@@ -3,6 +3,7 @@
 //! Source: redis-server 7 for every expected answer.
 
 mod counters;
+mod eviction;
 mod expiry;
 mod geo;
 mod keys;

@@ -3,12 +3,17 @@
 //! Expiry needs no list of its own: each table segment knows its earliest deadline.
 
 use super::Driver;
-use commands::ClientId;
+use super::defrag::Defrag;
+use crate::mesh::message::Message;
+use commands::{ClientId, guard::Guard};
+use std::sync::atomic::Ordering;
 
 /// Keys looked at in one step of expiry: about a tenth of a millisecond.
 const EXPIRE_STEP_KEYS: usize = 512;
 /// Entries freed in one step after a flush.
 const FREE_STEP_KEYS: usize = 512;
+/// Keys looked at in one step of a purge.
+const PURGE_STEP_KEYS: usize = 512;
 /// Keys counted in one step of a walk that makes prefixes or lists of big keys anew.
 const SURVEY_STEP_KEYS: usize = 128;
 /// Batches that outlive a tick: under load new ones come within microseconds, an idle core needs none.
@@ -24,18 +29,36 @@ pub(super) struct Background {
     next_tick_us: u64,
     expiring: bool,
     freeing: bool,
+    paying: bool,
+    /// A purge that the guard asked for is under way.
+    purging: bool,
+    /// How many of those began here.
+    purges_begun: u64,
+    guard: Guard,
+    /// When the limit was last looked at.
+    looked_us: u64,
+    releasing: bool,
+    pub(super) defrag: Defrag,
     surveying: bool,
     accept_retry_us: Option<u64>,
     accept_logged_us: u64,
 }
 
 impl Background {
-    pub(super) fn is_due(&self) -> bool {
-        self.expiring || self.freeing || self.surveying
+    pub(super) fn is_due(&self, now_us: u64) -> bool {
+        self.expiring
+            || self.freeing
+            || self.paying
+            || self.purging
+            || self.releasing
+            || self.surveying
+            || self.defrag.is_due(now_us)
     }
 
-    pub(super) fn next_tick_us(&self) -> u64 {
-        self.next_tick_us
+    /// When there will be something to do.
+    pub(super) fn next_due_us(&self) -> u64 {
+        let slice_us = self.defrag.next_us().unwrap_or(u64::MAX);
+        self.next_tick_us.min(slice_us)
     }
 
     /// A listener has stopped because there was no descriptor or memory left.
@@ -71,7 +94,8 @@ impl Driver {
         self.core.lease.settle(used);
         self.spare_batches.truncate(SPARE_BATCHES_IDLE);
         self.pool.trim(POOLED_BUFFERS_IDLE);
-        self.core.shard.release_step();
+        self.background.releasing = true;
+        self.consider_defrag();
         self.background.expiring = self.core.active_expire;
         self.background.freeing = true;
         self.background.surveying = self.core.shard.tend_books(self.core.now);
@@ -84,11 +108,27 @@ impl Driver {
             self.listen();
         }
         self.core.publish_bytes();
+        self.core.publish_load();
         if self.core.id.0 == 0 {
             self.core.facts.lift_peak();
+            if self.background.guard.is_due(self.core.mono_us) {
+                let guard = &mut self.background.guard;
+                self.core.facts.guard_resident(guard, self.core.mono_us);
+            }
             self.core.facts.charge_unsharded();
         }
+        self.begin_purge();
         self.hold_time_limits();
+    }
+
+    /// Begins a purge that the guard of the resident set has asked for, unless one is under way.
+    fn begin_purge(&mut self) {
+        let asked = self.core.facts.purges_asked.load(Ordering::Relaxed);
+        if asked > self.background.purges_begun && !self.core.shard.is_purging() {
+            self.background.purges_begun = asked;
+            self.background.purging = true;
+            self.core.shard.purge_begin();
+        }
     }
 
     /// Gives up every buffer that is kept for speed, and what the allocator keeps of its own.
@@ -106,11 +146,44 @@ impl Driver {
                 .expire_step(self.core.now, EXPIRE_STEP_KEYS)
                 .more;
         }
+        if self.background.purging && !self.core.purge_step(PURGE_STEP_KEYS) {
+            self.background.purging = false;
+            self.trim();
+        }
         // Every step says whether there is more: a core that owes nothing sleeps.
         let shard = &mut self.core.shard;
         self.background.freeing = shard.owes_freeing() && shard.free_step(FREE_STEP_KEYS);
+        self.background.releasing = self.background.releasing && shard.release_step();
         self.background.surveying =
             self.background.surveying && shard.survey_step(SURVEY_STEP_KEYS);
+        self.defrag_when_due();
+    }
+
+    /// Evicts a step of what this shard owes to the limit, and lets those go on that waited for it. Clients are settled by now.
+    pub(super) fn pay_for_room(&mut self) {
+        self.background.paying = self.core.pay_step();
+        self.background.freeing |= self.core.shard.owes_freeing();
+        if self.waits_for_room && self.core.may_retry() {
+            self.waits_for_room = false;
+            self.unlocked = true;
+        }
+        self.core.hold_client_memory();
+        self.close_marked();
+        if self.core.id.0 == 0 {
+            let passed_us = self.core.mono_us - self.background.looked_us;
+            self.background.looked_us = self.core.mono_us;
+            let is_exceeded = self.core.is_limit_exceeded();
+            self.core.stats.exceeded.note(is_exceeded, passed_us);
+        }
+    }
+
+    /// Sends word to the shards that are to evict for this one.
+    pub(super) fn call_for_room(&mut self) {
+        if std::mem::take(&mut self.core.shortage.calls_others) {
+            for shard in self.core.payers() {
+                self.port.send(usize::from(shard.0), Message::Pay);
+            }
+        }
     }
 
     /// Closes clients that were silent, or slow to read, for longer than the configuration allows.

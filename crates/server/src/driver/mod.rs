@@ -5,6 +5,7 @@
 mod arrivals;
 mod background;
 mod batches;
+mod defrag;
 mod departures;
 mod group;
 mod tasks;
@@ -64,6 +65,10 @@ pub struct Driver {
     resumed: Vec<u32>,
     /// Connections to be flushed at the end of the turn.
     dirty: Vec<u32>,
+    /// How many of them are settled already.
+    settled: usize,
+    /// Something waits until memory has become free.
+    waits_for_room: bool,
     /// Connections whose receive must be started again.
     to_receive: Vec<u32>,
     /// Places to be freed at the end of the turn.
@@ -116,6 +121,8 @@ impl Driver {
             unlocked: false,
             resumed: Vec::new(),
             dirty: Vec::new(),
+            settled: 0,
+            waits_for_room: false,
             to_receive: Vec::new(),
             to_bury: Vec::new(),
             events: Vec::new(),
@@ -127,6 +134,7 @@ impl Driver {
     pub fn prepare(&mut self) {
         self.set_clock();
         // From here on what this thread allocates is the shard's, not the process' own.
+        memory::compact::set_purge_delay();
         memory::alloc::charge_thread_to(&mut memory::shard::ShardMemory::default());
         let used_bytes = self.core.limited_bytes();
         self.core.lease.settle(used_bytes);
@@ -163,8 +171,10 @@ impl Driver {
         self.run_jobs();
         self.background_step();
         self.take_to_self();
+        self.call_for_room();
         self.send_outbox();
         self.depart();
+        self.pay_for_room();
         self.restart_receiving();
         self.bury();
         if self.core.shutdown {
@@ -178,7 +188,8 @@ impl Driver {
             && self.to_self.is_empty()
             && self.resumed.is_empty()
             && !self.unlocked
-            && !self.background.is_due()
+            && !self.waits_for_room
+            && !self.background.is_due(self.core.mono_us)
             && self.port.is_quiet()
             && self.ring.is_quiet()
     }
@@ -188,8 +199,8 @@ impl Driver {
         self.port.lie_down();
         if self.is_quiet() {
             let (_, now_us) = crate::clock::read();
-            let until_tick_us = self.background.next_tick_us().saturating_sub(now_us);
-            self.ring.wait(Duration::from_micros(until_tick_us));
+            let until_due_us = self.background.next_due_us().saturating_sub(now_us);
+            self.ring.wait(Duration::from_micros(until_due_us));
         }
         self.port.rise();
     }

@@ -2,6 +2,7 @@
 //! A batch goes out and comes back in the same buffers and is used again by the core that made it.
 //! Arguments are ranges of one buffer, never copies of their own.
 
+use crate::replies::block_bytes;
 use commands::{
     Part,
     gather::Stage,
@@ -21,6 +22,8 @@ pub enum Message {
     Task(Box<Task>),
     /// The same task, done, back at its coordinator.
     TaskDone(Box<Task>),
+    /// The limit is passed, and the receiver should evict its part.
+    Pay,
 }
 
 /// Commands of many connections for one shard, gathered in one turn.
@@ -38,6 +41,8 @@ pub struct Batch {
     pub replies: Vec<u8>,
     /// End of each reply.
     pub reply_ends: Vec<u32>,
+    /// How many of its bytes are known to be on their way, see `Core::travelling_bytes`.
+    pub counted: i64,
 }
 
 /// One command of a batch.
@@ -102,12 +107,24 @@ impl Batch {
 
     /// Bytes it holds.
     pub fn heap_bytes(&self) -> usize {
-        self.bytes.capacity()
+        block_bytes(self.bytes.capacity())
             + self.spans.capacity() * size_of::<Span>()
             + self.requests.capacity() * size_of::<Request>()
-            + self.replies.capacity()
+            + block_bytes(self.replies.capacity())
             + self.reply_ends.capacity() * size_of::<u32>()
             + size_of::<Batch>()
+    }
+
+    /// Counts its bytes as being on their way; answers how many that are more than before.
+    pub fn count(&mut self) -> i64 {
+        let bytes = self.heap_bytes() as i64;
+        let before = std::mem::replace(&mut self.counted, bytes);
+        bytes - before
+    }
+
+    /// Has arrived where it was made; answers how many of its bytes were counted.
+    pub fn uncount(&mut self) -> i64 {
+        std::mem::take(&mut self.counted)
     }
 
     /// Empties it for the next use; keeps its buffers unless they grew large.
@@ -149,4 +166,6 @@ pub struct Task {
     pub part: Part,
     /// Why the part failed.
     pub error: Option<commands::Error>,
+    /// Bytes of the part that are counted as being on their way, see `Core::travelling_bytes`.
+    pub counted: i64,
 }

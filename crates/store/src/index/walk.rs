@@ -1,4 +1,4 @@
-//! Owns walks over an index, segment by segment: sweeping, moving, sampling, checking, taking down.
+//! Owns walks over an index, segment by segment: sweeping, sampling, checking, taking down.
 //! Never happens here: state between steps; a prefix of the hash says where a walk goes on.
 //! Source: as the SCAN cursor, without its tags.
 #![forbid(unsafe_code)]
@@ -80,36 +80,6 @@ impl Index {
         segment.len()
     }
 
-    /// Moves every block of a segment, and every block its slots refer to, that lies in a page
-    /// being evacuated. Returns how many blocks were looked at.
-    pub(crate) fn evacuate(&mut self, slab: &mut Slab, place: usize) -> usize {
-        let entry = self.directory[place];
-        let mut segment = entry.segment(slab);
-        for number in 0..segment.buckets() {
-            for lane in 0..segment.bucket(number).len() {
-                let block = segment.bucket(number).blocks[lane];
-                if slab.is_evacuating(block) {
-                    segment.bucket_mut(number).blocks[lane] = slab.relocate(block);
-                }
-            }
-        }
-        for chunk in segment.chunks_mut() {
-            if slab.is_evacuating(*chunk) {
-                *chunk = slab.relocate(*chunk);
-            }
-        }
-        if slab.is_evacuating(entry.block()) {
-            let moved = slab.relocate(entry.block());
-            let (start, span) = self.extent(place);
-            self.directory[start..start + span].fill(DirectoryEntry::new(
-                moved,
-                entry.buckets(),
-                entry.depth(),
-            ));
-        }
-        segment.len()
-    }
-
     /// Takes the last segment of an index down and hands its blocks to `doom`. Afterwards the
     /// index serves nothing but further calls of this. Returns how many keys went, `None` at the end.
     pub(crate) fn fell(
@@ -163,21 +133,37 @@ impl Index {
         self.slots(slab).next()
     }
 
-    /// Takes `wanted` slots that lie together from a random place on, fewer if their segment has
-    /// fewer.
-    pub(crate) fn sample(&self, slab: &Slab, rng: &mut Rng, wanted: usize, take: impl FnMut(Slot)) {
-        if self.directory.is_empty() {
-            return;
-        }
-        let segment = self.random_segment(slab, rng);
-        let start = rng.below(segment.buckets() as u64) as usize;
-        let around = (start..segment.buckets()).chain(0..start);
-        let slots = around.flat_map(|number| segment.bucket(number).slots());
-        slots.take(wanted).for_each(take);
+    /// The directory place where a segment picked at random begins. The index is not empty.
+    pub(crate) fn random_place(&self, rng: &mut Rng) -> usize {
+        self.extent(rng.below(self.directory.len() as u64) as usize)
+            .0
     }
 
-    fn random_segment(&self, slab: &Slab, rng: &mut Rng) -> Segment {
-        self.directory[rng.below(self.directory.len() as u64) as usize].segment(slab)
+    /// Shows the slots of the segment at a place, all around from the bucket that `draw` chooses,
+    /// until `take` has enough. With `entries`, the entries are fetched ahead.
+    pub(crate) fn slots_from(
+        &self,
+        slab: &Slab,
+        place: usize,
+        draw: u64,
+        entries: bool,
+        mut take: impl FnMut(Slot) -> bool,
+    ) {
+        let segment = self.directory[place].segment(slab);
+        let start = draw as usize % segment.buckets();
+        let mut number = start;
+        loop {
+            let next = segment.after(number);
+            let bucket = segment.bucket(number);
+            if entries {
+                let ahead = segment.bucket(next).slots();
+                ahead.for_each(|slot| slab.prefetch(slot.block));
+            }
+            if !bucket.slots().all(&mut take) || next == start {
+                return;
+            }
+            number = next;
+        }
     }
 
     /// The metadata of the key whose entry is `block`, if the hash leads to it.
@@ -189,7 +175,7 @@ impl Index {
     }
 
     /// The key with this hash whose block is the one looked for.
-    pub(crate) fn find_hash(
+    pub(crate) fn find_where(
         &self,
         slab: &Slab,
         hash: u64,
