@@ -1,8 +1,11 @@
 //! Owns the 16 bits of access metadata of a key and the shard's coarse clock behind them.
 //! Never happens here: choosing a victim, or reading the time.
 //! Source: idle × frequency × size as in GDSF (Cherkasova 1998), on a clock driven by insertions.
+//!
+//! Under an LFU policy the same bits mean something else: see [`crate::frequency`].
 #![forbid(unsafe_code)]
 
+use crate::frequency::Frequency;
 use crate::value::Millis;
 
 /// Hit counts saturate here: three bits.
@@ -29,7 +32,8 @@ const SIZE_MASK: u16 = 0b1_1111;
 const HITS_MASK: u16 = (HITS_MAX as u16) << 5;
 const ONE_HIT: u16 = 1 << 5;
 
-/// Access metadata of one key: tick of the last access (8 bits), hits (3), size class (5).
+/// Access metadata of one key: tick of the last access (8 bits), hits (3), size class (5). Under an
+/// LFU policy: tick of the last decay (8 bits), logarithmic counter (8).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[repr(transparent)]
 pub struct Access(u16);
@@ -60,6 +64,17 @@ impl Access {
         (self.0 >> 8) as u8
     }
 
+    /// Hits and size class in one, or the counter of an LFU policy.
+    #[inline(always)]
+    pub(crate) fn low(self) -> u8 {
+        self.0 as u8
+    }
+
+    #[inline]
+    fn counted(tick: u8, counter: u8) -> Access {
+        Access(u16::from(tick) << 8 | u16::from(counter))
+    }
+
     /// Hits since the key was written, at most 7.
     pub fn hits(self) -> u8 {
         (self.0 >> 5) as u8 & HITS_MAX
@@ -72,7 +87,7 @@ impl Access {
 }
 
 /// The size class of an entry of so many bytes: two steps a power of two, 32 bytes to 1.5 MiB.
-fn size_class_of(bytes: u64) -> u8 {
+pub(crate) fn size_class_of(bytes: u64) -> u8 {
     let bytes = bytes.max(32);
     let octave = bytes.ilog2();
     let half = bytes >> (octave - 1) & 1;
@@ -92,6 +107,12 @@ pub(crate) struct AccessClock {
     tick_began_ms: Box<[i64; 256]>,
     /// Slots whose metadata the sweep still has to pin.
     owed_slots: usize,
+    /// How long the last tick that insertions drove took.
+    insertion_span_ms: i64,
+    /// Whether a key was evicted since insertions last drove a tick.
+    evicts: bool,
+    /// How the metadata count under an LFU policy; `None` under any other.
+    frequency: Option<Box<Frequency>>,
 }
 
 impl AccessClock {
@@ -103,7 +124,36 @@ impl AccessClock {
             insertion_tick_ms: base.0,
             tick_began_ms: Box::new([base.0; 256]),
             owed_slots: 0,
+            insertion_span_ms: 0,
+            evicts: false,
+            frequency: None,
         }
+    }
+
+    /// Has the metadata count as an LFU policy wants it, or as the others do. What was counted in
+    /// the other way stays, and adjusts with time.
+    pub(crate) fn count_frequency(&mut self, frequency: Option<Frequency>, now: Millis) {
+        let is_other = self.frequency.is_some() != frequency.is_some();
+        self.frequency = frequency.map(Box::new);
+        if is_other {
+            self.tick_began_ms[usize::from(self.tick)] = now.0;
+        }
+        self.quiet_until_ms = match &self.frequency {
+            Some(frequency) => now.0.saturating_add(frequency.decay_ms()),
+            None => now.plus(QUIET_TICK_MS_MIN).0,
+        };
+    }
+
+    /// Whether the metadata are those of an LFU policy.
+    pub(crate) fn counts_frequency(&self) -> bool {
+        self.frequency.is_some()
+    }
+
+    /// A key was evicted: from here on insertions alone drive the clock while there are enough of
+    /// them, so that ages compare by turnover and not by time.
+    #[inline]
+    pub(crate) fn note_eviction(&mut self) {
+        self.evicts = true;
     }
 
     /// Whether time should drive the clock.
@@ -122,6 +172,15 @@ impl AccessClock {
     /// Insertions drive the clock; `keys` is how many the shard holds.
     pub(crate) fn begin_insertion_tick(&mut self, now: Millis, keys: usize) {
         self.insertions_left = (keys / TICKS_PER_TURNOVER).max(INSERTIONS_PER_TICK_MIN);
+        if self.frequency.is_some() {
+            return;
+        }
+        self.insertion_span_ms = if self.evicts {
+            now.0.saturating_sub(self.insertion_tick_ms)
+        } else {
+            0
+        };
+        self.evicts = false;
         self.insertion_tick_ms = now.0;
         self.begin_tick(now, keys);
     }
@@ -129,28 +188,86 @@ impl AccessClock {
     /// Time drives the clock; `keys` is how many the shard holds.
     pub(crate) fn begin_tick(&mut self, now: Millis, keys: usize) {
         self.owed_slots = (self.owed_slots + keys / PINNED_SHARE + 1).min(keys);
+        if let Some(frequency) = &self.frequency {
+            let began_ms = self.tick_began_ms[usize::from(self.tick)];
+            let passed_ms = now.0.saturating_sub(began_ms).max(0);
+            let periods = passed_ms / frequency.decay_ms();
+            let ticks = periods.min(AGE_TICKS_MAX.into()) as u8;
+            self.tick = self.tick.wrapping_add(ticks);
+            let began_ms = began_ms + periods * frequency.decay_ms();
+            self.tick_began_ms[usize::from(self.tick)] = began_ms;
+            self.quiet_until_ms = began_ms.saturating_add(frequency.decay_ms());
+            return;
+        }
         self.tick = self.tick.wrapping_add(1);
         self.tick_began_ms[usize::from(self.tick)] = now.0;
         let quiet_ms = now.0.saturating_sub(self.insertion_tick_ms);
         let span_ms = (quiet_ms / QUIET_SHARE).clamp(QUIET_TICK_MS_MIN, QUIET_TICK_MS_MAX);
+        // Where keys are evicted insertions are due to drive the next tick; only when they come
+        // half as often does time step in.
+        let span_ms = span_ms.max(self.insertion_span_ms.saturating_mul(2));
         self.quiet_until_ms = now.0.saturating_add(span_ms);
     }
 
     /// Metadata of a key written now.
     #[inline]
     pub(crate) fn fresh(&self, bytes: u64) -> Access {
+        if self.frequency.is_some() {
+            return Access::counted(self.tick, crate::frequency::COUNTER_FRESH);
+        }
         Access::new(self.tick, 0, size_class_of(bytes))
     }
 
     /// The same key, read now.
     #[inline(always)]
-    pub(crate) fn touched(&self, access: Access) -> Access {
+    pub(crate) fn touched(&mut self, access: Access) -> Access {
+        if self.frequency.is_some() {
+            return self.counted_up(access);
+        }
         Access::new(self.tick, 0, 0).with_low(access.hit())
+    }
+
+    #[inline(never)]
+    fn counted_up(&mut self, access: Access) -> Access {
+        let decayed = self.decayed(access);
+        match &mut self.frequency {
+            Some(frequency) => Access::counted(self.tick, frequency.count(decayed)),
+            None => access,
+        }
+    }
+
+    /// The counter of a key under an LFU policy, less what it lost since it was last used.
+    pub(crate) fn decayed(&self, access: Access) -> u8 {
+        access.low().saturating_sub(self.age_ticks(access))
+    }
+
+    /// Metadata of a key that was last used so long ago; unchanged under an LFU policy.
+    pub(crate) fn idle_for(&self, access: Access, idle_ms: i64, now: Millis) -> Access {
+        if self.frequency.is_some() {
+            return access;
+        }
+        let since_ms = now.0.saturating_sub(idle_ms);
+        let age = (0..AGE_TICKS_MAX).find(|&age| {
+            self.tick_began_ms[usize::from(self.tick.wrapping_sub(age))] <= since_ms
+        });
+        let tick = self.tick.wrapping_sub(age.unwrap_or(AGE_TICKS_MAX));
+        Access::new(tick, 0, 0).with_low(access.0 & 0xff)
+    }
+
+    /// Metadata with this counter under an LFU policy; unchanged under any other.
+    pub(crate) fn with_counter(&self, access: Access, counter: u8) -> Access {
+        if self.frequency.is_some() {
+            return Access::counted(self.tick, counter);
+        }
+        access
     }
 
     /// The same key, overwritten now by an entry of so many bytes.
     #[inline]
-    pub(crate) fn rewritten(&self, access: Access, bytes: u64) -> Access {
+    pub(crate) fn rewritten(&mut self, access: Access, bytes: u64) -> Access {
+        if self.frequency.is_some() {
+            return self.counted_up(access);
+        }
         let hits = access.hit() & !SIZE_MASK;
         Access::new(self.tick, 0, size_class_of(bytes)).with_low(hits)
     }
@@ -164,6 +281,9 @@ impl AccessClock {
     /// The same metadata, held at the greatest age if it is beyond: what the sweep writes.
     #[inline]
     pub(crate) fn pinned(&self, access: Access) -> Access {
+        if self.frequency.is_some() {
+            return Access::counted(self.tick, self.decayed(access));
+        }
         let tick = self.tick.wrapping_sub(self.age_ticks(access));
         Access::new(tick, access.hits(), access.size_class())
     }
@@ -188,7 +308,8 @@ impl AccessClock {
 
     /// Bytes this clock owns on the heap.
     pub(crate) fn heap_bytes(&self) -> u64 {
-        size_of_val(&*self.tick_began_ms) as u64
+        let frequency_bytes = self.frequency.as_deref().map_or(0, size_of_val);
+        (size_of_val(&*self.tick_began_ms) + frequency_bytes) as u64
     }
 }
 
@@ -209,7 +330,7 @@ mod tests {
 
     #[test]
     fn hits_saturate() {
-        let clock = clock();
+        let mut clock = clock();
         let mut access = clock.fresh(100);
         for _ in 0..20 {
             access = clock.touched(access);

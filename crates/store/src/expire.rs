@@ -49,6 +49,10 @@ impl Shard {
     pub fn expire_step(&mut self, now: Millis, budget_keys: usize) -> Expired {
         // A shard that is only read has no insertions to pay for this.
         self.pin_segment();
+        if self.clock.counts_frequency() {
+            // Nor does it meet every moment at which counters decay.
+            self.note_time(now);
+        }
         let mut expired = Expired::default();
         let mut cost = 0;
         let mut walk = self.sweeping;
@@ -91,7 +95,7 @@ impl Shard {
     }
 
     /// Removes what is due from one segment. Returns how many keys went.
-    fn sweep_segment(&mut self, db: usize, place: usize, now: Millis) -> usize {
+    pub(crate) fn sweep_segment(&mut self, db: usize, place: usize, now: Millis) -> usize {
         let slack_ms = self.slack_ms(db);
         let Shard {
             slab,

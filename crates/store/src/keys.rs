@@ -93,6 +93,27 @@ impl Shard {
         Some(found.access().hits())
     }
 
+    /// The counter of a key under an LFU policy, 0 to 255. `None` for a missing key.
+    pub fn frequency(&mut self, db: usize, key: Key, now: Millis) -> Option<u8> {
+        let found = self.find(db, key, now)?;
+        Some(self.clock.decayed(found.access()))
+    }
+
+    /// Has a key count as last used so long ago. Without effect under an LFU policy, and on a
+    /// missing key.
+    pub fn set_idle(&mut self, db: usize, key: Key, idle_ms: i64, now: Millis) {
+        if let Some(found) = self.find(db, key, now) {
+            found.set_access(self.clock.idle_for(found.access(), idle_ms, now));
+        }
+    }
+
+    /// Sets the counter of a key. Without effect but under an LFU policy, and on a missing key.
+    pub fn set_frequency(&mut self, db: usize, key: Key, counter: u8, now: Millis) {
+        if let Some(found) = self.find(db, key, now) {
+            found.set_access(self.clock.with_counter(found.access(), counter));
+        }
+    }
+
     /// Exchanges two databases.
     pub fn swap_databases(&mut self, one: usize, other: usize) {
         self.databases.swap(one, other);

@@ -11,6 +11,7 @@ use crate::classes::Class;
 use crate::collections::Thresholds;
 use crate::detach::Graveyard;
 use crate::entry::{Draft, Entry, NewValue, Scratch, edit};
+use crate::evict::Chooser;
 use crate::hasher::{Hasher, Key};
 use crate::index::{Found, Index, Rehash};
 use crate::purge::Purge;
@@ -79,6 +80,8 @@ pub struct Shard {
     pub(crate) sweeping: Walk,
     pub(crate) expired_keys: u64,
     pub(crate) purge: Option<Purge>,
+    /// Which keys go when memory is short.
+    pub(crate) chooser: Chooser,
 }
 
 impl Shard {
@@ -108,6 +111,7 @@ impl Shard {
             sweeping: Walk::default(),
             expired_keys: 0,
             purge: None,
+            chooser: Chooser::new(seeds[1]),
         })
     }
 
@@ -251,20 +255,6 @@ impl Shard {
             self.discard(db, key.hash, found);
             self.expired_keys += 1;
         }
-    }
-
-    /// Lets time drive the coarse clock.
-    #[inline(always)]
-    fn note_time(&mut self, now: Millis) {
-        if self.clock.is_quiet(now) {
-            self.tick(now);
-        }
-    }
-
-    #[cold]
-    fn tick(&mut self, now: Millis) {
-        let keys = self.keys();
-        self.clock.begin_tick(now, keys);
     }
 
     /// Adds an entry for a key that has none.

@@ -417,32 +417,6 @@ fn every_key_is_about_as_likely_to_be_the_random_one() {
 }
 
 #[test]
-fn a_sample_has_as_many_different_keys_as_wanted_and_each_can_be_evicted() {
-    let mut shard = shard();
-    fill(&mut shard, 20_000, 50);
-    let mut rng = Rng::seeded(2);
-    for _ in 0..500 {
-        let mut candidates = Vec::new();
-        shard.sample(0, &mut rng, 32, &mut candidates);
-        let keys: HashSet<Vec<u8>> = candidates
-            .iter()
-            .map(|candidate| shard.candidate_key(candidate).bytes.to_vec())
-            .collect();
-        assert_eq!((candidates.len(), keys.len()), (32, 32));
-        let (victim, before) = (candidates[0], shard.accounts().account);
-        let freed_bytes = shard.evict(0, &victim);
-        let after = shard.accounts().account;
-        assert_eq!(before.bytes() - after.bytes(), freed_bytes);
-        assert_eq!(before.keys() - after.keys(), 1);
-    }
-    shard.check();
-    let mut few = Vec::new();
-    set(&mut shard, 5, "lonely", b"x", Expiry::Clear);
-    shard.sample(5, &mut rng, 32, &mut few);
-    assert_eq!(few.len(), 1);
-}
-
-#[test]
 fn usage_of_all_keys_adds_up_to_the_dataset_and_the_slots() {
     let mut shard = shard();
     for number in 0..5_000u64 {

@@ -163,21 +163,36 @@ impl Index {
         self.slots(slab).next()
     }
 
-    /// Takes `wanted` slots that lie together from a random place on, fewer if their segment has
-    /// fewer.
-    pub(crate) fn sample(&self, slab: &Slab, rng: &mut Rng, wanted: usize, take: impl FnMut(Slot)) {
-        if self.directory.is_empty() {
-            return;
-        }
-        let segment = self.random_segment(slab, rng);
-        let start = rng.below(segment.buckets() as u64) as usize;
-        let around = (start..segment.buckets()).chain(0..start);
-        let slots = around.flat_map(|number| segment.bucket(number).slots());
-        slots.take(wanted).for_each(take);
+    /// The directory place where a segment picked at random begins. The index is not empty.
+    pub(crate) fn random_place(&self, rng: &mut Rng) -> usize {
+        self.extent(rng.below(self.directory.len() as u64) as usize).0
     }
 
-    fn random_segment(&self, slab: &Slab, rng: &mut Rng) -> Segment {
-        self.directory[rng.below(self.directory.len() as u64) as usize].segment(slab)
+    /// Shows the slots of the segment at a place, all around from the bucket that `draw` chooses,
+    /// until `take` has enough. With `entries`, the entries are fetched ahead.
+    pub(crate) fn slots_from(
+        &self,
+        slab: &Slab,
+        place: usize,
+        draw: u64,
+        entries: bool,
+        mut take: impl FnMut(Slot) -> bool,
+    ) {
+        let segment = self.directory[place].segment(slab);
+        let start = draw as usize % segment.buckets();
+        let mut number = start;
+        loop {
+            let next = segment.after(number);
+            let bucket = segment.bucket(number);
+            if entries {
+                let ahead = segment.bucket(next).slots();
+                ahead.for_each(|slot| slab.prefetch(slot.block));
+            }
+            if !bucket.slots().all(&mut take) || next == start {
+                return;
+            }
+            number = next;
+        }
     }
 
     /// The metadata of the key whose entry is `block`, if the hash leads to it.

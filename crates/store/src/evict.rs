@@ -1,0 +1,364 @@
+//! Owns the choice of what goes when memory is short: policies, scores, and the search for a victim.
+//! Never happens here: when to evict, or how much; the caller knows the limit.
+//! Source: sampled eviction as in Redis, on metadata that lies together; idle × frequency × size in the log domain.
+//!
+//! A candidate costs no look at its key: eight slots' metadata share a cache line with their tags.
+//! Only policies that need an expiry (`volatile-…`, `ttl`) read the headers of entries, and then
+//! only in segments that have an expiring key.
+#![forbid(unsafe_code)]
+
+use crate::access::{AGE_TICKS_MAX, Access, HITS_MAX};
+use crate::frequency::Frequency;
+use crate::index::Slot;
+use crate::shard::{Shard, Walk};
+use crate::slab::BlockRef;
+use crate::value::Millis;
+
+/// Most candidates for one victim.
+pub const SAMPLES_MAX: usize = 64;
+
+/// Places tried at random for one victim before the search goes through the segments in turn.
+const TRIES: usize = 8;
+/// Segments passed in one search for a key with an expiry: their headers are a cache miss each.
+const SEGMENTS_PASSED_MAX: usize = 4096;
+/// Slots of entries read in one search for a key with an expiry.
+const ENTRIES_READ_MAX: usize = 4096;
+
+/// What goes first.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Order {
+    /// The least (hits + 1) ÷ (idle × size^β).
+    Ifs,
+    /// The longest not used.
+    Lru,
+    /// The least often used.
+    Lfu,
+    /// Any.
+    Random,
+    /// The soonest to expire; only keys with an expiry.
+    Ttl,
+}
+
+/// How keys are chosen to go.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Eviction {
+    /// What goes first.
+    pub order: Order,
+    /// Whether only keys with an expiry may go.
+    pub only_expiring: bool,
+    /// Candidates for each victim, 1 to [`SAMPLES_MAX`].
+    pub samples: usize,
+    /// β in hundredths: how much size weighs under [`Order::Ifs`].
+    pub size_weight_percent: u8,
+    /// What a key that was never hit is worth under [`Order::Ifs`], in hundredths of one that was; at least 1.
+    pub fresh_weight_percent: u8,
+    /// How slowly counters grow under [`Order::Lfu`].
+    pub log_factor: u32,
+    /// Minutes in which a counter loses one under [`Order::Lfu`]; 0 is never.
+    pub decay_minutes: u32,
+}
+
+impl Default for Eviction {
+    /// The best by measurement.
+    fn default() -> Eviction {
+        Eviction {
+            order: Order::Ifs,
+            only_expiring: false,
+            samples: 32,
+            size_weight_percent: 100,
+            fresh_weight_percent: 50,
+            log_factor: 10,
+            decay_minutes: 1,
+        }
+    }
+}
+
+/// What went.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Evicted {
+    /// Keys that had to make room.
+    pub keys: usize,
+    /// Keys that were past their expiry and went in their stead.
+    pub expired: usize,
+}
+
+/// The state of choosing.
+#[derive(Debug)]
+pub(crate) struct Chooser {
+    eviction: Eviction,
+    /// By age in ticks and by hits and size class: logarithms, 64 an octave. Their sum is what is the
+    /// largest for the key to go.
+    age_scores: [i16; AGE_TICKS_MAX as usize + 1],
+    low_scores: [i16; 256],
+    rng: crate::random::Rng,
+    /// Where the search for keys with an expiry stands.
+    walk: Walk,
+    evicted_keys: u64,
+}
+
+/// Steps of a score an octave.
+const OCTAVE: f64 = 64.0;
+
+impl Chooser {
+    pub(crate) fn new(seed: u64) -> Chooser {
+        let mut chooser = Chooser {
+            eviction: Eviction::default(),
+            age_scores: std::array::from_fn(|age| (OCTAVE * (age as f64 + 0.5).log2()) as i16),
+            low_scores: [0; 256],
+            rng: crate::random::Rng::seeded(seed),
+            walk: Walk::default(),
+            evicted_keys: 0,
+        };
+        chooser.set(Eviction::default());
+        chooser
+    }
+
+    fn set(&mut self, eviction: Eviction) {
+        self.eviction = Eviction {
+            samples: eviction.samples.clamp(1, SAMPLES_MAX),
+            ..eviction
+        };
+        let size_weight = f64::from(eviction.size_weight_percent) / 100.0;
+        let fresh_weight = f64::from(eviction.fresh_weight_percent.max(1)) / 100.0;
+        self.low_scores = std::array::from_fn(|low| {
+            let (hits, size_class) = (low >> 5, low & 31);
+            debug_assert!(hits <= HITS_MAX.into());
+            let worth = (hits + 1) as f64 * if hits == 0 { fresh_weight } else { 1.0 };
+            let size_octaves = size_class as f64 / 2.0;
+            (OCTAVE * (size_weight * size_octaves - worth.log2())) as i16
+        });
+    }
+}
+
+/// A key that may go, with what speaks for it.
+#[derive(Clone, Copy)]
+struct Candidate {
+    score: i64,
+    block: BlockRef,
+}
+
+/// The candidates for one victim.
+struct Candidates {
+    all: [Candidate; SAMPLES_MAX],
+    len: usize,
+}
+
+impl Candidates {
+    fn new() -> Candidates {
+        let none = Candidate {
+            score: i64::MIN,
+            block: BlockRef::NONE,
+        };
+        Candidates {
+            all: [none; SAMPLES_MAX],
+            len: 0,
+        }
+    }
+
+    fn add(&mut self, candidate: Candidate) {
+        self.all[self.len] = candidate;
+        self.len += 1;
+    }
+
+    /// Takes out the one that is to go first.
+    fn pop(&mut self) -> Option<BlockRef> {
+        let candidates = self.all[..self.len].iter().enumerate();
+        let (place, chosen) = candidates.max_by_key(|(_, candidate)| candidate.score)?;
+        let block = chosen.block;
+        self.len -= 1;
+        self.all[place] = self.all[self.len];
+        Some(block)
+    }
+}
+
+impl Shard {
+    /// Has keys chosen in another way. The access metadata change their meaning when an LFU policy
+    /// comes or goes, and take some time to adjust.
+    pub fn set_eviction(&mut self, eviction: Eviction, now: Millis) {
+        self.chooser.set(eviction);
+        let frequency = (eviction.order == Order::Lfu)
+            .then(|| Frequency::new(eviction.log_factor, eviction.decay_minutes));
+        self.clock.count_frequency(frequency, now);
+    }
+
+    /// Keys evicted since the shard was made.
+    pub fn evicted_keys(&self) -> u64 {
+        self.chooser.evicted_keys
+    }
+
+    /// How many keys may be evicted.
+    pub fn evictable_keys(&self) -> u64 {
+        (0..self.databases()).map(|db| self.evictable_in(db)).sum()
+    }
+
+    fn evictable_in(&self, db: usize) -> u64 {
+        let database = &self.databases[db];
+        if self.chooser.eviction.only_expiring {
+            database.account.expiring_keys
+        } else {
+            database.index.len() as u64
+        }
+    }
+
+    /// Evicts one key, or removes expired ones where the search meets a segment that is due for
+    /// it. `may_go` is asked of the chosen key, by database and hash, and a no is respected.
+    /// `None` if no key was found that may go.
+    ///
+    /// What the key owned is freed at once, but for the elements of a large collection: see
+    /// [`Shard::doomed_bytes`].
+    pub fn evict(
+        &mut self,
+        now: Millis,
+        may_go: &mut dyn FnMut(usize, u64) -> bool,
+    ) -> Option<Evicted> {
+        for _ in 0..TRIES {
+            let db = self.choose_database()?;
+            let place = self.databases[db].index.random_place(&mut self.chooser.rng);
+            let evicted = self.evict_at(db, place, now, may_go);
+            if evicted.is_some() {
+                return evicted;
+            }
+        }
+        self.evict_in_turn(now, may_go)
+    }
+
+    /// Bytes of what was deleted or evicted and is being freed in steps.
+    pub fn doomed_bytes(&self) -> u64 {
+        self.graveyard.bytes()
+    }
+
+    /// A database, each as likely as it has keys that may go.
+    fn choose_database(&mut self) -> Option<usize> {
+        let all = self.evictable_keys();
+        if all == 0 {
+            return None;
+        }
+        let mut nth = self.chooser.rng.below(all);
+        (0..self.databases()).find(|&db| {
+            let here = self.evictable_in(db);
+            let is_it = nth < here;
+            nth = nth.saturating_sub(here);
+            is_it
+        })
+    }
+
+    /// Evicts a key of the segment at a place, if one may go.
+    fn evict_at(
+        &mut self,
+        db: usize,
+        place: usize,
+        now: Millis,
+        may_go: &mut dyn FnMut(usize, u64) -> bool,
+    ) -> Option<Evicted> {
+        let sweep_at = self.databases[db].index.sweep_at(&self.slab, place);
+        if sweep_at < now {
+            let expired = self.sweep_segment(db, place, now);
+            if expired > 0 {
+                return Some(Evicted { keys: 0, expired });
+            }
+        }
+        let only_expiring = self.chooser.eviction.only_expiring;
+        if only_expiring && sweep_at == Millis(i64::MAX) {
+            return None;
+        }
+        let mut candidates = self.candidates_at(db, place);
+        while let Some(block) = candidates.pop() {
+            let hash = self.hash_of(block);
+            if !may_go(db, hash) {
+                continue;
+            }
+            let found = self.databases[db].index.find_block(&self.slab, hash, block);
+            debug_assert!(found.is_some(), "a candidate lies where its hash leads");
+            self.discard(db, hash, found?);
+            self.chooser.evicted_keys += 1;
+            self.clock.note_eviction();
+            return Some(Evicted { keys: 1, expired: 0 });
+        }
+        None
+    }
+
+    fn hash_of(&self, block: BlockRef) -> u64 {
+        let entry = self.entry(block);
+        entry
+            .stored_hash()
+            .unwrap_or_else(|| self.hasher.hash(entry.key()))
+    }
+
+    /// Keys that lie together from a random slot of a segment on and may go by their kind.
+    fn candidates_at(&mut self, db: usize, place: usize) -> Candidates {
+        let mut candidates = Candidates::new();
+        let wanted = self.chooser.eviction.samples;
+        let only_expiring = self.chooser.eviction.only_expiring;
+        let draw = self.chooser.rng.next_u64();
+        let index = &self.databases[db].index;
+        index.slots_from(&self.slab, place, draw, only_expiring, |slot| {
+            if let Some(candidate) = self.candidate(slot) {
+                candidates.add(candidate);
+            }
+            candidates.len < wanted
+        });
+        candidates
+    }
+
+    fn candidate(&self, slot: Slot) -> Option<Candidate> {
+        let chooser = &self.chooser;
+        let Slot { block, access, .. } = slot;
+        let expiry = if chooser.eviction.only_expiring {
+            Some(self.entry(block).expiry()?)
+        } else {
+            None
+        };
+        let score = match chooser.eviction.order {
+            Order::Ifs => self.ifs_score(access),
+            Order::Lru => self.clock.age_ticks(access).into(),
+            Order::Lfu => -i64::from(self.clock.decayed(access)),
+            Order::Random => 0,
+            Order::Ttl => -expiry.or_else(|| self.entry(block).expiry())?.0,
+        };
+        Some(Candidate { score, block })
+    }
+
+    #[inline]
+    fn ifs_score(&self, access: Access) -> i64 {
+        let age = usize::from(self.clock.age_ticks(access));
+        let low = usize::from(access.low());
+        i64::from(self.chooser.age_scores[age]) + i64::from(self.chooser.low_scores[low])
+    }
+
+    /// Evicts the first key that may go, segment by segment from where the last search ended. For
+    /// databases in which few keys may go.
+    fn evict_in_turn(
+        &mut self,
+        now: Millis,
+        may_go: &mut dyn FnMut(usize, u64) -> bool,
+    ) -> Option<Evicted> {
+        let mut walk = self.chooser.walk;
+        let (mut passed, mut read, mut ends) = (0, 0, 0);
+        let mut evicted = None;
+        // Past the end the walk begins anew, once: then everything was met, wherever it stood.
+        while evicted.is_none()
+            && ends < 2
+            && passed < SEGMENTS_PASSED_MAX
+            && read < ENTRIES_READ_MAX
+        {
+            let Some((db, place)) = self.next_segment(&mut walk) else {
+                ends += 1;
+                continue;
+            };
+            passed += 1;
+            if db == self.scratch() {
+                continue;
+            }
+            if self.chooser.eviction.only_expiring {
+                let index = &self.databases[db].index;
+                if index.sweep_at(&self.slab, place) == Millis(i64::MAX) {
+                    continue;
+                }
+                read += index.segment_len(&self.slab, place);
+            }
+            evicted = self.evict_at(db, place, now, may_go);
+        }
+        self.chooser.walk = walk;
+        evicted
+    }
+}
