@@ -49,7 +49,9 @@ impl Shard {
             account,
             tables_bytes,
             freeing_bytes,
-            bookkeeping_bytes: self.slab.bookkeeping_bytes() + self.clock.heap_bytes(),
+            bookkeeping_bytes: self.slab.bookkeeping_bytes()
+                + self.clock.heap_bytes()
+                + self.curve.heap_bytes(),
             slab_used_bytes,
             slab_committed_bytes: self.slab.committed_bytes(),
             // Every byte of entries and tables is in the slab, a directory, or on the heap.
@@ -94,7 +96,9 @@ impl Shard {
     /// The figures of [`Shard::accounts`], from a walk over every entry.
     pub fn recount(&self) -> StoreAccounts {
         let mut counted = StoreAccounts {
-            bookkeeping_bytes: self.slab.bookkeeping_bytes() + self.clock.heap_bytes(),
+            bookkeeping_bytes: self.slab.bookkeeping_bytes()
+                + self.clock.heap_bytes()
+                + self.curve.heap_bytes(),
             slab_used_bytes: self
                 .slab
                 .size_classes()

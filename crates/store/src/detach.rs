@@ -121,6 +121,7 @@ impl Shard {
             .remove(&mut self.slab, key.hash, found);
         let remains = edit::dissolve(&mut self.slab, found.block, self.base);
         self.settle(db, Some(footprint), None);
+        self.watch_removal(db, key.hash);
         let expiry = expiry.map_or(Expiry::Clear, Expiry::At);
         let value = match (&small, remains) {
             (Some(Small::Packed(form, pack)), _) => NewValue::Packed(*form, pack),
@@ -212,6 +213,9 @@ impl Shard {
         let database = std::mem::take(&mut self.databases[db]);
         if database.index.len() > 0 {
             self.graveyard.databases.push(database);
+            if db != self.scratch() {
+                self.curve.note_flush();
+            }
         }
     }
 

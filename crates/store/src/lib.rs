@@ -12,6 +12,7 @@ mod classes;
 mod collections;
 mod content;
 mod covered;
+pub mod curve;
 mod detach;
 mod entry;
 mod evict;
@@ -31,6 +32,7 @@ mod strings;
 mod tick;
 mod tree;
 mod value;
+mod watch;
 
 pub use access::HITS_MAX;
 pub use account::{Account, KindAccount};

@@ -9,6 +9,7 @@ use crate::access::AccessClock;
 use crate::account::{Account, Footprint};
 use crate::classes::Class;
 use crate::collections::Thresholds;
+use crate::curve::Curve;
 use crate::detach::Graveyard;
 use crate::entry::{Draft, Entry, NewValue, Scratch, edit};
 use crate::evict::Chooser;
@@ -82,6 +83,8 @@ pub struct Shard {
     pub(crate) purge: Option<Purge>,
     /// Which keys go when memory is short.
     pub(crate) chooser: Chooser,
+    /// Watches what is read and written, and changes nothing.
+    pub(crate) curve: Curve,
 }
 
 impl Shard {
@@ -112,6 +115,7 @@ impl Shard {
             expired_keys: 0,
             purge: None,
             chooser: Chooser::new(seeds[1]),
+            curve: Curve::default(),
         })
     }
 
@@ -171,9 +175,14 @@ impl Shard {
         key: Key,
         now: Millis,
     ) -> Option<BlockRef> {
-        let found = self.locate(db, key, now)?;
+        let Some(found) = self.locate(db, key, now) else {
+            self.watch_miss(db, &key, now);
+            return None;
+        };
         self.note_time(now);
-        found.set_access(self.clock.touched(found.access()));
+        let access = self.clock.touched(found.access());
+        found.set_access(access);
+        self.watch_hit(db, &key, access, found.block, now);
         Some(found.block)
     }
 
@@ -223,6 +232,7 @@ impl Shard {
             return false;
         };
         self.discard(db, key.hash, found);
+        self.watch_removal(db, key.hash);
         true
     }
 
@@ -288,6 +298,7 @@ impl Shard {
             .insert(slab, hash, block, access, sweep_at, rehash);
         self.settle(db, None, Some(footprint));
         self.note_insertion(now);
+        self.watch_write(db, hash, access, block, true, now);
     }
 
     /// Puts an entry in the place of another of the same key, in the same block if it fits.
@@ -313,10 +324,12 @@ impl Shard {
             // Nothing that is counted changes.
             draft.write_over(&mut self.slab, found.block, self.base);
             self.note_time(now);
-            found.set_access(self.clock.touched(found.access()));
+            let access = self.clock.touched(found.access());
+            found.set_access(access);
             if let Some(at) = expiry {
                 self.note_expiry(db, hash, at);
             }
+            self.watch_write(db, hash, access, found.block, false, now);
         } else {
             self.replace_block(db, hash, found, draft, expiry, now);
         }
@@ -360,10 +373,12 @@ impl Shard {
         self.settle(db, Some(before), Some(after));
         found.set_block(block);
         self.note_time(now);
-        found.set_access(self.clock.rewritten(found.access(), after.bytes));
+        let access = self.clock.rewritten(found.access(), after.bytes);
+        found.set_access(access);
         if let Some(at) = expiry {
             self.note_expiry(db, hash, at);
         }
+        self.watch_write(db, hash, access, block, false, now);
     }
 
     /// Takes a found key out of the index and frees its entry.

@@ -316,6 +316,7 @@ impl Shard {
         let nothing = edit::destroy(&mut self.slab, found.block, self.base);
         debug_assert!(nothing.is_none(), "the collection was taken out");
         self.settle(db, Some(before), None);
+        self.watch_removal(db, key.hash);
     }
 
     fn free_body(&mut self, body: Body) {

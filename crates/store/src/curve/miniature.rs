@@ -1,0 +1,188 @@
+//! Owns one miniature cache: the sampled keys that a cache of one size would hold, and what it evicts next.
+//! Never happens here: a look at a key; records are known by number, and say where they lie.
+//! Source: miniature simulation (Waldspurger and others, 2017), with the shard's own clock and scores.
+#![forbid(unsafe_code)]
+
+use super::policy::Policy;
+use crate::random::Rng;
+
+/// Units of a key that is sampled as seldom as any: what it counts for. One that is sampled more
+/// often for its size counts for less.
+pub(super) const UNIT: u32 = 1024;
+
+/// As the shard's clock: ticks for each turnover of the keys, and insertions a tick at least.
+const TICKS_PER_TURNOVER: u64 = 16;
+const INSERTIONS_PER_TICK_MIN: u64 = 16;
+
+/// Of a multiplicative generator; its upper bits are as good as is needed.
+const DICE_FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// The resident keys of one cache size, in no order.
+#[derive(Debug, Default)]
+pub(super) struct Miniature {
+    /// Bytes times units that fit, and those that are there.
+    capacity: u64,
+    used: u64,
+    /// Units of the keys that are there.
+    population: u64,
+    /// Units to be inserted before the next tick.
+    insertions_left: u64,
+    tick: u16,
+    ticks: Vec<u16>,
+    lows: Vec<u8>,
+    records: Vec<u16>,
+}
+
+impl Miniature {
+    pub(super) fn set_capacity(&mut self, capacity: u64) {
+        self.capacity = capacity;
+    }
+
+    /// Whether something must go before `charge` fits in.
+    #[inline]
+    pub(super) fn is_short_of(&self, charge: u64) -> bool {
+        self.used + charge > self.capacity
+    }
+
+    /// Whether something of this charge fits into the cache at all.
+    pub(super) fn takes(&self, charge: u64) -> bool {
+        charge <= self.capacity
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.records.len()
+    }
+
+    /// Notes an access to the key at a place.
+    #[inline]
+    pub(super) fn touch(&mut self, place: u16, policy: &mut Policy) {
+        let place = usize::from(place);
+        let ticks = self.tick.wrapping_sub(self.ticks[place]);
+        self.lows[place] = policy.hit(self.lows[place], ticks);
+        self.ticks[place] = self.tick;
+    }
+
+    /// Adds a key and answers its place.
+    pub(super) fn push(&mut self, record: u16, low: u8, units: u32, charge: u64) -> u16 {
+        self.used += charge;
+        self.population += u64::from(units);
+        self.ticks.push(self.tick);
+        self.lows.push(low);
+        self.records.push(record);
+        (self.records.len() - 1) as u16
+    }
+
+    /// Exchanges the last key with one at random, so that those that lie together have nothing in
+    /// common. Answers the place and the record that came to the end.
+    pub(super) fn mix(&mut self, rng: &mut Rng) -> (u16, u16) {
+        let last = self.records.len() - 1;
+        let place = rng.below(self.records.len() as u64) as usize;
+        self.ticks.swap(place, last);
+        self.lows.swap(place, last);
+        self.records.swap(place, last);
+        (place as u16, self.records[last])
+    }
+
+    /// Takes out the key at a place; answers the record that lies there now, if one does.
+    pub(super) fn take(&mut self, place: u16, units: u32, charge: u64) -> Option<u16> {
+        let place = usize::from(place);
+        debug_assert!(self.used >= charge && self.population >= u64::from(units));
+        self.used -= charge;
+        self.population -= u64::from(units);
+        self.ticks.swap_remove(place);
+        self.lows.swap_remove(place);
+        self.records.swap_remove(place);
+        self.records.get(place).copied()
+    }
+
+    /// The key at a place has another size.
+    pub(super) fn resize(&mut self, place: u16, low: u8, before: (u32, u64), after: (u32, u64)) {
+        self.population = self.population - u64::from(before.0) + u64::from(after.0);
+        self.used = self.used - before.1 + after.1;
+        self.lows[usize::from(place)] = low;
+    }
+
+    pub(super) fn low(&self, place: u16) -> u8 {
+        self.lows[usize::from(place)]
+    }
+
+    pub(super) fn record(&self, place: usize) -> u16 {
+        self.records[place]
+    }
+
+    /// Forgets what keys count for; [`Miniature::recount`] says it anew.
+    pub(super) fn begin_recount(&mut self) {
+        (self.used, self.population) = (0, 0);
+    }
+
+    pub(super) fn recount(&mut self, units: u32, charge: u64) {
+        self.used += charge;
+        self.population += u64::from(units);
+    }
+
+    /// Lets insertions drive the clock.
+    pub(super) fn note_insertion(&mut self, units: u32) {
+        self.insertions_left = self.insertions_left.saturating_sub(units.into());
+        if self.insertions_left == 0 {
+            self.tick = self.tick.wrapping_add(1);
+            let least = INSERTIONS_PER_TICK_MIN * u64::from(UNIT);
+            self.insertions_left = (self.population / TICKS_PER_TURNOVER).max(least);
+        }
+    }
+
+    /// Sets the clock, where time alone drives it.
+    pub(super) fn set_tick(&mut self, tick: u16) {
+        self.tick = tick;
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.begin_recount();
+        self.ticks.clear();
+        self.lows.clear();
+        self.records.clear();
+    }
+
+    /// The place that goes first among keys that lie together at random. `expiry_of` is asked by
+    /// record, where the policy wants to know. `None` if none of them may go.
+    pub(super) fn victim(
+        &self,
+        policy: &Policy,
+        rng: &mut Rng,
+        expiry_of: impl Fn(u16) -> Option<u32>,
+    ) -> Option<u16> {
+        let len = self.records.len();
+        if len == 0 {
+            return None;
+        }
+        let mut place = rng.below(len as u64) as usize;
+        let mut dice = rng.next_u64();
+        let mut best = None;
+        let mut wanted = policy.samples();
+        for _ in 0..len {
+            let low = self.lows[place];
+            let units = policy.units(low);
+            dice = dice.rotate_left(11).wrapping_mul(DICE_FACTOR);
+            // A key comes up as often as the keys that it stands for.
+            if units == UNIT || dice >> 54 < u64::from(units) {
+                let ticks = self.tick.wrapping_sub(self.ticks[place]);
+                let record = self.records[place];
+                if let Some(score) = policy.score(low, ticks, || expiry_of(record)) {
+                    if best.is_none_or(|(most, _)| score > most) {
+                        best = Some((score, place as u16));
+                    }
+                    wanted -= 1;
+                    if wanted == 0 {
+                        break;
+                    }
+                }
+            }
+            place = if place + 1 == len { 0 } else { place + 1 };
+        }
+        best.map(|(_, place)| place)
+    }
+
+    /// Bytes on the heap.
+    pub(super) fn heap_bytes(&self) -> usize {
+        self.ticks.capacity() * 2 + self.lows.capacity() + self.records.capacity() * 2
+    }
+}

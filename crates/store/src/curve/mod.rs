@@ -1,0 +1,205 @@
+//! Owns the miss-ratio curve of a shard: what hit ratio caches of ten sizes would have had.
+//! Never happens here: an effect on what the shard holds; it is told, and only watches.
+//! Source: miniature simulation of the policy in use on a spatial sample (Waldspurger and others, 2015, 2017).
+//!
+//! A key is in the sample by its hash alone, so all its references are. What is not sampled costs
+//! a product and a comparison.
+#![forbid(unsafe_code)]
+
+mod miniature;
+mod policy;
+mod records;
+mod report;
+mod sample;
+mod window;
+
+pub use report::{CurvePoint, MissRatioCurve};
+pub use window::{Counts, Served};
+
+use crate::access::Access;
+use crate::evict::Eviction;
+use crate::value::Millis;
+use sample::{Filter, Sample};
+
+/// Cache sizes that are simulated.
+pub const SIZES: usize = 10;
+/// The sizes as multiples of the limit, or of what is used where there is none.
+pub const TIMES: [f64; SIZES] = [0.25, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 2.8, 4.0, 8.0];
+/// Which of them is today's.
+pub const TODAY: usize = 4;
+/// What a key takes of the tables, in the mean.
+pub const SLOT_SHARE_BYTES: u64 = 10;
+
+/// At most this share of the keys is sampled.
+const RATE_MAX: f64 = 0.125;
+/// Of a multiplicative hash: its upper bits depend on all bits of a key's hash, so that neither the
+/// index's bits nor those that choose a shard decide what is sampled.
+const HASH_FACTOR: u64 = 0xd6e8_feb8_6659_fd93;
+
+/// What a shard is at.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Surroundings {
+    /// The shard's share of the limit, or what it uses where there is none.
+    pub memory_bytes: u64,
+    /// What of it is not data: it does not grow with the keys.
+    pub fixed_bytes: u64,
+    /// Whether there is a limit.
+    pub is_limited: bool,
+    /// Keys, and the bytes of their entries.
+    pub keys: u64,
+    /// See `keys`.
+    pub dataset_bytes: u64,
+    /// The policy to simulate.
+    pub eviction: Eviction,
+    /// Reads answered until now.
+    pub served: Served,
+}
+
+impl Surroundings {
+    /// The data that a cache of so many times the size would hold at most; `None` for any.
+    fn data_bytes(&self, times: f64) -> Option<u64> {
+        if !self.is_limited && times >= 1.0 {
+            return None;
+        }
+        let memory_bytes = (self.memory_bytes as f64 * times) as u64;
+        Some(memory_bytes.saturating_sub(self.fixed_bytes))
+    }
+
+    fn mean_bytes(&self) -> f64 {
+        self.dataset_bytes as f64 / self.keys.max(1) as f64
+    }
+
+    /// Whether counts from before this change still mean the same sizes.
+    fn is_alike(&self, later: &Surroundings) -> bool {
+        self.is_limited == later.is_limited
+            && (!self.is_limited || self.memory_bytes == later.memory_bytes)
+    }
+}
+
+/// Reads of keys that begin alike.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Label {
+    /// The key's part before the first `:`; empty for all keys without a label of their own.
+    pub name: Box<[u8]>,
+    /// What was counted.
+    pub counts: Counts,
+}
+
+/// What one shard knows.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Figures {
+    /// Reads in the window that found their key.
+    pub hits: u64,
+    /// And those that did not.
+    pub misses: u64,
+    /// How many of both were of sampled keys.
+    pub sampled_references: u64,
+    /// Keys in the sample now.
+    pub sampled_keys: u64,
+    /// What was counted, by label.
+    pub labels: Vec<Label>,
+}
+
+/// The watch over one shard's reads and writes.
+#[derive(Debug, Default)]
+pub struct Curve {
+    filter: Filter,
+    sample: Option<Box<Sample>>,
+}
+
+impl Curve {
+    /// A curve that is drawn; [`Curve::default`] is one that is not.
+    pub fn new(seed: u64, base: Millis) -> Curve {
+        let rate = std::env::var("CURVE_RATE").map_or(RATE_MAX, |t| t.parse().unwrap()); // EXPERIMENT
+        Curve::with_rate(seed, base, rate)
+    }
+
+    fn with_rate(seed: u64, base: Millis, rate_max: f64) -> Curve {
+        let mut curve = Curve {
+            filter: Filter::default(),
+            sample: Some(Box::new(Sample::new(seed, base, rate_max))),
+        };
+        curve.tell(|_| ());
+        curve
+    }
+
+    /// Whether it is drawn.
+    pub fn is_on(&self) -> bool {
+        self.sample.is_some()
+    }
+
+    /// The sampling hash of a key.
+    #[inline(always)]
+    pub fn id(db: usize, hash: u64) -> u64 {
+        (hash ^ db as u64).wrapping_mul(HASH_FACTOR)
+    }
+
+    /// Whether a key is sampled that has these access metadata.
+    #[inline(always)]
+    pub fn samples(&self, id: u64, access: Access) -> bool {
+        id < self.filter.by_class[usize::from(access.size_class())]
+    }
+
+    /// Whether a key may be sampled whose size is not known.
+    #[inline(always)]
+    pub fn may_sample(&self, id: u64) -> bool {
+        id < self.filter.unknown
+    }
+
+    /// A key was read; `bytes` are those of its entry.
+    #[cold]
+    #[inline(never)]
+    pub fn note_hit(&mut self, id: u64, key: &[u8], bytes: u64, expiry: Option<Millis>, now: Millis) {
+        self.tell(|sample| sample.hit(id, key, bytes + SLOT_SHARE_BYTES, expiry, now));
+    }
+
+    /// A key was asked for that is not there.
+    #[cold]
+    #[inline(never)]
+    pub fn note_miss(&mut self, id: u64, key: &[u8], now: Millis) {
+        self.tell(|sample| sample.miss(id, key, now));
+    }
+
+    /// A key was written; `bytes` are those of its entry, `is_new` if it was not there.
+    #[cold]
+    #[inline(never)]
+    pub fn note_write(&mut self, id: u64, key: &[u8], bytes: u64, expiry: Option<Millis>, is_new: bool, now: Millis) {
+        self.tell(|sample| sample.written(id, key, bytes + SLOT_SHARE_BYTES, expiry, is_new, now));
+    }
+
+    /// A key was deleted, by a client.
+    #[cold]
+    #[inline(never)]
+    pub fn note_removal(&mut self, id: u64) {
+        self.tell(|sample| sample.forget(id));
+    }
+
+    /// All keys were deleted.
+    pub fn note_flush(&mut self) {
+        self.tell(Sample::clear);
+    }
+
+    /// What the shard is at; called a few times a second and before [`Curve::figures`].
+    pub fn tick(&mut self, surroundings: Surroundings, now: Millis) {
+        self.tell(|sample| sample.tick(surroundings, now));
+    }
+
+    /// What is known.
+    pub fn figures(&self) -> Figures {
+        self.sample.as_ref().map_or_else(Figures::default, |sample| sample.figures())
+    }
+
+    /// Bytes on the heap.
+    pub fn heap_bytes(&self) -> u64 {
+        self.sample.as_ref().map_or(0, |sample| sample.heap_bytes())
+    }
+
+    fn tell(&mut self, what: impl FnOnce(&mut Sample)) {
+        if let Some(sample) = &mut self.sample {
+            what(sample);
+            if let Some(filter) = sample.changed_filter() {
+                self.filter = filter;
+            }
+        }
+    }
+}

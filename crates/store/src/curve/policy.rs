@@ -1,0 +1,144 @@
+//! Owns what the miniatures know of the eviction policy: how a hit is noted, and how keys compare.
+//! Never happens here: the scores themselves; they are those of the shard's own eviction.
+//! Source: `evict` and `frequency`.
+#![forbid(unsafe_code)]
+
+use super::miniature::UNIT;
+use crate::access::{AGE_TICKS_MAX, HITS_MAX, size_class_of};
+use crate::evict::{Eviction, IfsScores, Order};
+use crate::frequency::{COUNTER_FRESH, Frequency};
+use crate::value::Millis;
+
+/// Size classes, as the shard's access metadata know them.
+pub(super) const CLASSES: usize = 32;
+const HITS_SHIFT: u32 = 5;
+const CLASS_MASK: u8 = 31;
+
+/// The policy, as the miniatures follow it.
+#[derive(Debug)]
+pub(super) struct Policy {
+    eviction: Eviction,
+    scores: IfsScores,
+    frequency: Option<Frequency>,
+    /// What a key of each size class counts for.
+    units: [u32; CLASSES],
+}
+
+impl Policy {
+    pub(super) fn new(eviction: Eviction) -> Policy {
+        let frequency = (eviction.order == Order::Lfu)
+            .then(|| Frequency::new(eviction.log_factor, eviction.decay_minutes));
+        Policy {
+            eviction,
+            scores: IfsScores::new(eviction),
+            frequency,
+            units: [UNIT; CLASSES],
+        }
+    }
+
+    pub(super) fn eviction(&self) -> Eviction {
+        self.eviction
+    }
+
+    /// Under an LFU policy all keys count alike.
+    pub(super) fn set_units(&mut self, units: [u32; CLASSES]) {
+        if self.frequency.is_none() {
+            self.units = units;
+        }
+    }
+
+    /// The class by which a key of so many bytes is sampled. Under an LFU policy the shard does
+    /// not know sizes where it decides whether to sample: there all keys are of one class.
+    pub(super) fn class_of(&self, bytes: u64) -> u8 {
+        if self.frequency.is_some() {
+            return 0;
+        }
+        size_class_of(bytes)
+    }
+
+    /// What a key of a class counts for.
+    #[inline]
+    pub(super) fn units_of(&self, class: u8) -> u32 {
+        self.units[usize::from(class)]
+    }
+
+    /// What the key behind these metadata counts for.
+    #[inline]
+    pub(super) fn units(&self, low: u8) -> u32 {
+        if self.frequency.is_some() {
+            return UNIT;
+        }
+        self.units[usize::from(low & CLASS_MASK)]
+    }
+
+    /// Candidates for one victim.
+    pub(super) fn samples(&self) -> usize {
+        self.eviction.samples
+    }
+
+    /// The tick of a clock that time drives; `None` where insertions do.
+    pub(super) fn tick(&self, now: Millis) -> Option<u16> {
+        let frequency = self.frequency.as_ref()?;
+        Some((now.0 / frequency.decay_ms()) as u16)
+    }
+
+    /// Metadata of a key written now.
+    pub(super) fn fresh(&self, bytes: u64) -> u8 {
+        if self.frequency.is_some() {
+            return COUNTER_FRESH;
+        }
+        size_class_of(bytes)
+    }
+
+    /// Metadata of a key hit now, that was last used so many ticks ago.
+    #[inline]
+    pub(super) fn hit(&mut self, low: u8, ticks: u16) -> u8 {
+        match &mut self.frequency {
+            Some(frequency) => frequency.count(low.saturating_sub(held(ticks))),
+            None if low >> HITS_SHIFT < HITS_MAX => low + (1 << HITS_SHIFT),
+            None => low,
+        }
+    }
+
+    /// Metadata of a key that has another size now.
+    pub(super) fn resized(&self, low: u8, bytes: u64) -> u8 {
+        if self.frequency.is_some() {
+            return low;
+        }
+        low & !CLASS_MASK | size_class_of(bytes)
+    }
+
+    /// Whether the choice needs to know when keys expire.
+    #[inline]
+    pub(super) fn asks_for_expiry(&self) -> bool {
+        self.eviction.only_expiring || self.eviction.order == Order::Ttl
+    }
+
+    /// What speaks for a key to go. `None` if it may not: `expiry` is asked where the policy wants it.
+    #[inline]
+    pub(super) fn score(
+        &self,
+        low: u8,
+        ticks: u16,
+        expiry: impl FnOnce() -> Option<u32>,
+    ) -> Option<i64> {
+        let expiry = if self.asks_for_expiry() {
+            i64::from(expiry()?)
+        } else {
+            0
+        };
+        let age = held(ticks);
+        Some(match self.eviction.order {
+            Order::Ifs => self.scores.of(low, age),
+            Order::Lru => age.into(),
+            Order::Lfu => -i64::from(low.saturating_sub(age)),
+            Order::Random => 0,
+            Order::Ttl => -expiry,
+        })
+    }
+}
+
+#[inline]
+fn held(ticks: u16) -> u8 {
+    ticks.min(AGE_TICKS_MAX.into()) as u8
+}

@@ -1,0 +1,512 @@
+//! Owns the sample of a shard's keys and the ten miniature caches that it lives in.
+//! Never happens here: a look at the shard; it is told what was read, written and removed.
+//! Source: SHARDS (Waldspurger and others, 2015) with a rate that grows with a key's size.
+#![forbid(unsafe_code)]
+
+use super::miniature::{Miniature, UNIT};
+use super::policy::{CLASSES, Policy};
+use super::records::{NONE, Record, Records};
+use super::window::{Served, Window};
+use super::{Figures, Label, SIZES, Surroundings, TIMES};
+use crate::evict::Eviction;
+use crate::random::Rng;
+use crate::value::Millis;
+
+/// A key many times the mean is sampled that much more often, up to so many times.
+const WEIGHT_MAX: f64 = 64.0;
+/// When the sample is full it is thinned to so many sixteenths.
+const THINNED: u64 = 13;
+/// The weights of sizes are reckoned anew when the mean has changed by this factor.
+const MEAN_DRIFT: f64 = 2.0;
+/// At so few keys the sample may grow again.
+const SPARSE: usize = super::records::RECORDS_MAX / 8;
+/// Records looked at for their expiry with each sampled reference, and at each tick.
+const SWEPT_A_REFERENCE: usize = 2;
+const SWEPT_A_TICK: usize = 512;
+/// Resolution of expiries.
+const MS_PER_SPAN: i64 = 100;
+/// A capacity that is never reached, far from overflowing.
+const UNLIMITED: u64 = u64::MAX / 4;
+
+/// Up to which sampling hash keys are sampled, by size class, and where the size is not known.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Filter {
+    pub(super) by_class: [u64; CLASSES],
+    pub(super) unknown: u64,
+}
+
+/// The sample.
+#[derive(Debug)]
+pub(super) struct Sample {
+    base: Millis,
+    /// Keys of the smallest weight are sampled below this hash.
+    threshold: u64,
+    threshold_max: u64,
+    /// What one unit stands for, in keys.
+    keys_per_unit: f64,
+    mean_bytes: f64,
+    /// The least units of a record there may be.
+    units_min: u32,
+    policy: Policy,
+    records: Records,
+    miniatures: [Miniature; SIZES],
+    window: Window,
+    surroundings: Option<Surroundings>,
+    rng: Rng,
+    swept: usize,
+    is_filter_old: bool,
+}
+
+impl Sample {
+    pub(super) fn new(seed: u64, base: Millis, rate_max: f64) -> Sample {
+        let threshold_max = (rate_max * u64::MAX as f64) as u64;
+        let mut sample = Sample {
+            base,
+            threshold: threshold_max,
+            threshold_max,
+            keys_per_unit: 0.0,
+            mean_bytes: 0.0,
+            units_min: UNIT,
+            policy: Policy::new(Eviction::default()),
+            records: Records::default(),
+            miniatures: Default::default(),
+            window: Window::new(),
+            surroundings: None,
+            rng: Rng::seeded(seed),
+            swept: 0,
+            is_filter_old: true,
+        };
+        sample.set_threshold(threshold_max);
+        sample
+    }
+
+    /// Up to where keys are sampled now, if that has changed since it was asked last.
+    pub(super) fn changed_filter(&mut self) -> Option<Filter> {
+        std::mem::take(&mut self.is_filter_old).then(|| self.filter())
+    }
+
+    fn filter(&self) -> Filter {
+        let below = |units: u32| {
+            let threshold = u128::from(self.threshold) * u128::from(UNIT) / u128::from(units);
+            u64::try_from(threshold).unwrap_or(u64::MAX)
+        };
+        Filter {
+            by_class: std::array::from_fn(|class| below(self.policy.units_of(class as u8))),
+            unknown: below(self.units_min),
+        }
+    }
+
+    fn is_sampled(&self, id: u64, class: u8) -> bool {
+        let units = u128::from(self.policy.units_of(class));
+        u128::from(id) * units < u128::from(self.threshold) * u128::from(UNIT)
+    }
+
+    fn set_threshold(&mut self, threshold: u64) {
+        self.threshold = threshold.clamp(1, self.threshold_max);
+        self.is_filter_old = true;
+        let rate = self.threshold as f64 / u64::MAX as f64;
+        self.keys_per_unit = 1.0 / (rate * f64::from(UNIT));
+        self.set_capacities();
+    }
+
+    fn set_capacities(&mut self) {
+        let Some(surroundings) = self.surroundings else {
+            return self.miniatures.iter_mut().for_each(|miniature| miniature.set_capacity(UNLIMITED));
+        };
+        for (miniature, times) in self.miniatures.iter_mut().zip(TIMES) {
+            let capacity = match surroundings.data_bytes(times) {
+                Some(bytes) => (bytes as f64 / self.keys_per_unit) as u64,
+                None => UNLIMITED,
+            };
+            miniature.set_capacity(capacity.min(UNLIMITED));
+        }
+    }
+
+    /// Counts a read that found its key.
+    pub(super) fn hit(&mut self, id: u64, key: &[u8], bytes: u64, expiry: Option<Millis>, now: Millis) {
+        self.sweep(SWEPT_A_REFERENCE, now);
+        let Some(number) = self.find(id, now) else {
+            // Not met since it is sampled: nothing is known of its past.
+            return self.create(id, key, bytes, expiry, now);
+        };
+        self.count(number, true);
+        self.refer(number, true, now);
+        self.records.at_mut(number).is_missed = false;
+    }
+
+    /// Counts a read that found nothing.
+    pub(super) fn miss(&mut self, id: u64, key: &[u8], now: Millis) {
+        self.sweep(SWEPT_A_REFERENCE, now);
+        if let Some(number) = self.find(id, now) {
+            self.count(number, false);
+            self.touch(number, now);
+            self.records.at_mut(number).is_missed = true;
+        } else if id < self.threshold {
+            let label = self.window.label(key);
+            let weight = self.keys_per_unit * f64::from(UNIT);
+            self.window.count(label, weight, false, 0);
+        }
+    }
+
+    /// Notes a write; `is_new` if the shard did not have the key.
+    pub(super) fn written(&mut self, id: u64, key: &[u8], bytes: u64, expiry: Option<Millis>, is_new: bool, now: Millis) {
+        self.sweep(SWEPT_A_REFERENCE, now);
+        let Some(number) = self.find(id, now) else {
+            return self.create(id, key, bytes, expiry, now);
+        };
+        let expiry = self.expiry_of(expiry);
+        let record = self.records.at_mut(number);
+        record.expiry = expiry;
+        // A cache that had the key would not have been given it after that miss.
+        let is_fill = std::mem::take(&mut record.is_missed) && is_new;
+        if !self.resize(number, bytes) {
+            return;
+        }
+        self.refer(number, !is_fill, now);
+    }
+
+    /// Notes that a key was deleted.
+    pub(super) fn forget(&mut self, id: u64) {
+        if let Some(number) = self.records.find(id) {
+            self.remove(number);
+        }
+    }
+
+    /// Notes that all keys were deleted.
+    pub(super) fn clear(&mut self) {
+        self.miniatures.iter_mut().for_each(Miniature::clear);
+        self.records = Records::default();
+        self.units_min = UNIT;
+        self.is_filter_old = true;
+    }
+
+    fn note_units(&mut self, units: u32) {
+        if units < self.units_min {
+            self.units_min = units;
+            self.is_filter_old = true;
+        }
+    }
+
+    fn find(&mut self, id: u64, now: Millis) -> Option<u16> {
+        let number = self.records.find(id)?;
+        if self.is_expired(number, now) {
+            self.remove(number);
+            return None;
+        }
+        Some(number)
+    }
+
+    fn create(&mut self, id: u64, key: &[u8], bytes: u64, expiry: Option<Millis>, now: Millis) {
+        let class = self.policy.class_of(bytes);
+        if self.records.is_full() {
+            self.thin();
+        }
+        if !self.is_sampled(id, class) {
+            return;
+        }
+        self.note_units(self.policy.units_of(class));
+        let number = self.records.add(Record {
+            id,
+            bytes: u32::try_from(bytes).unwrap_or(u32::MAX),
+            expiry: self.expiry_of(expiry),
+            places: [NONE; SIZES],
+            present: 0,
+            class,
+            label: self.window.label(key),
+            is_missed: false,
+        });
+        self.refer(number, false, now);
+    }
+
+    /// Counts a reference to a record as it stands.
+    #[inline]
+    fn count(&mut self, number: u16, is_hit: bool) {
+        let record = self.records.at(number);
+        let weight = f64::from(self.policy.units_of(record.class)) * self.keys_per_unit;
+        self.window.count(record.label, weight, is_hit, record.present);
+    }
+
+    /// Has every miniature touch a record that it has.
+    fn touch(&mut self, number: u16, now: Millis) {
+        self.set_ticks(now);
+        let record = self.records.at(number);
+        for (miniature, &place) in self.miniatures.iter_mut().zip(&record.places) {
+            if place != NONE {
+                miniature.touch(place, &mut self.policy);
+            }
+        }
+    }
+
+    /// Has every miniature take in a record that it has not, and, if asked to, touch one that it has.
+    fn refer(&mut self, number: u16, touches: bool, now: Millis) {
+        if touches {
+            self.touch(number, now);
+        } else {
+            self.set_ticks(now);
+        }
+        let present = self.records.at(number).present;
+        if present == (1 << SIZES) - 1 {
+            return;
+        }
+        for size in 0..SIZES {
+            if present >> size & 1 == 0 {
+                self.admit(number, size);
+            }
+        }
+        if self.records.at(number).present == 0 {
+            self.records.remove(number);
+        }
+    }
+
+    fn set_ticks(&mut self, now: Millis) {
+        if let Some(tick) = self.policy.tick(now) {
+            self.miniatures.iter_mut().for_each(|miniature| miniature.set_tick(tick));
+        }
+    }
+
+    /// What a record counts for, in units and in bytes times units.
+    #[inline]
+    fn weight_of(&self, number: u16) -> (u32, u64) {
+        let record = self.records.at(number);
+        let units = self.policy.units_of(record.class);
+        (units, u64::from(record.bytes) * u64::from(units))
+    }
+
+    fn admit(&mut self, number: u16, size: usize) {
+        let (units, charge) = self.weight_of(number);
+        let fresh = self.policy.fresh(self.records.at(number).bytes.into());
+        if !self.miniatures[size].takes(charge) {
+            return;
+        }
+        let grows = !self.miniatures[size].is_short_of(charge);
+        if !self.make_room(size, charge) {
+            return;
+        }
+        let miniature = &mut self.miniatures[size];
+        let place = miniature.push(number, fresh, units, charge);
+        miniature.note_insertion(units);
+        let record = self.records.at_mut(number);
+        record.places[size] = place;
+        record.present |= 1 << size;
+        if grows {
+            let (place, other) = self.miniatures[size].mix(&mut self.rng);
+            let last = self.miniatures[size].len() - 1;
+            self.records.at_mut(other).places[size] = last as u16;
+            self.records.at_mut(number).places[size] = place;
+        }
+    }
+
+    /// Evicts until there is room; false if nothing may go.
+    fn make_room(&mut self, size: usize, charge: u64) -> bool {
+        while self.miniatures[size].is_short_of(charge) {
+            let records = &self.records;
+            let expiry_of = |number| match records.at(number).expiry {
+                0 => None,
+                expiry => Some(expiry),
+            };
+            let victim = self.miniatures[size].victim(&self.policy, &mut self.rng, expiry_of);
+            let Some(place) = victim else {
+                return false;
+            };
+            let number = self.miniatures[size].record(place.into());
+            self.leave(number, size);
+            if self.records.at(number).present == 0 {
+                self.records.remove(number);
+            }
+        }
+        true
+    }
+
+    /// Takes a record out of one miniature.
+    fn leave(&mut self, number: u16, size: usize) {
+        let (units, charge) = self.weight_of(number);
+        let place = std::mem::replace(&mut self.records.at_mut(number).places[size], NONE);
+        self.records.at_mut(number).present &= !(1 << size);
+        if let Some(moved) = self.miniatures[size].take(place, units, charge) {
+            self.records.at_mut(moved).places[size] = place;
+        }
+    }
+
+    /// Takes a record out of all.
+    fn remove(&mut self, number: u16) {
+        for size in 0..SIZES {
+            if self.records.at(number).present >> size & 1 == 1 {
+                self.leave(number, size);
+            }
+        }
+        self.records.remove(number);
+    }
+
+    /// Gives a record another size; false if it is none any more.
+    fn resize(&mut self, number: u16, bytes: u64) -> bool {
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        if bytes == self.records.at(number).bytes {
+            return true;
+        }
+        let class = self.policy.class_of(bytes.into());
+        if !self.is_sampled(self.records.at(number).id, class) {
+            self.remove(number);
+            return false;
+        }
+        let before = self.weight_of(number);
+        let record = self.records.at_mut(number);
+        (record.bytes, record.class) = (bytes, class);
+        let after = self.weight_of(number);
+        self.note_units(after.0);
+        let record = self.records.at(number);
+        for (miniature, &place) in self.miniatures.iter_mut().zip(&record.places) {
+            if place != NONE {
+                let low = self.policy.resized(miniature.low(place), bytes.into());
+                miniature.resize(place, low, before, after);
+            }
+        }
+        for size in 0..SIZES {
+            if self.records.is_live(number) && !self.make_room(size, 0) {
+                break;
+            }
+        }
+        self.records.is_live(number)
+    }
+
+    fn expiry_of(&self, expiry: Option<Millis>) -> u32 {
+        let Some(at) = expiry else {
+            return 0;
+        };
+        let spans = at.0.saturating_sub(self.base.0).max(0) / MS_PER_SPAN;
+        u32::try_from(spans).unwrap_or(u32::MAX).max(1)
+    }
+
+    fn is_expired(&self, number: u16, now: Millis) -> bool {
+        let expiry = self.records.at(number).expiry;
+        expiry != 0 && now.0.saturating_sub(self.base.0) / MS_PER_SPAN > i64::from(expiry)
+    }
+
+    /// Looks at a few records for their expiry.
+    fn sweep(&mut self, wanted: usize, now: Millis) {
+        for _ in 0..wanted {
+            self.swept += 1;
+            if self.swept >= self.records.numbers().end.into() {
+                self.swept = 0;
+            }
+            let number = self.swept as u16;
+            if self.records.numbers().contains(&number)
+                && self.records.is_live(number)
+                && self.is_expired(number, now)
+            {
+                self.remove(number);
+            }
+        }
+    }
+
+    /// Lowers the rate, and drops who is not sampled any more.
+    fn thin(&mut self) {
+        self.set_threshold(self.threshold / 16 * THINNED);
+        self.drop_unsampled();
+    }
+
+    fn drop_unsampled(&mut self) {
+        for number in self.records.numbers() {
+            let record = self.records.at(number);
+            if self.records.is_live(number) && !self.is_sampled(record.id, record.class) {
+                self.remove(number);
+            }
+        }
+    }
+
+    /// Reckons anew how much more often larger keys are sampled.
+    fn weigh(&mut self, mean_bytes: f64) {
+        self.mean_bytes = mean_bytes;
+        let rate = self.threshold as f64 / u64::MAX as f64;
+        let weight_max = WEIGHT_MAX.min(1.0 / rate).max(1.0);
+        self.policy.set_units(std::array::from_fn(|class| {
+            let bytes = 32.0 * 2f64.powf(class as f64 / 2.0);
+            let weight = (bytes / mean_bytes).clamp(1.0, weight_max);
+            (f64::from(UNIT) / weight).ceil() as u32
+        }));
+        for number in self.records.numbers() {
+            if self.records.is_live(number) {
+                let bytes = self.records.at(number).bytes;
+                self.records.at_mut(number).class = self.policy.class_of(bytes.into());
+            }
+        }
+        self.recount();
+        self.drop_unsampled();
+    }
+
+    /// Adds up anew what the miniatures hold.
+    fn recount(&mut self) {
+        self.miniatures.iter_mut().for_each(Miniature::begin_recount);
+        self.units_min = UNIT;
+        self.is_filter_old = true;
+        for number in self.records.numbers() {
+            if !self.records.is_live(number) {
+                continue;
+            }
+            let (units, charge) = self.weight_of(number);
+            self.note_units(units);
+            let present = self.records.at(number).present;
+            for (size, miniature) in self.miniatures.iter_mut().enumerate() {
+                if present >> size & 1 == 1 {
+                    miniature.recount(units, charge);
+                }
+            }
+        }
+    }
+
+    /// Takes note of what the shard is at.
+    pub(super) fn tick(&mut self, surroundings: Surroundings, now: Millis) {
+        self.sweep(SWEPT_A_TICK, now);
+        let before = self.surroundings.replace(surroundings);
+        if surroundings.eviction != self.policy.eviction() {
+            self.clear();
+            self.policy = Policy::new(surroundings.eviction);
+            self.weigh(surroundings.mean_bytes());
+            self.window.begin(surroundings.served, now);
+        } else if before.is_none_or(|before| !before.is_alike(&surroundings)) {
+            self.window.begin(surroundings.served, now);
+        }
+        let mean_bytes = surroundings.mean_bytes();
+        let drift = mean_bytes / self.mean_bytes;
+        if mean_bytes > 0.0 && !(1.0 / MEAN_DRIFT..MEAN_DRIFT).contains(&drift) {
+            self.weigh(mean_bytes);
+        }
+        self.set_capacities();
+        if self.window.is_due(now) {
+            self.turn(surroundings.served, now);
+        }
+    }
+
+    fn turn(&mut self, served: Served, now: Millis) {
+        let labels = self.window.turn(served, now);
+        for number in self.records.numbers() {
+            let label = &mut self.records.at_mut(number).label;
+            *label = labels[usize::from(*label)];
+        }
+        if self.records.len() < SPARSE && self.threshold < self.threshold_max {
+            self.set_threshold(self.threshold.saturating_mul(2));
+        }
+        self.recount();
+    }
+
+    /// What is known.
+    pub(super) fn figures(&self) -> Figures {
+        let served = self.surroundings.map_or(Served::default(), |now| now.served);
+        let began = self.window.served();
+        let label = |(name, counts): (&[u8], _)| Label {
+            name: name.into(),
+            counts,
+        };
+        Figures {
+            hits: served.hits.saturating_sub(began.hits),
+            misses: served.misses.saturating_sub(began.misses),
+            sampled_references: self.window.sampled(),
+            sampled_keys: self.records.len() as u64,
+            labels: self.window.labels().map(label).collect(),
+        }
+    }
+
+    pub(super) fn heap_bytes(&self) -> u64 {
+        let miniatures: usize = self.miniatures.iter().map(Miniature::heap_bytes).sum();
+        (size_of::<Sample>() + miniatures + self.records.heap_bytes() + self.window.heap_bytes()) as u64
+    }
+}

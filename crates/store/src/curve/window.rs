@@ -1,0 +1,197 @@
+//! Owns the counts of what the sampled references met, by label, over the latest past.
+//! Never happens here: which references are sampled, or what a count means.
+//! Source: two half windows; the older is dropped when the younger is full.
+#![forbid(unsafe_code)]
+
+use super::SIZES;
+use crate::value::Millis;
+
+/// Labels a shard keeps counts of; the first stands for all others.
+const LABELS_MAX: usize = 32;
+/// Longer prefixes have no label of their own.
+const LABEL_BYTES_MAX: usize = 40;
+/// Where a key's prefix ends.
+const DELIMITER: u8 = b':';
+/// Half a window ends with so many sampled references and so many milliseconds, whichever row
+/// is met first.
+const HALVES: [(u64, i64); 3] = [(1 << 17, 60_000), (1 << 15, 3_600_000), (0, 86_400_000)];
+/// A label of a smaller share of the references makes room for another.
+const SHARE_MIN: f64 = 1.0 / 256.0;
+
+/// References and hits, weighted by what each sampled key stands for.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Counts {
+    /// References to keys.
+    pub references: f64,
+    /// Those that the shard itself answered with a value.
+    pub hits: f64,
+    /// Those that a cache of each size would have.
+    pub size_hits: [f64; SIZES],
+}
+
+impl Counts {
+    /// Adds another's.
+    pub fn add(&mut self, other: &Counts) {
+        let Counts {
+            references,
+            hits,
+            size_hits,
+        } = other;
+        self.references += references;
+        self.hits += hits;
+        for (sum, hits) in self.size_hits.iter_mut().zip(size_hits) {
+            *sum += hits;
+        }
+    }
+}
+
+/// Half a window.
+#[derive(Debug, Default)]
+struct Half {
+    began_ms: i64,
+    sampled: u64,
+    /// What the server counted when it began.
+    served: Served,
+    labels: Vec<Counts>,
+}
+
+/// Reads that a shard answered, as INFO counts them, since its start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Served {
+    /// With a value.
+    pub hits: u64,
+    /// With none.
+    pub misses: u64,
+}
+
+/// The latest past.
+#[derive(Debug)]
+pub(super) struct Window {
+    now: Half,
+    before: Half,
+    /// Names of labels; the first has none.
+    names: Vec<Box<[u8]>>,
+}
+
+impl Window {
+    pub(super) fn new() -> Window {
+        let half = || Half {
+            labels: vec![Counts::default(); LABELS_MAX],
+            ..Half::default()
+        };
+        Window {
+            now: half(),
+            before: half(),
+            names: vec![Box::default()],
+        }
+    }
+
+    /// The label of a key, a new one if there is room.
+    pub(super) fn label(&mut self, key: &[u8]) -> u8 {
+        let head = &key[..key.len().min(LABEL_BYTES_MAX + 1)];
+        let Some(end) = head.iter().position(|&byte| byte == DELIMITER) else {
+            return 0;
+        };
+        let name = &head[..end];
+        if let Some(label) = self.names.iter().skip(1).position(|known| **known == *name) {
+            return label as u8 + 1;
+        }
+        if name.is_empty() || self.names.len() == LABELS_MAX {
+            return 0;
+        }
+        self.names.push(name.into());
+        (self.names.len() - 1) as u8
+    }
+
+    /// Counts a reference; bit `n` of `present` says that the cache of size `n` hits.
+    #[inline]
+    pub(super) fn count(&mut self, label: u8, weight: f64, is_hit: bool, present: u16) {
+        self.now.sampled += 1;
+        let counts = &mut self.now.labels[usize::from(label)];
+        counts.references += weight;
+        if is_hit {
+            counts.hits += weight;
+        }
+        for (size, hits) in counts.size_hits.iter_mut().enumerate() {
+            if present >> size & 1 == 1 {
+                *hits += weight;
+            }
+        }
+    }
+
+    /// Whether half a window is full.
+    pub(super) fn is_due(&self, now: Millis) -> bool {
+        let span_ms = now.0.saturating_sub(self.now.began_ms);
+        HALVES
+            .iter()
+            .any(|&(references, least_ms)| self.now.sampled >= references && span_ms >= least_ms)
+    }
+
+    /// Begins a new half. Answers for each label which one it is from now on.
+    pub(super) fn turn(&mut self, served: Served, now: Millis) -> [u8; LABELS_MAX] {
+        std::mem::swap(&mut self.now, &mut self.before);
+        self.now.began_ms = now.0;
+        self.now.sampled = 0;
+        self.now.served = served;
+        self.now.labels.fill(Counts::default());
+        self.drop_small_labels()
+    }
+
+    /// Forgets all counts.
+    pub(super) fn begin(&mut self, served: Served, now: Millis) {
+        for half in [&mut self.now, &mut self.before] {
+            half.began_ms = now.0;
+            half.sampled = 0;
+            half.served = served;
+            half.labels.fill(Counts::default());
+        }
+    }
+
+    fn drop_small_labels(&mut self) -> [u8; LABELS_MAX] {
+        let mut labels = [0; LABELS_MAX];
+        let all: f64 = self.before.labels.iter().map(|one| one.references).sum();
+        let mut kept = 1;
+        for label in 1..self.names.len() {
+            let counts = std::mem::take(&mut self.before.labels[label]);
+            if counts.references >= all * SHARE_MIN && all > 0.0 {
+                self.names.swap(kept, label);
+                self.before.labels[kept] = counts;
+                labels[label] = kept as u8;
+                kept += 1;
+            } else {
+                self.before.labels[0].add(&counts);
+            }
+        }
+        self.names.truncate(kept);
+        labels
+    }
+
+    /// References sampled in the whole window.
+    pub(super) fn sampled(&self) -> u64 {
+        self.now.sampled + self.before.sampled
+    }
+
+    /// What the server counted when the window began.
+    pub(super) fn served(&self) -> Served {
+        if self.before.sampled > 0 {
+            self.before.served
+        } else {
+            self.now.served
+        }
+    }
+
+    /// Each label with its counts; the first has no name and stands for all others.
+    pub(super) fn labels(&self) -> impl Iterator<Item = (&[u8], Counts)> {
+        self.names.iter().enumerate().map(|(label, name)| {
+            let mut counts = self.before.labels[label];
+            counts.add(&self.now.labels[label]);
+            (&**name, counts)
+        })
+    }
+
+    pub(super) fn heap_bytes(&self) -> usize {
+        let counts = (self.now.labels.capacity() + self.before.labels.capacity())
+            * size_of::<Counts>();
+        counts + self.names.len() * (size_of::<Box<[u8]>>() + LABEL_BYTES_MAX)
+    }
+}
