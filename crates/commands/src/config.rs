@@ -5,16 +5,18 @@
 mod file;
 mod kind;
 mod options;
+mod policy;
 mod print;
 mod thresholds;
 
 pub use file::{Arguments, arguments};
 pub use kind::{Kind, memory_bytes};
 pub use options::{OPTIONS, Setting, When};
+pub use policy::MaxMemoryPolicy;
 pub use print::{printed_config, printed_usage};
 pub use thresholds::ALIASES;
 
-use store::Thresholds;
+use store::{Eviction, Thresholds};
 
 /// What `maxmemory` was set to, before it is turned into bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -28,12 +30,13 @@ pub enum MaxMemory {
     Bytes(u64),
 }
 
-/// What happens when `maxmemory` is reached.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum MaxMemoryPolicy {
-    /// Writes that need memory are refused.
-    #[default]
-    NoEviction,
+/// What all clients together may hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientMemory {
+    /// Bytes; 0 is no limit.
+    Bytes(u64),
+    /// A share of `maxmemory`, 1 to 100.
+    Percent(u8),
 }
 
 /// Whether percentages in MEMORY STATS carry a percent sign under RESP2.
@@ -115,6 +118,22 @@ pub struct Config {
     pub maxmemory_bytes: u64,
     /// What happens at the limit.
     pub maxmemory_policy: MaxMemoryPolicy,
+    /// Keys looked at for each that is evicted, by all policies but ours; each stands for eight that lie together.
+    pub maxmemory_samples: u32,
+    /// Without effect: no write ever evicts for long.
+    pub maxmemory_eviction_tenacity: u32,
+    /// Keys looked at for each that is evicted, by our policies.
+    pub ifs_samples: u32,
+    /// How much size weighs in our policies, in hundredths.
+    pub ifs_beta: u8,
+    /// What a key that was never hit is worth in our policies, in hundredths of one that was.
+    pub ifs_fresh_weight: u8,
+    /// How slowly the counters of LFU policies grow.
+    pub lfu_log_factor: u32,
+    /// Minutes in which a counter of an LFU policy loses one; 0 is never.
+    pub lfu_decay_minutes: u32,
+    /// What all clients together may hold.
+    pub maxmemory_clients: ClientMemory,
     /// Whether MEMORY STATS writes percent signs.
     pub memory_stats_percent_sign: PercentSign,
     /// Up to where collections stay packed.
@@ -149,7 +168,15 @@ impl Default for Config {
             client_output_buffer_limits: OutputLimits::default(),
             maxmemory: MaxMemory::default(),
             maxmemory_bytes: 0,
-            maxmemory_policy: MaxMemoryPolicy::default(),
+            maxmemory_policy: MaxMemoryPolicy::AllKeysIfs,
+            maxmemory_samples: 0,
+            maxmemory_eviction_tenacity: 0,
+            ifs_samples: 0,
+            ifs_beta: 0,
+            ifs_fresh_weight: 0,
+            lfu_log_factor: 0,
+            lfu_decay_minutes: 0,
+            maxmemory_clients: ClientMemory::Bytes(0),
             memory_stats_percent_sign: PercentSign::default(),
             thresholds: Thresholds::default(),
             list_compress_depth: 0,
@@ -205,6 +232,34 @@ impl Config {
             MaxMemory::Percent(share) => available_bytes / 100 * u64::from(share),
             MaxMemory::Bytes(bytes) => bytes,
         };
+    }
+
+    /// How the store chooses what goes, where the policy evicts at all.
+    pub fn eviction(&self) -> Eviction {
+        let (order, only_expiring) = self.maxmemory_policy.order();
+        let samples = match order {
+            store::Order::Ifs => self.ifs_samples,
+            _ => self
+                .maxmemory_samples
+                .saturating_mul(policy::KEYS_PER_SAMPLE),
+        };
+        Eviction {
+            order,
+            only_expiring,
+            samples: samples as usize,
+            size_weight_percent: self.ifs_beta,
+            fresh_weight_percent: self.ifs_fresh_weight,
+            log_factor: self.lfu_log_factor,
+            decay_minutes: self.lfu_decay_minutes,
+        }
+    }
+
+    /// What all clients together may hold, in bytes; 0 is no limit.
+    pub fn maxmemory_clients_bytes(&self) -> u64 {
+        match self.maxmemory_clients {
+            ClientMemory::Bytes(bytes) => bytes,
+            ClientMemory::Percent(share) => self.maxmemory_bytes / 100 * u64::from(share),
+        }
     }
 }
 

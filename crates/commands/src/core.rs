@@ -6,6 +6,7 @@ use crate::{
     Clients, call,
     config::Config,
     locks::Locks,
+    room::{ShardLoad, Shortage},
     stats::{CommandStats, CoreStats},
 };
 use memory::budget::{Budget, Lease};
@@ -37,6 +38,8 @@ pub struct Core {
     pub locks: Locks,
     /// This shard's share of the memory limit.
     pub lease: Lease,
+    /// What is known when that share is used up.
+    pub shortage: Shortage,
     /// Facts of the process.
     pub facts: Arc<Facts>,
     /// Unix time in milliseconds; set once a round by the server, or by a test.
@@ -82,6 +85,8 @@ pub struct Facts {
     pub budget: Arc<Budget>,
     /// Bytes each shard held at its last tick; for the peak between reports, not for reports.
     pub shard_bytes_seen: Box<[AtomicI64]>,
+    /// What each shard shows of its load, for the others to share the limit by.
+    pub loads: Box<[ShardLoad]>,
 }
 
 impl Facts {
@@ -111,6 +116,7 @@ impl Facts {
             available_memory_bytes: available_memory_bytes(),
             budget: Budget::new(maxmemory_bytes),
             shard_bytes_seen: (0..shards).map(|_| AtomicI64::new(0)).collect(),
+            loads: (0..shards).map(|_| ShardLoad::default()).collect(),
         }
     }
 
@@ -157,6 +163,7 @@ impl Core {
         };
         let mut shard = Shard::new(options)?;
         shard.set_thresholds(config.thresholds);
+        shard.set_eviction(config.eviction(), facts.started);
         Ok(Core {
             id,
             shards,
@@ -166,6 +173,7 @@ impl Core {
             stats,
             locks: Locks::default(),
             lease: facts.budget.lease(),
+            shortage: Shortage::default(),
             now: facts.started,
             mono_us: 0,
             shutdown: false,
@@ -207,10 +215,17 @@ impl Core {
         self.facts.shard_bytes_seen[self.id.0 as usize].store(bytes, Ordering::Relaxed);
     }
 
-    /// Whether a command that needs memory must be refused now.
+    /// Whether the next write is beyond the limit, unless something is evicted.
+    #[inline]
     pub fn out_of_memory(&mut self) -> bool {
         let used = self.limited_bytes();
         !self.lease.covers(used) || !self.shard.has_room()
+    }
+
+    /// Takes over what the shard has counted itself.
+    pub fn take_shard_counts(&mut self) {
+        let (expired, evicted) = (self.shard.expired_keys(), self.shard.evicted_keys());
+        self.stats.take_shard_counts(expired, evicted);
     }
 
     /// The next pseudo-random number (xorshift64*, Vigna 2016).

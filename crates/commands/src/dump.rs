@@ -24,11 +24,15 @@ fn dump(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
     Ok(())
 }
 
-/// What RESTORE was asked for beside key, time and payload. IDLETIME and FREQ are checked as in Redis.
+/// What RESTORE was asked for beside key, time and payload.
 #[derive(Default)]
 struct Options {
     replace: bool,
     absolute: bool,
+    /// Seconds since the value was last used; without effect under an LFU policy.
+    idle_s: Option<i64>,
+    /// The counter of an LFU policy; without effect under any other.
+    frequency: Option<u8>,
 }
 
 fn options(call: &Call<'_>) -> Result<Options, Error> {
@@ -41,14 +45,15 @@ fn options(call: &Call<'_>) -> Result<Options, Error> {
             options.absolute = true;
         } else if call.is(index, "idletime") && has_value {
             index += 1;
-            if call.int(index)? < 0 {
+            let idle_s = call.int(index)?;
+            if idle_s < 0 {
                 return Err(INVALID_IDLE.into());
             }
+            options.idle_s = Some(idle_s);
         } else if call.is(index, "freq") && has_value {
             index += 1;
-            if !(0..=255).contains(&call.int(index)?) {
-                return Err(INVALID_FREQ.into());
-            }
+            let frequency = u8::try_from(call.int(index)?);
+            options.frequency = Some(frequency.map_err(|_| Error::from(INVALID_FREQ))?);
         } else {
             return Err(error::SYNTAX.into());
         }
@@ -78,7 +83,14 @@ fn restore(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
     let is_over = expiry.is_some_and(|at| at < now);
     if !is_over && !is_empty(&content) {
         let value = Detached::of(content, expiry);
-        call.core.shard.put(db, key, value, now);
+        let shard = &mut call.core.shard;
+        shard.put(db, key, value, now);
+        if let Some(idle_s) = options.idle_s {
+            shard.set_idle(db, key, idle_s.saturating_mul(1000), now);
+        }
+        if let Some(frequency) = options.frequency {
+            shard.set_frequency(db, key, frequency, now);
+        }
     }
     out.ok();
     Ok(())

@@ -3,20 +3,42 @@
 //! Commands over several keys whose keys all lie here run whole, without locks.
 
 use crate::{
-    Call, Error, Flags, Part, Reply, Run, error, rounds,
+    Call, Error, Flags, Part, Reply, Run, error,
+    room::{self, Room},
+    rounds,
     row::Decision,
     table::{RowId, Table},
 };
 use resp::Writer;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+/// What became of a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Ran {
+    /// It is answered.
+    Yes,
+    /// Nothing happened yet: clients' bytes must be settled first.
+    NotSettled,
+    /// Nothing happened yet: it needs memory that is being freed.
+    NotYet,
+}
+
 /// Runs a command whose data lie on this core, start to end, and writes its reply.
-pub fn run(call: &mut Call<'_>, id: RowId, out: &mut Writer<'_>) {
+pub fn run(call: &mut Call<'_>, id: RowId, out: &mut Writer<'_>) -> Ran {
     let row = Table::instance().row(id);
     let start = out.len();
-    if row.flags.has(Flags::DENYOOM) && call.core.out_of_memory() {
-        call.core.stats.calls[id.0 as usize].rejected += 1;
-        return refuse(call, error::OUT_OF_MEMORY.into(), out);
+    if row.flags.has(Flags::DENYOOM) {
+        match room::ask(call, row) {
+            Room::Yes => {}
+            Room::Unsettled => return Ran::NotSettled,
+            Room::Wait => return Ran::NotYet,
+            Room::No => {
+                call.core.stats.calls[id.0 as usize].rejected += 1;
+                refuse(call, error::OUT_OF_MEMORY.into(), out);
+                return Ran::Yes;
+            }
+        }
     }
     call.core.stats.commands_processed += 1;
     call.core.stats.calls[id.0 as usize].calls += 1;
@@ -41,6 +63,7 @@ pub fn run(call: &mut Call<'_>, id: RowId, out: &mut Writer<'_>) {
             refuse(call, error::INTERNAL.into(), out);
         }
     }
+    Ran::Yes
 }
 
 /// Writes an error reply and counts it.

@@ -5,6 +5,7 @@
 use crate::{
     Call, Command, Core, Error, Flags, Part, Progress, Reply, Run, ShardId, error, execute, joint,
     locks::Scope,
+    room::{self, Room},
     row::{Decision, To, Turn},
     table::RowId,
 };
@@ -173,10 +174,12 @@ pub fn run_stage(
     part: &mut Part,
 ) -> Result<Progress, Error> {
     let row = crate::Table::instance().row(id);
-    let refused =
-        stage == Stage::Part && row.flags.has(Flags::DENYOOM) && call.core.out_of_memory();
-    if refused {
-        return Err(error::OUT_OF_MEMORY.into());
+    if stage == Stage::Part && row.flags.has(Flags::DENYOOM) {
+        match room::ask(call, row) {
+            Room::Yes => {}
+            Room::Unsettled | Room::Wait => return Ok(Progress::Again),
+            Room::No => return Err(error::OUT_OF_MEMORY.into()),
+        }
     }
     catch_unwind(AssertUnwindSafe(|| stage_of(call, row, stage, part))).unwrap_or_else(|_| {
         eprintln!(

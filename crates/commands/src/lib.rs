@@ -39,6 +39,7 @@ mod lookup;
 mod memory_family;
 mod object;
 mod positions;
+pub mod room;
 mod rounds;
 mod server;
 mod sets;

@@ -42,6 +42,16 @@ impl Locks {
         self.everything.is_some() || self.keys.contains_key(&hash)
     }
 
+    /// Whether the key with this hash is locked, be it alone or not: it must not be evicted.
+    pub fn holds(&self, hash: u64) -> bool {
+        self.keys.contains_key(&hash)
+    }
+
+    /// Whether the whole shard is locked.
+    pub fn is_closed(&self) -> bool {
+        self.everything.is_some()
+    }
+
     /// Takes all of `scope` for `transaction`, or nothing.
     pub fn try_lock(&mut self, transaction: Transaction, scope: &Scope) -> bool {
         if self.everything.is_some() {

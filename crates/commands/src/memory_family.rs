@@ -173,7 +173,7 @@ fn write_percentage(out: &mut Writer<'_>, percentage: f64, percent_sign: bool) {
 fn doctor(call: &mut Call<'_>, parts: &mut [Part], out: &mut Writer<'_>) -> Reply {
     let limits = doctor::Limits {
         maxmemory_bytes: call.core.config.maxmemory_bytes,
-        evicts: false,
+        evicts: call.core.config.maxmemory_policy.evicts(),
         container_bytes: memory::process::container_limit().map(|limit| limit.bytes),
     };
     let findings = doctor::findings(&report(parts), &limits);

@@ -10,6 +10,10 @@ const NO_FREQUENCY: &str = "ERR An LFU maxmemory policy is not selected, access 
                             Please note that when switching between policies at runtime LRU and LFU data \
                             will take some time to adjust.";
 
+const NO_IDLE_TIME: &str = "ERR An LFU maxmemory policy is selected, idle time not tracked. \
+                            Please note that when switching between policies at runtime LRU and LFU data \
+                            will take some time to adjust.";
+
 const MS_PER_S: i64 = 1000;
 
 const HELP: &[&str] = &[
@@ -48,6 +52,9 @@ fn refcount(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
 fn idletime(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
     let (key, now) = (call.key(2), call.now());
     let lives = lookup::inspect(call, key).is_some();
+    if lives && call.core.config.maxmemory_policy.counts_frequency() {
+        return Err(NO_IDLE_TIME.into());
+    }
     match call.core.shard.idle_ms(call.db, key, now).filter(|_| lives) {
         Some(idle_ms) => out.int(idle_ms / MS_PER_S),
         None => out.null(),
@@ -56,11 +63,15 @@ fn idletime(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
 }
 
 fn freq(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
-    let key = call.key(2);
-    if lookup::inspect(call, key).is_some() {
+    let (key, now) = (call.key(2), call.now());
+    let lives = lookup::inspect(call, key).is_some();
+    if lives && !call.core.config.maxmemory_policy.counts_frequency() {
         return Err(NO_FREQUENCY.into());
     }
-    out.null();
+    match call.core.shard.frequency(call.db, key, now) {
+        Some(counter) => out.int(counter.into()),
+        None => out.null(),
+    }
     Ok(())
 }
 

@@ -100,7 +100,13 @@ fn check_set(call: &mut Call<'_>) -> Reply {
 }
 
 fn set_part(call: &mut Call<'_>, _: &mut Part) -> Result<Progress, Error> {
-    call.core.config = changed(call)?;
+    let config = changed(call)?;
+    let eviction = config.eviction();
+    if eviction != call.core.config.eviction() {
+        let now = call.now();
+        call.core.shard.set_eviction(eviction, now);
+    }
+    call.core.config = config;
     let thresholds = call.core.config.thresholds;
     call.core.shard.set_thresholds(thresholds);
     if call.core.config.requirepass.is_empty() {
@@ -124,8 +130,7 @@ fn set_merge(call: &mut Call<'_>, _: &mut [Part], out: &mut Writer<'_>) -> Reply
 }
 
 fn resetstat_part(call: &mut Call<'_>, _: &mut Part) -> Result<Progress, Error> {
-    let expired_keys = call.core.shard.expired_keys();
-    call.core.stats.take_expired_keys(expired_keys);
+    call.core.take_shard_counts();
     call.core.stats.reset();
     Ok(Progress::Done)
 }

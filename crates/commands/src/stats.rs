@@ -25,6 +25,14 @@ pub struct CoreStats {
     pub expired_keys: u64,
     /// How many keys had expired at the last reset; not summed.
     pub expired_keys_at_reset: u64,
+    /// Keys that were evicted; the shard counts them, and a report takes them over.
+    pub evicted_keys: u64,
+    /// How many keys had been evicted at the last reset; not summed.
+    pub evicted_keys_at_reset: u64,
+    /// Clients closed because all together passed `maxmemory-clients`.
+    pub evicted_clients: u64,
+    /// For how long the limit was passed; counted by one core for all.
+    pub exceeded: Exceeded,
     /// Error replies sent.
     pub error_replies: u64,
     /// Error replies sent, by code.
@@ -41,6 +49,27 @@ pub struct CoreStats {
     pub hops_served: u64,
     /// What went through in the last moments (now, not resettable).
     pub rates: Rates,
+}
+
+/// For how long the limit was passed, in microseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Exceeded {
+    /// In all, this time included.
+    pub total_us: u64,
+    /// This time; 0 while it is not (now, not resettable).
+    pub current_us: u64,
+}
+
+impl Exceeded {
+    /// Notes that so much time has passed, and whether the limit is passed.
+    pub fn note(&mut self, is_exceeded: bool, passed_us: u64) {
+        if is_exceeded {
+            self.total_us += passed_us;
+            self.current_us += passed_us;
+        } else {
+            self.current_us = 0;
+        }
+    }
 }
 
 /// Counters of one command on one core.
@@ -154,14 +183,20 @@ impl CoreStats {
         self.errors.add(&String::from_utf8_lossy(code), 1);
     }
 
-    /// Takes over how many keys of the shard expired since it was made.
-    pub fn take_expired_keys(&mut self, since_start: u64) {
-        self.expired_keys = since_start - self.expired_keys_at_reset;
+    /// Takes over how many keys of the shard expired and were evicted since it was made.
+    pub fn take_shard_counts(&mut self, expired_keys: u64, evicted_keys: u64) {
+        self.expired_keys = expired_keys - self.expired_keys_at_reset;
+        self.evicted_keys = evicted_keys - self.evicted_keys_at_reset;
     }
 
     /// Starts every counter from zero (CONFIG RESETSTAT); what is a measure of now stays.
     pub fn reset(&mut self) {
         let expired_keys_at_reset = self.expired_keys_at_reset + self.expired_keys;
+        let evicted_keys_at_reset = self.evicted_keys_at_reset + self.evicted_keys;
+        let exceeded = Exceeded {
+            total_us: 0,
+            ..self.exceeded
+        };
         let rates = Rates {
             counters: [0; 3],
             ..self.rates
@@ -171,6 +206,8 @@ impl CoreStats {
             calls,
             rates,
             expired_keys_at_reset,
+            evicted_keys_at_reset,
+            exceeded,
             ..CoreStats::default()
         };
     }
@@ -188,6 +225,10 @@ impl CoreStats {
             keyspace_misses,
             expired_keys,
             expired_keys_at_reset: _,
+            evicted_keys,
+            evicted_keys_at_reset: _,
+            evicted_clients,
+            exceeded,
             error_replies,
             errors,
             output_limit_disconnections,
@@ -217,6 +258,14 @@ impl CoreStats {
         self.keyspace_hits += keyspace_hits;
         self.keyspace_misses += keyspace_misses;
         self.expired_keys += expired_keys;
+        self.evicted_keys += evicted_keys;
+        self.evicted_clients += evicted_clients;
+        let Exceeded {
+            total_us,
+            current_us,
+        } = exceeded;
+        self.exceeded.total_us += total_us;
+        self.exceeded.current_us += current_us;
         self.error_replies += error_replies;
         for (code, count) in &errors.counts {
             self.errors.add(code, *count);

@@ -176,6 +176,18 @@ impl Lease {
         self.budget.give_back(back_bytes);
     }
 
+    /// Gives back what the lease has beyond `used_bytes`, but no more than what is missing to the
+    /// limit: what an evicting write freed beyond that serves the writes after it.
+    pub fn repay(&mut self, used_bytes: i64) {
+        let surplus_bytes = self.granted_bytes.saturating_sub(used_bytes);
+        let owed_bytes = self.budget.remaining_bytes().saturating_neg();
+        let back_bytes = surplus_bytes.min(owed_bytes);
+        if back_bytes > 0 {
+            self.granted_bytes -= back_bytes;
+            self.budget.give_back(back_bytes);
+        }
+    }
+
     /// Bytes this shard may use now. Below zero on a shard that frees what others allocated, by
     /// what their leases are the larger for it.
     pub fn granted_bytes(&self) -> i64 {
@@ -346,6 +358,24 @@ mod tests {
         assert!(lease.covers(MIB));
         drop(lease);
         assert_eq!(budget.remaining_bytes(), MIB);
+    }
+
+    #[test]
+    fn what_is_repaid_is_what_is_owed_and_no_more() {
+        let budget = Budget::new(10 * MIB as u64);
+        let mut lease = budget.lease();
+        assert!(lease.covers(10 * MIB));
+        lease.settle(11 * MIB);
+        assert_eq!(budget.remaining_bytes(), -MIB);
+        lease.repay(10 * MIB + MIB / 2);
+        assert_eq!(budget.remaining_bytes(), -MIB / 2);
+        assert!(!lease.covers(10 * MIB + MIB / 2));
+        lease.repay(9 * MIB);
+        assert_eq!(
+            (budget.remaining_bytes(), lease.granted_bytes()),
+            (0, 10 * MIB)
+        );
+        assert!(lease.covers(10 * MIB));
     }
 
     #[test]

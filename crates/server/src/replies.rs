@@ -68,6 +68,15 @@ impl Replies {
         result
     }
 
+    /// Takes back the place of the reply that was written last, into which nothing was written.
+    pub fn forget_local(&mut self) {
+        let place = self.slots.pop_back();
+        debug_assert!(
+            place.is_none_or(|slot| matches!(slot, Slot::Staged { start, end } if start == end)),
+            "only a reply of nothing is taken back"
+        );
+    }
+
     /// Keeps a place for a reply that another core owes; answers its sequence number.
     pub fn await_one(&mut self, wanted: bool) -> u32 {
         let sequence = self.first_awaited.wrapping_add(self.slots.len() as u32);

@@ -247,9 +247,8 @@ impl AccessClock {
             return access;
         }
         let since_ms = now.0.saturating_sub(idle_ms);
-        let age = (0..AGE_TICKS_MAX).find(|&age| {
-            self.tick_began_ms[usize::from(self.tick.wrapping_sub(age))] <= since_ms
-        });
+        let age = (0..AGE_TICKS_MAX)
+            .find(|&age| self.tick_began_ms[usize::from(self.tick.wrapping_sub(age))] <= since_ms);
         let tick = self.tick.wrapping_sub(age.unwrap_or(AGE_TICKS_MAX));
         Access::new(tick, 0, 0).with_low(access.0 & 0xff)
     }

@@ -67,6 +67,12 @@ impl Shard {
         self.slab.used_bytes()
     }
 
+    /// Bytes of entries and tables of all databases.
+    pub fn data_bytes(&self) -> u64 {
+        let bytes = |database: &Database| database.account.bytes() + database.index.bytes();
+        self.databases.iter().map(bytes).sum()
+    }
+
     /// The account of one database.
     pub fn database_account(&self, db: usize) -> Account {
         self.databases[db].account

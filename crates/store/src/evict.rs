@@ -295,7 +295,10 @@ impl Shard {
             self.discard(db, hash, found?);
             self.chooser.evicted_keys += 1;
             self.clock.note_eviction();
-            return Some(Evicted { keys: 1, expired: 0 });
+            return Some(Evicted {
+                keys: 1,
+                expired: 0,
+            });
         }
         None
     }

@@ -8,8 +8,9 @@ use commands::gather::{self, Next, Place, Plan, Stage};
 use commands::locks::Transaction;
 use commands::table::RowId;
 use commands::{
-    Call, Client, ClientId, Core, Error, Facts, Part, Progress, ShardId, Table, config::Config,
-    execute,
+    Call, Client, ClientId, Core, Error, Facts, Part, Progress, ShardId, Table,
+    config::Config,
+    execute::{self, Ran},
 };
 use resp::{OwnedArgs, Proto, Reply, Writer};
 use store::Millis;
@@ -19,6 +20,11 @@ pub const START: Millis = Millis(1_700_000_000_000);
 /// The place of the one client on every core.
 const CLIENT: ClientId = ClientId(0);
 const SEEDS: [u64; 4] = [1, 2, 3, 4];
+
+/// A command that waits for memory is tried so often, a millisecond apart.
+const TRIES_MAX: usize = 10_000;
+/// Entries freed in one step between two tries.
+const FREE_STEP_KEYS: usize = 512;
 
 /// Cores of one process, and a client on each.
 pub struct Cluster {
@@ -193,7 +199,23 @@ impl Cluster {
             "nothing runs that could hold a lock"
         );
         let proto = call.proto;
-        execute::run(&mut call, id, &mut Writer::new(bytes, proto));
+        let mut tries = 0;
+        while execute::run(&mut call, id, &mut Writer::new(bytes, proto)) != Ran::Yes {
+            tries += 1;
+            assert!(tries < TRIES_MAX, "a command waits without end");
+            self.pay_for_room();
+            call = self.call(core, args, hash);
+        }
+    }
+
+    /// What every core does between two turns when memory is short; a millisecond passes.
+    pub fn pay_for_room(&mut self) {
+        for core in &mut self.cores {
+            core.mono_us += 1000;
+            core.shard.free_step(FREE_STEP_KEYS);
+            core.publish_load();
+            core.pay_step();
+        }
     }
 
     fn run_parts(&mut self, id: RowId, plan: &Plan, args: &OwnedArgs, bytes: &mut Vec<u8>) {
@@ -252,6 +274,9 @@ impl Cluster {
                 }
             }
             unfinished = again;
+            if self.cores[0].is_limit_exceeded() {
+                self.pay_for_room();
+            }
         }
         Ok(())
     }

@@ -2,7 +2,7 @@
 //! Nothing here knows an option by name; a row brings the functions that reach its field.
 //! Error texts are those of Redis' CONFIG SET.
 
-use super::{Config, MaxMemory, OutputLimit};
+use super::{ClientMemory, Config, MaxMemory, OutputLimit};
 
 /// The kind of an option's value, with the way to its field.
 #[derive(Clone, Copy, Debug)]
@@ -56,6 +56,8 @@ pub enum Kind {
     Addresses,
     /// The memory limit: bytes, a percentage, or `auto`.
     MemoryLimit,
+    /// What clients may hold: bytes, or a percentage of the memory limit.
+    ClientMemory,
     /// Output limits by class of client.
     OutputLimits,
     /// Something that is not here or cannot be otherwise: one value, which is accepted.
@@ -113,6 +115,7 @@ impl Kind {
             Kind::Text { write, .. } => write(config, text),
             Kind::Addresses => config.bind = addresses(text)?,
             Kind::MemoryLimit => config.maxmemory = memory_limit(text)?,
+            Kind::ClientMemory => config.maxmemory_clients = client_memory(text)?,
             Kind::OutputLimits => output_limits(config, text)?,
             Kind::Fixed(only) => {
                 if !text.eq_ignore_ascii_case(only) {
@@ -136,6 +139,10 @@ impl Kind {
             Kind::Text { read, .. } => read(config).to_owned(),
             Kind::Addresses => config.bind.join(" "),
             Kind::MemoryLimit => config.maxmemory_bytes.to_string(),
+            Kind::ClientMemory => match config.maxmemory_clients {
+                ClientMemory::Bytes(bytes) => bytes.to_string(),
+                ClientMemory::Percent(share) => format!("{share}%"),
+            },
             Kind::OutputLimits => {
                 let limits = &config.client_output_buffer_limits;
                 [
@@ -169,6 +176,9 @@ impl Kind {
             Kind::Addresses => format!("1 to {ADDRESSES_MAX} addresses"),
             Kind::MemoryLimit => {
                 "auto, a percentage such as 60%, or a size such as 1gb; 0 is no limit".into()
+            }
+            Kind::ClientMemory => {
+                "a percentage of maxmemory such as 5%, or a size such as 1gb; 0 is no limit".into()
             }
             Kind::OutputLimits => "a class (normal, replica, pubsub), hard limit, soft limit, \
                                    seconds; any number of these"
@@ -233,6 +243,19 @@ fn memory_limit(text: &str) -> Result<MaxMemory, String> {
     memory_bytes(text)
         .map(MaxMemory::Bytes)
         .ok_or(NOT_MEMORY.into())
+}
+
+fn client_memory(text: &str) -> Result<ClientMemory, String> {
+    const NEITHER: &str = "argument must be a memory or percent value";
+    let Some(digits) = text.strip_suffix('%') else {
+        let bytes = memory_bytes(text).ok_or(NEITHER)?;
+        return Ok(ClientMemory::Bytes(bytes));
+    };
+    match resp::number::parse_u64(digits.as_bytes()).ok_or(NEITHER)? {
+        0 => Ok(ClientMemory::Bytes(0)),
+        share @ 1..=100 => Ok(ClientMemory::Percent(share as u8)),
+        _ => Err("percentage argument must be less or equal to 100".into()),
+    }
 }
 
 fn addresses(text: &str) -> Result<Vec<String>, String> {

@@ -2,7 +2,7 @@
 //! Nothing else lists options: CONFIG, config/pinyon.conf, and the command line read this table.
 //! Names and ranges are Redis' where Redis has the option.
 
-use super::{DebugAccess, Kind, MaxMemoryPolicy, PercentSign, thresholds};
+use super::{DebugAccess, Kind, PercentSign, policy, thresholds};
 
 /// One option.
 #[derive(Clone, Copy, Debug)]
@@ -182,20 +182,15 @@ pub const OPTIONS: &[Setting] = &[
         when: When::Anytime,
         summary: "Memory limit; auto leaves a reserve of what the machine or container has.",
     },
-    Setting {
-        name: "maxmemory-policy",
-        group: "Memory",
-        kind: Kind::Word {
-            words: &["noeviction"],
-            read: |config| match config.maxmemory_policy {
-                MaxMemoryPolicy::NoEviction => 0,
-            },
-            write: |config, _| config.maxmemory_policy = MaxMemoryPolicy::NoEviction,
-        },
-        default: "noeviction",
-        when: When::Anytime,
-        summary: "What happens at the limit: commands that need memory are refused.",
-    },
+    policy::POLICY,
+    policy::SAMPLES,
+    policy::TENACITY,
+    policy::CLIENTS,
+    policy::LFU_FACTOR,
+    policy::LFU_DECAY,
+    policy::IFS_SAMPLES,
+    policy::IFS_BETA,
+    policy::IFS_FRESH,
     Setting {
         name: "memory-stats-percent-sign",
         group: "Memory",

@@ -2,7 +2,6 @@
 //! Nothing here is scanned or waited for; the process' own figures are read once a reply.
 //! Source: the names and formats of redis-server 7.2, which monitoring tools read; proc(5) for processor time.
 
-use crate::config::MaxMemoryPolicy;
 use crate::connection::REDIS_VERSION;
 use crate::memory_family::shard_memory;
 use crate::stats::CoreStats;
@@ -16,9 +15,8 @@ use std::sync::LazyLock;
 /// One shard's figures.
 pub fn part(call: &mut Call<'_>, part: &mut Part) -> Result<Progress, Error> {
     let mono_us = call.core.mono_us;
-    let expired_keys = call.core.shard.expired_keys();
     call.core.stats.sample(mono_us);
-    call.core.stats.take_expired_keys(expired_keys);
+    call.core.take_shard_counts();
     *part = Part::Figures(
         Box::new(shard_memory(call.core)),
         Box::new(call.core.stats.clone()),
@@ -153,9 +151,6 @@ fn memory_section(figures: &Figures<'_>, text: &mut String) {
         report.process().resident_bytes,
         report.peak_bytes(),
     );
-    let policy = match config.maxmemory_policy {
-        MaxMemoryPolicy::NoEviction => "noeviction",
-    };
     // Tests of Redis look for fields by substring: this one has to come first.
     lines!(text,
         "used_memory": used,
@@ -183,7 +178,7 @@ fn memory_section(figures: &Figures<'_>, text: &mut String) {
         "number_of_libraries": 0,
         "maxmemory": config.maxmemory_bytes,
         "maxmemory_human": human(config.maxmemory_bytes),
-        "maxmemory_policy": policy,
+        "maxmemory_policy": config.maxmemory_policy.name(),
     );
     memory_ratios(report, text);
     let merged = report.merged();
@@ -268,8 +263,10 @@ fn stats(figures: &Figures<'_>, text: &mut String) {
         "sync_partial_ok": 0,
         "sync_partial_err": 0,
         "expired_keys": stats.expired_keys,
-        "evicted_keys": 0,
-        "evicted_clients": 0,
+        "evicted_keys": stats.evicted_keys,
+        "evicted_clients": stats.evicted_clients,
+        "total_eviction_exceeded_time": stats.exceeded.total_us / 1000,
+        "current_eviction_exceeded_time": stats.exceeded.current_us / 1000,
         "keyspace_hits": stats.keyspace_hits,
         "keyspace_misses": stats.keyspace_misses,
         "pubsub_channels": 0,

@@ -63,6 +63,8 @@ impl Driver {
             Message::Replies(batch) => self.replies_came(batch),
             Message::Task(task) => self.task_came(task),
             Message::TaskDone(task) => self.task_done(*task),
+            // What this shard owes it pays at the end of every turn; the message makes it take one.
+            Message::Pay => {}
         }
     }
 

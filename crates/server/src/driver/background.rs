@@ -3,6 +3,7 @@
 //! Expiry needs no list of its own: each table segment knows its earliest deadline.
 
 use super::Driver;
+use crate::mesh::message::Message;
 use commands::ClientId;
 
 /// Keys looked at in one step of expiry: about a tenth of a millisecond.
@@ -22,13 +23,16 @@ pub(super) struct Background {
     next_tick_us: u64,
     expiring: bool,
     freeing: bool,
+    paying: bool,
+    /// When the limit was last looked at.
+    looked_us: u64,
     accept_retry_us: Option<u64>,
     accept_logged_us: u64,
 }
 
 impl Background {
     pub(super) fn is_due(&self) -> bool {
-        self.expiring || self.freeing
+        self.expiring || self.freeing || self.paying
     }
 
     pub(super) fn next_tick_us(&self) -> u64 {
@@ -80,6 +84,7 @@ impl Driver {
             self.listen();
         }
         self.core.publish_bytes();
+        self.core.publish_load();
         if self.core.id.0 == 0 {
             self.core.facts.lift_peak();
             self.core.facts.charge_unsharded();
@@ -105,6 +110,30 @@ impl Driver {
         // Every step says whether there is more: a core that owes nothing sleeps.
         let shard = &mut self.core.shard;
         self.background.freeing = shard.owes_freeing() && shard.free_step(FREE_STEP_KEYS);
+    }
+
+    /// Evicts a step of what this shard owes to the limit, and lets those go on that waited for it. Clients are settled by now.
+    pub(super) fn pay_for_room(&mut self) {
+        self.background.paying = self.core.pay_step();
+        if self.waits_for_room && self.core.may_retry() {
+            self.waits_for_room = false;
+            self.unlocked = true;
+        }
+        if self.core.id.0 == 0 {
+            let passed_us = self.core.mono_us - self.background.looked_us;
+            self.background.looked_us = self.core.mono_us;
+            let is_exceeded = self.core.is_limit_exceeded();
+            self.core.stats.exceeded.note(is_exceeded, passed_us);
+        }
+    }
+
+    /// Sends word to the shards that are to evict for this one.
+    pub(super) fn call_for_room(&mut self) {
+        if std::mem::take(&mut self.core.shortage.calls_others) {
+            for shard in self.core.payers() {
+                self.port.send(usize::from(shard.0), Message::Pay);
+            }
+        }
     }
 
     /// Closes clients that were silent, or slow to read, for longer than the configuration allows.

@@ -7,7 +7,11 @@ use crate::{
     connection::Pause,
     mesh::message::{Batch, Message},
 };
-use commands::{Call, execute, gather};
+use commands::{
+    Call,
+    execute::{self, Ran},
+    gather,
+};
 use resp::{Args, Writer};
 
 /// Requests whose buckets and entries are prefetched together; see `group`.
@@ -38,16 +42,34 @@ impl Driver {
 
     fn serve_from(&mut self, mut batch: Box<Batch>, first: usize) {
         match self.run_batch(&mut batch, first) {
-            Some(locked) => self.stalled_batches.push_front((batch, locked)),
+            Some(waiting) => self.stalled_batches.push_front((batch, waiting)),
             None => self
                 .port
                 .send(usize::from(batch.maker), Message::Replies(batch)),
         }
     }
 
-    /// Runs the requests of a batch from `first` on; answers the number of one that must wait for a lock.
-    fn run_batch(&mut self, batch: &mut Batch, first: usize) -> Option<usize> {
-        let Driver { core, table, .. } = self;
+    /// Runs the requests of a batch from `first` on; answers the number of one that must wait for a lock or for memory.
+    fn run_batch(&mut self, batch: &mut Batch, mut first: usize) -> Option<usize> {
+        loop {
+            match self.run_requests(batch, first)? {
+                (index, Ran::NotSettled) => {
+                    self.settle_touched();
+                    first = index;
+                }
+                (index, _) => return Some(index),
+            }
+        }
+    }
+
+    /// As `run_batch`, and why the request could not run.
+    fn run_requests(&mut self, batch: &mut Batch, first: usize) -> Option<(usize, Ran)> {
+        let Driver {
+            core,
+            table,
+            waits_for_room,
+            ..
+        } = self;
         let Batch {
             maker: _,
             bytes,
@@ -74,9 +96,8 @@ impl Driver {
                 &spans[span_first..span_first + request.span_count as usize],
             );
             if gather::must_wait(core, table.row(request.row), &args, request.hash) {
-                return Some(index);
+                return Some((index, Ran::NotYet));
             }
-            core.stats.hops_served += 1;
             let mut call = Call {
                 core,
                 args,
@@ -86,11 +107,16 @@ impl Driver {
                 client: None,
                 no_touch: request.no_touch,
             };
-            execute::run(
+            let ran = execute::run(
                 &mut call,
                 request.row,
                 &mut Writer::new(replies, request.proto),
             );
+            if ran != Ran::Yes {
+                *waits_for_room |= ran == Ran::NotYet;
+                return Some((index, ran));
+            }
+            core.stats.hops_served += 1;
             reply_ends.push(replies.len() as u32);
         }
         None

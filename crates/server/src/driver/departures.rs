@@ -16,6 +16,7 @@ impl Driver {
         let connection = self.connections.at(place);
         if !connection.dirty {
             connection.dirty = true;
+            self.core.shortage.is_unsettled = true;
             self.dirty.push(place);
         }
     }
@@ -42,6 +43,7 @@ impl Driver {
     /// Flushes every connection that something happened to.
     pub(super) fn depart(&mut self) {
         let mut dirty = std::mem::take(&mut self.dirty);
+        self.settled = 0;
         for place in dirty.drain(..) {
             let connection = self.connections.at(place);
             connection.dirty = false;
@@ -115,8 +117,39 @@ impl Driver {
         self.mark_dirty(place);
     }
 
+    /// Settles the clients that something happened to since this was last done in this turn, so that what their buffers took
+    /// is not taken for data.
+    pub(super) fn settle_touched(&mut self) {
+        self.core.shortage.is_unsettled = false;
+        let touched = self.dirty[self.settled..].iter().copied();
+        let touched: Vec<u32> = touched.chain(self.group_places()).collect();
+        self.settled = self.dirty.len();
+        touched
+            .into_iter()
+            .for_each(|place| self.settle_figures(place));
+    }
+
     /// Brings a client's figures up to date and holds its output against the limits.
     fn settle(&mut self, place: u32) {
+        self.settle_figures(place);
+        let connection = self.connections.at(place);
+        if connection.dead {
+            return;
+        }
+        let output_bytes = connection.replies.pending_bytes() as u64;
+        let limits = &self.core.config.client_output_buffer_limits.normal;
+        if limits.hard_bytes > 0 && output_bytes > limits.hard_bytes {
+            self.core.stats.output_limit_disconnections += 1;
+            return self.kill(place);
+        }
+        if limits.soft_bytes == 0 || output_bytes <= limits.soft_bytes {
+            connection.soft_limit_since_us = 0;
+        } else if connection.soft_limit_since_us == 0 {
+            connection.soft_limit_since_us = self.core.mono_us.max(1);
+        }
+    }
+
+    fn settle_figures(&mut self, place: u32) {
         let connection = self.connections.at(place);
         if connection.dead {
             return;
@@ -131,19 +164,8 @@ impl Driver {
         let names = client.name.len() + client.library_name.len() + client.library_version.len();
         let addresses = client.address.len() + client.local_address.len();
         let total_bytes = connection.total_bytes() + size_of::<Client>() + names + addresses;
-        let output_bytes = client.output_bytes as u64;
         if total_bytes != client.total_bytes {
             self.core.clients.settle(id, total_bytes);
-        }
-        let limits = &self.core.config.client_output_buffer_limits.normal;
-        if limits.hard_bytes > 0 && output_bytes > limits.hard_bytes {
-            self.core.stats.output_limit_disconnections += 1;
-            return self.kill(place);
-        }
-        if limits.soft_bytes == 0 || output_bytes <= limits.soft_bytes {
-            connection.soft_limit_since_us = 0;
-        } else if connection.soft_limit_since_us == 0 {
-            connection.soft_limit_since_us = self.core.mono_us.max(1);
         }
     }
 

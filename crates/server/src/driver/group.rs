@@ -10,7 +10,8 @@ use crate::{
 use commands::{
     Call, ClientId, Error, Flags, Run, ShardId,
     clients::{Close, ReplyMode},
-    error, execute,
+    error,
+    execute::{self, Ran},
     gather::{self, Place},
     table::RowId,
 };
@@ -18,6 +19,8 @@ use resp::{Args, Decoded, Limits, OwnedArgs, ProtocolError, Span, Writer};
 
 /// Commands of a group.
 const GROUP_COMMANDS: usize = 16;
+/// Replies that take more are settled before they can be taken for data.
+const LARGE_REPLY_BYTES: usize = 64 * 1024;
 /// A connection with this much unsent is not served further until it reads.
 pub(super) const UNSENT_BYTES_MAX: usize = 256 * 1024;
 
@@ -84,6 +87,7 @@ impl Driver {
     /// Decodes all whole commands of these bytes into groups and runs the full groups.
     pub(super) fn decode(&mut self, place: u32, from: From) {
         self.connections.at(place).in_group = true;
+        self.core.shortage.is_unsettled = true;
         self.group.sources.push(Source {
             place,
             from,
@@ -227,6 +231,12 @@ impl Driver {
         for command in here() {
             self.core.shard.prefetch_entry(db(command), command.hash);
         }
+    }
+
+    /// The connections whose commands are in the group.
+    pub(super) fn group_places(&self) -> Vec<u32> {
+        let sources = &self.group.sources;
+        sources.iter().map(|source| source.place).collect()
     }
 
     fn close_sources(&mut self) {
@@ -390,6 +400,21 @@ impl Driver {
     }
 
     fn run_here(&mut self, place: u32, command: &Pending, id: RowId, hash: u64) {
+        loop {
+            match self.try_here(place, command, id, hash) {
+                Ran::Yes => return,
+                Ran::NotSettled => self.settle_touched(),
+                Ran::NotYet => {
+                    let connection = self.connections.at(place);
+                    connection.pause = Pause::Locked;
+                    self.stalled.push((place, connection.generation));
+                    return self.stop_at(command);
+                }
+            }
+        }
+    }
+
+    fn try_here(&mut self, place: u32, command: &Pending, id: RowId, hash: u64) -> Ran {
         let Driver {
             core,
             ring,
@@ -397,17 +422,12 @@ impl Driver {
             group,
             pool,
             table,
+            waits_for_room,
             ..
         } = self;
         let connection = connections.at(place);
         connection.replies.equip(pool);
-        let crate::connection::Connection {
-            input,
-            replies,
-            pause,
-            generation,
-            ..
-        } = connection;
+        let crate::connection::Connection { input, replies, .. } = connection;
         let bytes = match group.sources[command.source].from {
             From::Buffer { buffer, len } => ring.bytes(buffer, len),
             From::Input => input,
@@ -418,9 +438,7 @@ impl Driver {
         };
         let row = table.row(id);
         if !matches!(row.run, Run::Here(_)) && gather::must_wait(core, row, &args, hash) {
-            *pause = Pause::Locked;
-            self.stalled.push((place, *generation));
-            return self.stop_at(command);
+            return Ran::NotYet;
         }
         let client = core.clients.at_mut(ClientId(place));
         client.commands += 1;
@@ -440,22 +458,34 @@ impl Driver {
             client: Some(ClientId(place)),
             no_touch,
         };
-        if plain {
-            replies.local(|out| execute::run(&mut call, id, &mut Writer::new(out, proto)));
-            return;
-        }
         if mode == ReplyMode::SkipNext {
             call.core.clients.at_mut(ClientId(place)).reply_mode = ReplyMode::On;
         }
-        replies.local(|out| {
+        let ran = replies.local(|out| {
             let start = out.len();
-            execute::run(&mut call, id, &mut Writer::new(out, proto));
-            let after = call.core.clients.at(ClientId(place)).reply_mode;
-            if mode == ReplyMode::SkipNext || (mode == ReplyMode::Off && after != ReplyMode::On) {
-                out.truncate(start);
+            let ran = execute::run(&mut call, id, &mut Writer::new(out, proto));
+            if out.len() > LARGE_REPLY_BYTES {
+                call.core.shortage.is_unsettled = true;
             }
+            if !plain {
+                let after = call.core.clients.at(ClientId(place)).reply_mode;
+                if mode == ReplyMode::SkipNext || (mode == ReplyMode::Off && after != ReplyMode::On)
+                {
+                    out.truncate(start);
+                }
+            }
+            ran
         });
-        self.close_marked();
+        if ran != Ran::Yes {
+            replies.forget_local();
+            let client = call.core.clients.at_mut(ClientId(place));
+            client.commands -= 1;
+            client.reply_mode = mode;
+            *waits_for_room |= ran == Ran::NotYet;
+        } else if !plain {
+            self.close_marked();
+        }
+        ran
     }
 
     fn run_there(&mut self, place: u32, command: &Pending, id: RowId, owner: ShardId, hash: u64) {

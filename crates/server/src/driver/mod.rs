@@ -64,6 +64,10 @@ pub struct Driver {
     resumed: Vec<u32>,
     /// Connections to be flushed at the end of the turn.
     dirty: Vec<u32>,
+    /// How many of them are settled already.
+    settled: usize,
+    /// Something waits until memory has become free.
+    waits_for_room: bool,
     /// Connections whose receive must be started again.
     to_receive: Vec<u32>,
     /// Places to be freed at the end of the turn.
@@ -116,6 +120,8 @@ impl Driver {
             unlocked: false,
             resumed: Vec::new(),
             dirty: Vec::new(),
+            settled: 0,
+            waits_for_room: false,
             to_receive: Vec::new(),
             to_bury: Vec::new(),
             events: Vec::new(),
@@ -163,8 +169,10 @@ impl Driver {
         self.run_jobs();
         self.background_step();
         self.take_to_self();
+        self.call_for_room();
         self.send_outbox();
         self.depart();
+        self.pay_for_room();
         self.restart_receiving();
         self.bury();
         if self.core.shutdown {
@@ -178,6 +186,7 @@ impl Driver {
             && self.to_self.is_empty()
             && self.resumed.is_empty()
             && !self.unlocked
+            && !self.waits_for_room
             && !self.background.is_due()
             && self.port.is_quiet()
             && self.ring.is_quiet()

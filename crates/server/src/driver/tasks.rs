@@ -246,6 +246,7 @@ impl Driver {
     /// Runs one step of a task, and sends it home when it is done.
     fn run_task(&mut self, mut task: Box<Task>) {
         self.core.mesh_bytes = self.mesh_bytes();
+        self.settle_touched();
         let client = self.client_of(&task);
         let mut call = Call {
             core: &mut self.core,

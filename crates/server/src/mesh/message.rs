@@ -21,6 +21,8 @@ pub enum Message {
     Task(Box<Task>),
     /// The same task, done, back at its coordinator.
     TaskDone(Box<Task>),
+    /// The limit is passed, and the receiver should evict its part.
+    Pay,
 }
 
 /// Commands of many connections for one shard, gathered in one turn.

@@ -165,7 +165,8 @@ impl Index {
 
     /// The directory place where a segment picked at random begins. The index is not empty.
     pub(crate) fn random_place(&self, rng: &mut Rng) -> usize {
-        self.extent(rng.below(self.directory.len() as u64) as usize).0
+        self.extent(rng.below(self.directory.len() as u64) as usize)
+            .0
     }
 
     /// Shows the slots of the segment at a place, all around from the bucket that `draw` chooses,
