@@ -65,7 +65,7 @@ fn compare(trace: &Trace, percent: f64, shards: usize, (name, eviction): (&str, 
     let points = caches[TODAY].checkpoints.clone();
     let mut sums = [0.0; 5];
     for (n, (from, to, figures)) in points.iter().enumerate() {
-        let curve = MissRatioCurve::of(figures, None);
+        let curve = MissRatioCurve::of(figures);
         let mut all = store::curve::Counts::default();
         figures.iter().flat_map(|f| &f.labels).for_each(|l| all.add(&l.counts));
         let exact: Vec<f64> = caches.iter().map(|cache| cache.hit_ratio(*from, *to)).collect();

@@ -3,7 +3,7 @@
 //! Source: every read of a trace asks, and stores what it missed; time is the trace's.
 
 use pinyon_trace::Request;
-use store::curve::{Figures, Served};
+use store::curve::{Figures, Memory, Served};
 use store::{Eviction, Expiry, Key, Millis, Options, Shard, Value};
 
 const BASE: Millis = Millis(1_700_000_000_000);
@@ -125,8 +125,12 @@ impl Cache {
         let served = self.served();
         self.history.push(served);
         for Part { shard, served } in &mut self.parts {
-            let used = used_bytes(shard);
-            shard.tick_curve(Some(self.share_bytes), used, *served, now);
+            let memory = Memory {
+                limit_bytes: Some(self.share_bytes),
+                share_bytes: self.share_bytes,
+                room_bytes: self.share_bytes as i64 - used_bytes(shard) as i64,
+            };
+            shard.tick_curve(memory, *served, now);
         }
     }
 
@@ -135,7 +139,7 @@ impl Cache {
         self.tick(BASE.plus(i64::from(self.second) * 1000));
         self.parts
             .iter()
-            .map(|part| part.shard.curve_figures())
+            .map(|part| part.shard.curve().figures())
             .collect()
     }
 

@@ -65,8 +65,13 @@ impl Engine {
         // Any moment will do; it never changes, so nothing expires.
         let now = Millis(1_700_000_000_000);
         let facts = Arc::new(Facts::of_this_process(1, 0, String::new(), now));
+        let config = commands::config::Config {
+            // MEMORY_CURVE=no counts without the miss-ratio curve.
+            memory_curve: std::env::var_os("MEMORY_CURVE").is_none_or(|word| word != "no"),
+            ..commands::config::Config::default()
+        };
         Ok(Engine {
-            core: Core::new(ShardId(0), commands::config::Config::default(), facts)?,
+            core: Core::new(ShardId(0), config, facts)?,
             rows: Rows::instance(),
             decoder: Decoder::new(),
             limits: Limits::default(),
@@ -178,6 +183,7 @@ fn measure() -> std::io::Result<()> {
     for kind in kinds() {
         for level in LEVELS {
             engine.out.clear();
+            engine.core.tick_curve();
             engine.dumped_section(&kind, level);
             if matches!(level, Level::Run | Level::Encode) {
                 let expected = kind.expected();

@@ -3,6 +3,7 @@
 //! Source: the contract in docs/memory.md; redis-server 7 for the fields it shares and for the texts.
 
 mod allocator;
+mod curve;
 
 pub use allocator::BySize;
 
@@ -264,6 +265,25 @@ pub const ROWS: &[Command] = &[Command {
 }];
 
 const SUBCOMMANDS: &[Command] = &[
+    Command {
+        name: "memory|curve",
+        arity: -2,
+        run: Run::Fan(Fan {
+            to: To::All,
+            exclusive: false,
+            check: curve::check,
+            part: curve::part,
+            merge: curve::merge,
+            after: None,
+        }),
+        doc: Doc {
+            summary: "The hit ratio that other sizes of memory would have had, of all keys or of one prefix",
+            syntax: "[POINTS count] [PREFIX prefix]",
+            since: "pinyon 0.1",
+            ..BASE.doc
+        },
+        ..BASE
+    },
     Command {
         name: "memory|doctor",
         run: all(figures_part, doctor),

@@ -52,6 +52,8 @@ pub enum Part {
         /// Blocks of the pages its thread has in hand.
         heap: BySize,
     },
+    /// What a shard knows of the miss-ratio curve.
+    Curve(Box<store::curve::Figures>),
     /// A walk over all databases.
     Tour(Box<Tour>),
     /// Lines of text, sorted or joined by the merge.

@@ -109,6 +109,7 @@ fn set_part(call: &mut Call<'_>, _: &mut Part) -> Result<Progress, Error> {
     call.core.config = config;
     let thresholds = call.core.config.thresholds;
     call.core.shard.set_thresholds(thresholds);
+    call.core.shard.set_curve(call.core.config.memory_curve);
     if call.core.config.requirepass.is_empty() {
         // Without a password nobody has to give one, not even who was asked for it.
         let clients: Vec<ClientId> = call.core.clients.iter().map(|(id, _)| id).collect();

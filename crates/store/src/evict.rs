@@ -86,7 +86,8 @@ pub struct Evicted {
 /// and by hits and size class. Their sum is the largest for the key that goes.
 #[derive(Clone, Debug)]
 pub(crate) struct IfsScores {
-    ages: [i16; AGE_TICKS_MAX as usize + 1],
+    /// Longer than is needed, so that no index needs a check.
+    ages: [i16; 256],
     lows: [i16; 256],
 }
 
@@ -112,8 +113,8 @@ impl IfsScores {
 
     /// Of a key with these hits and this size class in one, and an age of at most [`AGE_TICKS_MAX`].
     #[inline(always)]
-    pub(crate) fn of(&self, low: u8, age_ticks: u8) -> i64 {
-        i64::from(self.ages[usize::from(age_ticks)]) + i64::from(self.lows[usize::from(low)])
+    pub(crate) fn of(&self, low: u8, age_ticks: u8) -> i32 {
+        i32::from(self.ages[usize::from(age_ticks)]) + i32::from(self.lows[usize::from(low)])
     }
 }
 
@@ -347,7 +348,7 @@ impl Shard {
     #[inline]
     fn ifs_score(&self, access: Access) -> i64 {
         let age_ticks = self.clock.age_ticks(access);
-        self.chooser.scores.of(access.low(), age_ticks)
+        self.chooser.scores.of(access.low(), age_ticks).into()
     }
 
     /// Evicts the first key that may go, segment by segment from where the last search ended. For

@@ -4,7 +4,7 @@
 #![forbid(unsafe_code)]
 
 use crate::access::Access;
-use crate::curve::{Curve, Figures, Served, Surroundings};
+use crate::curve::{Curve, Memory, Served, Surroundings};
 use crate::entry::Entry;
 use crate::hasher::Key;
 use crate::shard::Shard;
@@ -23,15 +23,8 @@ impl Shard {
         }
     }
 
-    /// Tells the curve what the shard is at: its share of the limit in bytes, if there is one,
-    /// what it uses, both with everything that is no entry, and the reads that were answered.
-    pub fn tick_curve(
-        &mut self,
-        limit_bytes: Option<u64>,
-        used_bytes: u64,
-        served: Served,
-        now: Millis,
-    ) {
+    /// Tells the curve what its sizes are multiples of, and the reads that the shard answered.
+    pub fn tick_curve(&mut self, memory: Memory, served: Served, now: Millis) {
         if !self.curve.is_on() {
             return;
         }
@@ -41,9 +34,7 @@ impl Shard {
             dataset_bytes += database.account.bytes();
         }
         let surroundings = Surroundings {
-            memory_bytes: limit_bytes.unwrap_or(used_bytes),
-            fixed_bytes: used_bytes.saturating_sub(dataset_bytes + keys * crate::curve::SLOT_SHARE_BYTES),
-            is_limited: limit_bytes.is_some(),
+            memory,
             keys,
             dataset_bytes,
             eviction: self.eviction(),
@@ -52,13 +43,22 @@ impl Shard {
         self.curve.tick(surroundings, now);
     }
 
-    /// What the curve knows.
-    pub fn curve_figures(&self) -> Figures {
-        self.curve.figures()
+    /// The miss-ratio curve, as far as the shard knows it.
+    pub fn curve(&self) -> &Curve {
+        &self.curve
     }
+}
 
+impl Shard {
     #[inline(always)]
-    pub(crate) fn watch_hit(&mut self, db: usize, key: &Key, access: Access, block: BlockRef, now: Millis) {
+    pub(crate) fn watch_hit(
+        &mut self,
+        db: usize,
+        key: &Key,
+        access: Access,
+        block: BlockRef,
+        now: Millis,
+    ) {
         let id = Curve::id(db, key.hash);
         if self.curve.samples(id, access) {
             self.note_hit(db, id, block, now);
@@ -72,7 +72,8 @@ impl Shard {
             return;
         }
         let entry = Entry::at(&self.slab, block, self.base);
-        self.curve.note_hit(id, entry.key(), entry.bytes(), entry.expiry(), now);
+        self.curve
+            .note_hit(id, entry.key(), entry.bytes(), entry.expiry(), now);
     }
 
     #[inline(always)]
@@ -106,7 +107,8 @@ impl Shard {
             return;
         }
         let entry = Entry::at(&self.slab, block, self.base);
-        self.curve.note_write(id, entry.key(), entry.bytes(), entry.expiry(), is_new, now);
+        self.curve
+            .note_write(id, entry.key(), entry.bytes(), entry.expiry(), is_new, now);
     }
 
     #[inline(always)]

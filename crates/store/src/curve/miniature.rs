@@ -3,7 +3,8 @@
 //! Source: miniature simulation (Waldspurger and others, 2017), with the shard's own clock and scores.
 #![forbid(unsafe_code)]
 
-use super::policy::Policy;
+use super::policy::{Policy, held};
+use crate::evict::Order;
 use crate::random::Rng;
 
 /// Units of a key that is sampled as seldom as any: what it counts for. One that is sampled more
@@ -150,35 +151,93 @@ impl Miniature {
         rng: &mut Rng,
         expiry_of: impl Fn(u16) -> Option<u32>,
     ) -> Option<u16> {
-        let len = self.records.len();
-        if len == 0 {
+        if self.records.is_empty() {
             return None;
         }
-        let mut place = rng.below(len as u64) as usize;
-        let mut dice = rng.next_u64();
-        let mut best = None;
+        let start = rng.below(self.records.len() as u64) as usize;
+        let dice = rng.next_u64();
+        if policy.spares_lasting() {
+            return self.expiring_victim(policy, start, expiry_of);
+        }
+        let place = match policy.order() {
+            Order::Ifs => self.best(policy, start, dice, |low, ticks| {
+                policy.ifs_score(low, ticks)
+            }),
+            Order::Lru => self.best(policy, start, dice, |_, ticks| held(ticks).into()),
+            Order::Lfu => self.best(policy, start, dice, |low, ticks| {
+                -i32::from(policy.decayed(low, ticks))
+            }),
+            Order::Random | Order::Ttl => start as u16,
+        };
+        Some(place)
+    }
+
+    /// The place with the highest score among so many as the policy wants, from a place on and
+    /// around the end.
+    #[inline(always)]
+    fn best(
+        &self,
+        policy: &Policy,
+        start: usize,
+        dice: u64,
+        score: impl Fn(u8, u16) -> i32,
+    ) -> u16 {
+        let (len, now) = (self.records.len(), self.tick);
+        let (lows, ticks) = (&self.lows[..len], &self.ticks[..len]);
+        let mut dice = dice;
         let mut wanted = policy.samples();
+        // Score and place in one number, so that the larger of two is one comparison.
+        let mut best = i32::MIN | start as i32;
+        let mut place = start;
         for _ in 0..len {
-            let low = self.lows[place];
+            let low = lows[place];
             let units = policy.units(low);
-            dice = dice.rotate_left(11).wrapping_mul(DICE_FACTOR);
             // A key comes up as often as the keys that it stands for.
-            if units == UNIT || dice >> 54 < u64::from(units) {
-                let ticks = self.tick.wrapping_sub(self.ticks[place]);
-                let record = self.records[place];
-                if let Some(score) = policy.score(low, ticks, || expiry_of(record)) {
-                    if best.is_none_or(|(most, _)| score > most) {
-                        best = Some((score, place as u16));
-                    }
-                    wanted -= 1;
-                    if wanted == 0 {
-                        break;
-                    }
+            let mut is_up = units == UNIT;
+            if !is_up {
+                dice = dice.rotate_left(11).wrapping_mul(DICE_FACTOR);
+                is_up = dice >> 54 < u64::from(units);
+            }
+            if is_up {
+                let score = score(low, now.wrapping_sub(ticks[place]));
+                best = best.max(score << 16 | place as i32);
+                wanted -= 1;
+                if wanted == 0 {
+                    break;
                 }
             }
-            place = if place + 1 == len { 0 } else { place + 1 };
+            place += 1;
+            if place == len {
+                place = 0;
+            }
         }
-        best.map(|(_, place)| place)
+        best as u16
+    }
+
+    /// As [`Miniature::victim`], where only keys with an expiry may go.
+    #[inline(never)]
+    fn expiring_victim(
+        &self,
+        policy: &Policy,
+        start: usize,
+        expiry_of: impl Fn(u16) -> Option<u32>,
+    ) -> Option<u16> {
+        let len = self.records.len();
+        let score = |place: usize| {
+            let expiry = expiry_of(self.records[place])?;
+            let (low, ticks) = (self.lows[place], self.tick.wrapping_sub(self.ticks[place]));
+            let score = match policy.order() {
+                Order::Ifs => policy.ifs_score(low, ticks).into(),
+                Order::Lru => held(ticks).into(),
+                Order::Lfu => -i64::from(policy.decayed(low, ticks)),
+                Order::Random => 0,
+                Order::Ttl => -i64::from(expiry),
+            };
+            Some((score, place as u16))
+        };
+        let candidates = (start..len).chain(0..start).filter_map(score);
+        let best = candidates.take(policy.samples()).max()?;
+        Some(best.1)
     }
 
     /// Bytes on the heap.

@@ -30,49 +30,57 @@ pub const TODAY: usize = 4;
 /// What a key takes of the tables, in the mean.
 pub const SLOT_SHARE_BYTES: u64 = 10;
 
-/// At most this share of the keys is sampled.
-const RATE_MAX: f64 = 0.125;
 /// Of a multiplicative hash: its upper bits depend on all bits of a key's hash, so that neither the
 /// index's bits nor those that choose a shard decide what is sampled.
 const HASH_FACTOR: u64 = 0xd6e8_feb8_6659_fd93;
 
+/// The memory that sizes are multiples of.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Memory {
+    /// The limit of the whole process, where the sizes are multiples of it; otherwise they are
+    /// multiples of what is used.
+    pub limit_bytes: Option<u64>,
+    /// The shard's part of today's size: of the limit, or of what is used.
+    pub share_bytes: u64,
+    /// How much more data the shard could hold at today's size; below 0 if it holds too much.
+    pub room_bytes: i64,
+}
+
 /// What a shard is at.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Surroundings {
-    /// The shard's share of the limit, or what it uses where there is none.
-    pub memory_bytes: u64,
-    /// What of it is not data: it does not grow with the keys.
-    pub fixed_bytes: u64,
-    /// Whether there is a limit.
-    pub is_limited: bool,
-    /// Keys, and the bytes of their entries.
-    pub keys: u64,
-    /// See `keys`.
-    pub dataset_bytes: u64,
+pub(crate) struct Surroundings {
+    pub(crate) memory: Memory,
+    pub(crate) keys: u64,
+    /// Bytes of their entries.
+    pub(crate) dataset_bytes: u64,
     /// The policy to simulate.
-    pub eviction: Eviction,
+    pub(crate) eviction: Eviction,
     /// Reads answered until now.
-    pub served: Served,
+    pub(crate) served: Served,
 }
 
 impl Surroundings {
-    /// The data that a cache of so many times the size would hold at most; `None` for any.
+    /// The data that a cache of so many times the size would hold at most; `None` for any. What is
+    /// no data does not grow with it.
     fn data_bytes(&self, times: f64) -> Option<u64> {
-        if !self.is_limited && times >= 1.0 {
+        if self.memory.limit_bytes.is_none() && times >= 1.0 {
             return None;
         }
-        let memory_bytes = (self.memory_bytes as f64 * times) as u64;
-        Some(memory_bytes.saturating_sub(self.fixed_bytes))
+        let today_bytes = (self.dataset_bytes + self.keys * SLOT_SHARE_BYTES) as i64;
+        let growth_bytes = self.memory.share_bytes as f64 * (times - 1.0);
+        let bytes = today_bytes as f64 + self.memory.room_bytes as f64 + growth_bytes;
+        Some(bytes.max(0.0) as u64)
     }
 
     fn mean_bytes(&self) -> f64 {
         self.dataset_bytes as f64 / self.keys.max(1) as f64
     }
 
-    /// Whether counts from before this change still mean the same sizes.
-    fn is_alike(&self, later: &Surroundings) -> bool {
-        self.is_limited == later.is_limited
-            && (!self.is_limited || self.memory_bytes == later.memory_bytes)
+    /// Whether what was counted before goes on to mean the same.
+    fn is_continued_by(&self, later: &Surroundings) -> bool {
+        self.memory.limit_bytes == later.memory.limit_bytes
+            && self.served.hits <= later.served.hits
+            && self.served.misses <= later.served.misses
     }
 }
 
@@ -88,6 +96,8 @@ pub struct Label {
 /// What one shard knows.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Figures {
+    /// Today's size.
+    pub memory: Option<Memory>,
     /// Reads in the window that found their key.
     pub hits: u64,
     /// And those that did not.
@@ -110,14 +120,9 @@ pub struct Curve {
 impl Curve {
     /// A curve that is drawn; [`Curve::default`] is one that is not.
     pub fn new(seed: u64, base: Millis) -> Curve {
-        let rate = std::env::var("CURVE_RATE").map_or(RATE_MAX, |t| t.parse().unwrap()); // EXPERIMENT
-        Curve::with_rate(seed, base, rate)
-    }
-
-    fn with_rate(seed: u64, base: Millis, rate_max: f64) -> Curve {
         let mut curve = Curve {
             filter: Filter::default(),
-            sample: Some(Box::new(Sample::new(seed, base, rate_max))),
+            sample: Some(Box::new(Sample::new(seed, base))),
         };
         curve.tell(|_| ());
         curve
@@ -149,7 +154,14 @@ impl Curve {
     /// A key was read; `bytes` are those of its entry.
     #[cold]
     #[inline(never)]
-    pub fn note_hit(&mut self, id: u64, key: &[u8], bytes: u64, expiry: Option<Millis>, now: Millis) {
+    pub fn note_hit(
+        &mut self,
+        id: u64,
+        key: &[u8],
+        bytes: u64,
+        expiry: Option<Millis>,
+        now: Millis,
+    ) {
         self.tell(|sample| sample.hit(id, key, bytes + SLOT_SHARE_BYTES, expiry, now));
     }
 
@@ -163,7 +175,15 @@ impl Curve {
     /// A key was written; `bytes` are those of its entry, `is_new` if it was not there.
     #[cold]
     #[inline(never)]
-    pub fn note_write(&mut self, id: u64, key: &[u8], bytes: u64, expiry: Option<Millis>, is_new: bool, now: Millis) {
+    pub fn note_write(
+        &mut self,
+        id: u64,
+        key: &[u8],
+        bytes: u64,
+        expiry: Option<Millis>,
+        is_new: bool,
+        now: Millis,
+    ) {
         self.tell(|sample| sample.written(id, key, bytes + SLOT_SHARE_BYTES, expiry, is_new, now));
     }
 
@@ -180,13 +200,21 @@ impl Curve {
     }
 
     /// What the shard is at; called a few times a second and before [`Curve::figures`].
-    pub fn tick(&mut self, surroundings: Surroundings, now: Millis) {
+    pub(crate) fn tick(&mut self, surroundings: Surroundings, now: Millis) {
         self.tell(|sample| sample.tick(surroundings, now));
     }
 
     /// What is known.
     pub fn figures(&self) -> Figures {
-        self.sample.as_ref().map_or_else(Figures::default, |sample| sample.figures())
+        self.sample
+            .as_ref()
+            .map_or_else(Figures::default, |sample| sample.figures())
+    }
+
+    /// Whether the sizes are multiples of a limit.
+    pub fn is_limited(&self) -> bool {
+        let memory = self.sample.as_ref().and_then(|sample| sample.memory());
+        memory.is_some_and(|memory| memory.limit_bytes.is_some())
     }
 
     /// Bytes on the heap.

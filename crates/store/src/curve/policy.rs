@@ -65,9 +65,7 @@ impl Policy {
     /// What the key behind these metadata counts for.
     #[inline]
     pub(super) fn units(&self, low: u8) -> u32 {
-        if self.frequency.is_some() {
-            return UNIT;
-        }
+        // Under an LFU policy the metadata know no class, and all units are alike.
         self.units[usize::from(low & CLASS_MASK)]
     }
 
@@ -108,37 +106,30 @@ impl Policy {
         low & !CLASS_MASK | size_class_of(bytes)
     }
 
-    /// Whether the choice needs to know when keys expire.
-    #[inline]
-    pub(super) fn asks_for_expiry(&self) -> bool {
+    /// Whether only keys with an expiry may go.
+    pub(super) fn spares_lasting(&self) -> bool {
         self.eviction.only_expiring || self.eviction.order == Order::Ttl
     }
 
-    /// What speaks for a key to go. `None` if it may not: `expiry` is asked where the policy wants it.
-    #[inline]
-    pub(super) fn score(
-        &self,
-        low: u8,
-        ticks: u16,
-        expiry: impl FnOnce() -> Option<u32>,
-    ) -> Option<i64> {
-        let expiry = if self.asks_for_expiry() {
-            i64::from(expiry()?)
-        } else {
-            0
-        };
-        let age = held(ticks);
-        Some(match self.eviction.order {
-            Order::Ifs => self.scores.of(low, age),
-            Order::Lru => age.into(),
-            Order::Lfu => -i64::from(low.saturating_sub(age)),
-            Order::Random => 0,
-            Order::Ttl => -expiry,
-        })
+    pub(super) fn order(&self) -> Order {
+        self.eviction.order
+    }
+
+    /// What speaks for a key to go under [`Order::Ifs`].
+    #[inline(always)]
+    pub(super) fn ifs_score(&self, low: u8, ticks: u16) -> i32 {
+        self.scores.of(low, held(ticks))
+    }
+
+    /// What is left of the counter of a key under [`Order::Lfu`].
+    #[inline(always)]
+    pub(super) fn decayed(&self, low: u8, ticks: u16) -> u8 {
+        low.saturating_sub(held(ticks))
     }
 }
 
-#[inline]
-fn held(ticks: u16) -> u8 {
+/// Ages saturate as the shard's do.
+#[inline(always)]
+pub(super) fn held(ticks: u16) -> u8 {
     ticks.min(AGE_TICKS_MAX.into()) as u8
 }

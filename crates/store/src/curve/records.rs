@@ -148,3 +148,46 @@ impl Records {
 fn home(id: u64) -> usize {
     (id >> 20) as usize % PLACES
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::Rng;
+
+    #[test]
+    fn records_are_found_until_they_are_removed() {
+        let mut records = Records::default();
+        let mut rng = Rng::seeded(3);
+        let mut known: Vec<(u64, u16)> = Vec::new();
+        for step in 0..50_000 {
+            if known.len() < RECORDS_MAX && (step % 3 > 0 || known.is_empty()) {
+                // Few homes, so that they run into each other.
+                let id = rng.below(1 << 40) << 20 & !(0xff << 26) | step;
+                known.push((id, records.add(record(id))));
+            } else {
+                let (id, number) = known.swap_remove(rng.below(known.len() as u64) as usize);
+                assert_eq!(records.find(id), Some(number));
+                records.at_mut(number).present = 0;
+                records.remove(number);
+                assert_eq!(records.find(id), None);
+            }
+            assert_eq!(records.len(), known.len());
+        }
+        for (id, number) in known {
+            assert_eq!(records.find(id), Some(number));
+        }
+    }
+
+    fn record(id: u64) -> Record {
+        Record {
+            id,
+            bytes: 0,
+            expiry: 0,
+            places: [NONE; SIZES],
+            present: 1,
+            class: 0,
+            label: 0,
+            is_missed: false,
+        }
+    }
+}

@@ -1,30 +1,38 @@
-//! Owns the curve of all shards: merged, anchored at what was measured, with its error.
+//! Owns the curve of all shards: merged, anchored at what was measured, with its error and its knee.
 //! Never happens here: a look at a shard.
 //! Source: hit(C) = Σ references × hit(C ÷ shards) ÷ Σ references; the knee as in Kneedle (Satopää and others, 2011).
+//!
+//! A few keys make most hits, and a sample has too many or too few of them. That falsifies the
+//! sampled hit ratio of every size, but hardly how many misses one size has for each of another:
+//! keys that always hit have none. So misses are scaled to those that were measured at today's size.
 #![forbid(unsafe_code)]
 
 use super::{Counts, Figures, SIZES, TIMES, TODAY};
 
 /// Fewer sampled references draw no curve.
-const REFERENCES_MIN: u64 = 2000;
+const REFERENCES_MIN: u64 = 1000;
+/// Below this share of misses ratios of them say nothing.
+const MISSES_MIN: f64 = 0.0005;
+/// A curve that rises by less has no knee.
+const RISE_MIN: f64 = 0.01;
 
 /// A size and the hit ratio it would have had.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct CurvePoint {
-    /// As a multiple of the limit, or of what is used where there is none.
+    /// As a multiple of today's size.
     pub times: f64,
     /// Hits of reads, 0 to 1.
     pub hit_ratio: f64,
 }
 
-/// The curve.
+/// The curve of the latest past.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct MissRatioCurve {
-    /// Reads that it stands for.
+    /// Reads that it stands for; of a prefix, an estimate.
     pub references: u64,
-    /// Those of them that were sampled.
+    /// Those of them that were sampled, of all prefixes.
     pub sampled_references: u64,
-    /// Keys in the sample.
+    /// Keys in the sample now, of all prefixes.
     pub sampled_keys: u64,
     /// The hit ratio that was measured.
     pub hit_ratio: f64,
@@ -35,35 +43,233 @@ pub struct MissRatioCurve {
 }
 
 impl MissRatioCurve {
-    /// Of all shards, or of one prefix of keys.
-    pub fn of(shards: &[Figures], prefix: Option<&[u8]>) -> MissRatioCurve {
-        let mut all = Counts::default();
-        let mut curve = MissRatioCurve::default();
-        let (mut hits, mut misses) = (0, 0);
-        for shard in shards {
-            for label in &shard.labels {
-                if prefix.is_none_or(|prefix| *label.name == *prefix) {
-                    all.add(&label.counts);
-                }
-            }
-            hits += shard.hits;
-            misses += shard.misses;
-            curve.sampled_references += shard.sampled_references;
-            curve.sampled_keys += shard.sampled_keys;
-        }
-        curve.references = hits + misses;
-        curve.hit_ratio = hits as f64 / (hits + misses).max(1) as f64;
-        if curve.sampled_references < REFERENCES_MIN || all.references <= 0.0 {
+    /// Of all keys of all shards.
+    pub fn of(shards: &[Figures]) -> MissRatioCurve {
+        let hits: u64 = shards.iter().map(|shard| shard.hits).sum();
+        let misses: u64 = shards.iter().map(|shard| shard.misses).sum();
+        let references = hits + misses;
+        let hit_ratio = hits as f64 / references.max(1) as f64;
+        let mut counts = Counts::default();
+        labels(shards).for_each(|(_, one)| counts.add(one));
+        MissRatioCurve::anchored(shards, references, hit_ratio, &counts)
+    }
+
+    /// Of the keys with a prefix; without points where no shard counts it by itself.
+    pub fn of_prefix(shards: &[Figures], prefix: &[u8]) -> MissRatioCurve {
+        let mut counts = Counts::default();
+        labels(shards)
+            .filter(|(name, _)| *name == prefix)
+            .for_each(|(_, one)| counts.add(one));
+        let hit_ratio = counts.hits / counts.references.max(1.0);
+        MissRatioCurve::anchored(shards, counts.references as u64, hit_ratio, &counts)
+    }
+
+    fn anchored(
+        shards: &[Figures],
+        references: u64,
+        hit_ratio: f64,
+        counts: &Counts,
+    ) -> MissRatioCurve {
+        let mut curve = MissRatioCurve {
+            references,
+            sampled_references: shards.iter().map(|shard| shard.sampled_references).sum(),
+            sampled_keys: shards.iter().map(|shard| shard.sampled_keys).sum(),
+            hit_ratio,
+            ..MissRatioCurve::default()
+        };
+        if curve.sampled_references < REFERENCES_MIN || references == 0 || counts.references <= 0.0
+        {
             return curve;
         }
-        let sampled = |hits: f64| hits / all.references;
-        curve.error = (sampled(all.size_hits[TODAY]) - curve.hit_ratio).abs();
-        curve.points = (0..SIZES)
-            .map(|size| CurvePoint {
+        let simulated = counts.size_hits.map(|hits| hits / counts.references);
+        let (measured_misses, misses) = (1.0 - hit_ratio, 1.0 - simulated[TODAY]);
+        curve.error = (measured_misses - misses).abs();
+        let scale = (misses.min(measured_misses) > MISSES_MIN).then(|| measured_misses / misses);
+        let point = |size: usize| {
+            let hit_ratio = match scale {
+                Some(scale) => 1.0 - (1.0 - simulated[size]) * scale,
+                None => simulated[size] + misses - measured_misses,
+            };
+            CurvePoint {
                 times: TIMES[size],
-                hit_ratio: sampled(all.size_hits[size]),
-            })
-            .collect();
+                hit_ratio: hit_ratio.clamp(0.0, 1.0),
+            }
+        };
+        curve.points = (0..SIZES).map(point).collect();
         curve
+    }
+
+    /// The hit ratio of a size between those that were simulated, in proportion to the logarithm
+    /// of the size; that of the nearest beyond them. `None` without points.
+    pub fn at(&self, times: f64) -> Option<f64> {
+        let (first, last) = (self.points.first()?, self.points.last()?);
+        let above = self.points.partition_point(|point| point.times < times);
+        if above == 0 {
+            return Some(first.hit_ratio);
+        }
+        let Some(high) = self.points.get(above) else {
+            return Some(last.hit_ratio);
+        };
+        let low = self.points[above - 1];
+        let part = (times / low.times).ln() / (high.times / low.times).ln();
+        Some(low.hit_ratio + part * (high.hit_ratio - low.hit_ratio))
+    }
+
+    /// So many points, from the smallest size to the largest by equal factors; those that were
+    /// simulated if `wanted` is as many.
+    pub fn points_at_equal_factors(&self, wanted: usize) -> Vec<CurvePoint> {
+        let (Some(first), Some(last)) = (self.points.first(), self.points.last()) else {
+            return Vec::new();
+        };
+        if wanted == self.points.len() {
+            return self.points.clone();
+        }
+        let factor = (last.times / first.times).ln() / (wanted.max(2) - 1) as f64;
+        let point = |nth: usize| {
+            let times = first.times * (factor * nth as f64).exp();
+            let hit_ratio = self.at(times)?;
+            Some(CurvePoint { times, hit_ratio })
+        };
+        (0..wanted).filter_map(point).collect()
+    }
+
+    /// Where more memory begins to buy much less: the point farthest above the line from the first
+    /// to the last. `None` if the curve is flat.
+    pub fn knee(&self) -> Option<CurvePoint> {
+        let (first, last) = (self.points.first()?, self.points.last()?);
+        let rise = last.hit_ratio - first.hit_ratio;
+        if rise < RISE_MIN {
+            return None;
+        }
+        let above = |point: &CurvePoint| {
+            let way = (point.times - first.times) / (last.times - first.times);
+            (point.hit_ratio - first.hit_ratio) / rise - way
+        };
+        let best = self
+            .points
+            .iter()
+            .max_by(|one, other| above(one).total_cmp(&above(other)))?;
+        Some(*best)
+    }
+
+    /// The prefixes that are counted by themselves, those that are read most first, each with its
+    /// share of the references. The rest has no name and stands last.
+    pub fn prefixes(shards: &[Figures]) -> Vec<(Box<[u8]>, f64)> {
+        let mut shares: Vec<(Box<[u8]>, f64)> = Vec::new();
+        let mut all = 0.0;
+        for (name, counts) in labels(shards) {
+            all += counts.references;
+            match shares.iter_mut().find(|(known, _)| **known == *name) {
+                Some((_, sum)) => *sum += counts.references,
+                None => shares.push((name.into(), counts.references)),
+            }
+        }
+        shares.retain(|(_, references)| *references > 0.0);
+        shares.iter_mut().for_each(|(_, sum)| *sum /= all);
+        let rank = |(name, share): &(Box<[u8]>, f64)| (name.is_empty(), -share);
+        shares.sort_by(|one, other| rank(one).partial_cmp(&rank(other)).expect("no NaN"));
+        shares
+    }
+}
+
+fn labels(shards: &[Figures]) -> impl Iterator<Item = (&[u8], &Counts)> {
+    let labels = shards.iter().flat_map(|shard| &shard.labels);
+    labels.map(|label| (&*label.name, &label.counts))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::curve::Label;
+
+    fn figures(hits: u64, misses: u64, name: &[u8], size_hits: [f64; SIZES]) -> Figures {
+        let counts = Counts {
+            references: 1000.0,
+            hits: 500.0,
+            size_hits,
+        };
+        Figures {
+            hits,
+            misses,
+            sampled_references: 5000,
+            sampled_keys: 100,
+            labels: vec![Label {
+                name: name.into(),
+                counts,
+            }],
+            ..Figures::default()
+        }
+    }
+
+    fn rising() -> [f64; SIZES] {
+        [
+            200.0, 300.0, 400.0, 450.0, 500.0, 520.0, 540.0, 550.0, 560.0, 570.0,
+        ]
+    }
+
+    #[test]
+    fn todays_point_is_what_was_measured_and_the_error_what_was_between() {
+        let curve = MissRatioCurve::of(&[figures(600, 400, b"", rising())]);
+        assert!((curve.points[TODAY].hit_ratio - 0.6).abs() < 1e-9);
+        assert!((curve.error - 0.1).abs() < 1e-9);
+        // Misses are scaled by 0.4 / 0.5.
+        assert!((curve.points[0].hit_ratio - (1.0 - 0.8 * 0.8)).abs() < 1e-9);
+    }
+
+    #[test]
+    fn shards_count_by_their_references() {
+        let mut busy = figures(900, 100, b"", [900.0; SIZES]);
+        busy.labels[0].counts.references = 1000.0;
+        let idle = figures(0, 100, b"", [0.0; SIZES]);
+        let mut idle = idle;
+        idle.labels[0].counts.references = 100.0;
+        let curve = MissRatioCurve::of(&[busy, idle]);
+        assert_eq!(curve.references, 1100);
+        assert!((curve.points[0].hit_ratio - 900.0 / 1100.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn few_references_draw_no_curve() {
+        let mut few = figures(6, 4, b"", rising());
+        few.sampled_references = REFERENCES_MIN - 1;
+        let curve = MissRatioCurve::of(&[few]);
+        assert!(curve.points.is_empty() && curve.knee().is_none() && curve.at(1.0).is_none());
+    }
+
+    #[test]
+    fn between_points_the_curve_goes_by_the_logarithm_of_the_size() {
+        let curve = MissRatioCurve::of(&[figures(500, 500, b"", rising())]);
+        let middle = curve.at(2f64.sqrt() * 4.0).unwrap();
+        assert!((middle - 0.565).abs() < 1e-9);
+        assert_eq!(curve.at(100.0), Some(0.57));
+        let points = curve.points_at_equal_factors(6);
+        assert_eq!(points.len(), 6);
+        assert!((points[2].times - 1.0).abs() < 1e-9 && (points[5].times - 8.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn the_knee_is_where_the_curve_bends() {
+        let curve = MissRatioCurve::of(&[figures(500, 500, b"", rising())]);
+        assert_eq!(curve.knee().unwrap().times, 1.4);
+        let flat = MissRatioCurve::of(&[figures(500, 500, b"", [500.0; SIZES])]);
+        assert_eq!(flat.knee(), None);
+    }
+
+    #[test]
+    fn a_prefix_has_a_curve_of_its_own() {
+        let shards = [
+            figures(5, 5, b"user", rising()),
+            figures(5, 5, b"", [0.0; SIZES]),
+        ];
+        let curve = MissRatioCurve::of_prefix(&shards, b"user");
+        assert_eq!((curve.references, curve.hit_ratio), (1000, 0.5));
+        assert_eq!(curve.at(8.0), Some(0.57));
+        let prefixes = MissRatioCurve::prefixes(&shards);
+        assert_eq!(prefixes, [(b"user"[..].into(), 0.5), (b""[..].into(), 0.5)]);
+        assert!(
+            MissRatioCurve::of_prefix(&shards, b"other")
+                .points
+                .is_empty()
+        );
     }
 }

@@ -5,9 +5,9 @@
 
 use super::miniature::{Miniature, UNIT};
 use super::policy::{CLASSES, Policy};
-use super::records::{NONE, Record, Records};
+use super::records::{NONE, RECORDS_MAX, Record, Records};
 use super::window::{Served, Window};
-use super::{Figures, Label, SIZES, Surroundings, TIMES};
+use super::{Figures, Label, Memory, SIZES, Surroundings, TIMES};
 use crate::evict::Eviction;
 use crate::random::Rng;
 use crate::value::Millis;
@@ -18,8 +18,12 @@ const WEIGHT_MAX: f64 = 64.0;
 const THINNED: u64 = 13;
 /// The weights of sizes are reckoned anew when the mean has changed by this factor.
 const MEAN_DRIFT: f64 = 2.0;
-/// At so few keys the sample may grow again.
-const SPARSE: usize = super::records::RECORDS_MAX / 8;
+/// Of the keys that the shard holds, so many should be sampled: fewer say little of small sizes,
+/// more cost more.
+const HELD_WANTED: f64 = 384.0;
+/// So large a share of the keys is sampled at most, and is wanted at least, if the sample has room.
+const RATE_MAX: f64 = 0.125;
+const RATE_WANTED_MIN: f64 = 1.0 / 256.0;
 /// Records looked at for their expiry with each sampled reference, and at each tick.
 const SWEPT_A_REFERENCE: usize = 2;
 const SWEPT_A_TICK: usize = 512;
@@ -41,7 +45,6 @@ pub(super) struct Sample {
     base: Millis,
     /// Keys of the smallest weight are sampled below this hash.
     threshold: u64,
-    threshold_max: u64,
     /// What one unit stands for, in keys.
     keys_per_unit: f64,
     mean_bytes: f64,
@@ -58,12 +61,10 @@ pub(super) struct Sample {
 }
 
 impl Sample {
-    pub(super) fn new(seed: u64, base: Millis, rate_max: f64) -> Sample {
-        let threshold_max = (rate_max * u64::MAX as f64) as u64;
+    pub(super) fn new(seed: u64, base: Millis) -> Sample {
         let mut sample = Sample {
             base,
-            threshold: threshold_max,
-            threshold_max,
+            threshold: 0,
             keys_per_unit: 0.0,
             mean_bytes: 0.0,
             units_min: UNIT,
@@ -76,7 +77,7 @@ impl Sample {
             swept: 0,
             is_filter_old: true,
         };
-        sample.set_threshold(threshold_max);
+        sample.set_threshold(threshold_of(RATE_MAX));
         sample
     }
 
@@ -102,7 +103,7 @@ impl Sample {
     }
 
     fn set_threshold(&mut self, threshold: u64) {
-        self.threshold = threshold.clamp(1, self.threshold_max);
+        self.threshold = threshold.clamp(1, threshold_of(RATE_MAX));
         self.is_filter_old = true;
         let rate = self.threshold as f64 / u64::MAX as f64;
         self.keys_per_unit = 1.0 / (rate * f64::from(UNIT));
@@ -111,7 +112,10 @@ impl Sample {
 
     fn set_capacities(&mut self) {
         let Some(surroundings) = self.surroundings else {
-            return self.miniatures.iter_mut().for_each(|miniature| miniature.set_capacity(UNLIMITED));
+            return self
+                .miniatures
+                .iter_mut()
+                .for_each(|miniature| miniature.set_capacity(UNLIMITED));
         };
         for (miniature, times) in self.miniatures.iter_mut().zip(TIMES) {
             let capacity = match surroundings.data_bytes(times) {
@@ -123,7 +127,14 @@ impl Sample {
     }
 
     /// Counts a read that found its key.
-    pub(super) fn hit(&mut self, id: u64, key: &[u8], bytes: u64, expiry: Option<Millis>, now: Millis) {
+    pub(super) fn hit(
+        &mut self,
+        id: u64,
+        key: &[u8],
+        bytes: u64,
+        expiry: Option<Millis>,
+        now: Millis,
+    ) {
         self.sweep(SWEPT_A_REFERENCE, now);
         let Some(number) = self.find(id, now) else {
             // Not met since it is sampled: nothing is known of its past.
@@ -149,7 +160,15 @@ impl Sample {
     }
 
     /// Notes a write; `is_new` if the shard did not have the key.
-    pub(super) fn written(&mut self, id: u64, key: &[u8], bytes: u64, expiry: Option<Millis>, is_new: bool, now: Millis) {
+    pub(super) fn written(
+        &mut self,
+        id: u64,
+        key: &[u8],
+        bytes: u64,
+        expiry: Option<Millis>,
+        is_new: bool,
+        now: Millis,
+    ) {
         self.sweep(SWEPT_A_REFERENCE, now);
         let Some(number) = self.find(id, now) else {
             return self.create(id, key, bytes, expiry, now);
@@ -223,7 +242,8 @@ impl Sample {
     fn count(&mut self, number: u16, is_hit: bool) {
         let record = self.records.at(number);
         let weight = f64::from(self.policy.units_of(record.class)) * self.keys_per_unit;
-        self.window.count(record.label, weight, is_hit, record.present);
+        self.window
+            .count(record.label, weight, is_hit, record.present);
     }
 
     /// Has every miniature touch a record that it has.
@@ -260,7 +280,9 @@ impl Sample {
 
     fn set_ticks(&mut self, now: Millis) {
         if let Some(tick) = self.policy.tick(now) {
-            self.miniatures.iter_mut().for_each(|miniature| miniature.set_tick(tick));
+            self.miniatures
+                .iter_mut()
+                .for_each(|miniature| miniature.set_tick(tick));
         }
     }
 
@@ -435,7 +457,9 @@ impl Sample {
 
     /// Adds up anew what the miniatures hold.
     fn recount(&mut self) {
-        self.miniatures.iter_mut().for_each(Miniature::begin_recount);
+        self.miniatures
+            .iter_mut()
+            .for_each(Miniature::begin_recount);
         self.units_min = UNIT;
         self.is_filter_old = true;
         for number in self.records.numbers() {
@@ -462,7 +486,7 @@ impl Sample {
             self.policy = Policy::new(surroundings.eviction);
             self.weigh(surroundings.mean_bytes());
             self.window.begin(surroundings.served, now);
-        } else if before.is_none_or(|before| !before.is_alike(&surroundings)) {
+        } else if before.is_none_or(|before| !before.is_continued_by(&surroundings)) {
             self.window.begin(surroundings.served, now);
         }
         let mean_bytes = surroundings.mean_bytes();
@@ -471,9 +495,21 @@ impl Sample {
             self.weigh(mean_bytes);
         }
         self.set_capacities();
+        let wanted = self.wanted_threshold();
+        if self.threshold / 4 * 3 > wanted {
+            self.set_threshold(wanted);
+            self.drop_unsampled();
+        }
         if self.window.is_due(now) {
             self.turn(surroundings.served, now);
         }
+    }
+
+    /// Up to where keys should be sampled, if they fit.
+    fn wanted_threshold(&self) -> u64 {
+        let keys = self.surroundings.map_or(0, |now| now.keys);
+        let rate = HELD_WANTED / keys.max(1) as f64;
+        threshold_of(rate.clamp(RATE_WANTED_MIN, RATE_MAX))
     }
 
     fn turn(&mut self, served: Served, now: Millis) {
@@ -482,21 +518,30 @@ impl Sample {
             let label = &mut self.records.at_mut(number).label;
             *label = labels[usize::from(*label)];
         }
-        if self.records.len() < SPARSE && self.threshold < self.threshold_max {
-            self.set_threshold(self.threshold.saturating_mul(2));
+        let has_room = self.records.len() < RECORDS_MAX / 4;
+        if has_room && self.threshold < self.wanted_threshold() / 2 {
+            self.set_threshold(self.threshold * 2);
         }
         self.recount();
     }
 
+    /// Today's size, once it was told.
+    pub(super) fn memory(&self) -> Option<Memory> {
+        Some(self.surroundings?.memory)
+    }
+
     /// What is known.
     pub(super) fn figures(&self) -> Figures {
-        let served = self.surroundings.map_or(Served::default(), |now| now.served);
+        let served = self
+            .surroundings
+            .map_or(Served::default(), |now| now.served);
         let began = self.window.served();
         let label = |(name, counts): (&[u8], _)| Label {
             name: name.into(),
             counts,
         };
         Figures {
+            memory: self.memory(),
             hits: served.hits.saturating_sub(began.hits),
             misses: served.misses.saturating_sub(began.misses),
             sampled_references: self.window.sampled(),
@@ -507,6 +552,12 @@ impl Sample {
 
     pub(super) fn heap_bytes(&self) -> u64 {
         let miniatures: usize = self.miniatures.iter().map(Miniature::heap_bytes).sum();
-        (size_of::<Sample>() + miniatures + self.records.heap_bytes() + self.window.heap_bytes()) as u64
+        (size_of::<Sample>() + miniatures + self.records.heap_bytes() + self.window.heap_bytes())
+            as u64
     }
+}
+
+/// Up to where so large a share of the hashes lies.
+fn threshold_of(rate: f64) -> u64 {
+    (rate * u64::MAX as f64) as u64
 }

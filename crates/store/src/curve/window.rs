@@ -151,12 +151,12 @@ impl Window {
         let mut labels = [0; LABELS_MAX];
         let all: f64 = self.before.labels.iter().map(|one| one.references).sum();
         let mut kept = 1;
-        for label in 1..self.names.len() {
+        for (label, new) in labels.iter_mut().enumerate().take(self.names.len()).skip(1) {
             let counts = std::mem::take(&mut self.before.labels[label]);
             if counts.references >= all * SHARE_MIN && all > 0.0 {
                 self.names.swap(kept, label);
                 self.before.labels[kept] = counts;
-                labels[label] = kept as u8;
+                *new = kept as u8;
                 kept += 1;
             } else {
                 self.before.labels[0].add(&counts);
@@ -190,8 +190,79 @@ impl Window {
     }
 
     pub(super) fn heap_bytes(&self) -> usize {
-        let counts = (self.now.labels.capacity() + self.before.labels.capacity())
-            * size_of::<Counts>();
+        let counts =
+            (self.now.labels.capacity() + self.before.labels.capacity()) * size_of::<Counts>();
         counts + self.names.len() * (size_of::<Box<[u8]>>() + LABEL_BYTES_MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Millis = Millis(1_000_000);
+
+    fn served(reads: u64) -> Served {
+        Served {
+            hits: reads,
+            misses: 0,
+        }
+    }
+
+    fn references(window: &Window) -> f64 {
+        window.labels().map(|(_, counts)| counts.references).sum()
+    }
+
+    #[test]
+    fn what_lies_two_halves_back_is_forgotten() {
+        let mut window = Window::new();
+        window.begin(served(0), NOW);
+        for turn in 1..=4 {
+            (0..turn).for_each(|_| window.count(0, 1.0, true, 0));
+            window.turn(served(10 * turn), NOW);
+        }
+        window.count(0, 1.0, true, 0);
+        assert_eq!(references(&window), 5.0);
+        assert_eq!(window.served(), served(30));
+    }
+
+    #[test]
+    fn a_half_ends_by_references_and_time_together() {
+        let mut window = Window::new();
+        window.begin(served(0), NOW);
+        (0..1 << 15).for_each(|_| window.count(0, 1.0, true, 0));
+        assert!(!window.is_due(NOW.plus(60_000)));
+        assert!(window.is_due(NOW.plus(3_600_000)));
+        (0..1 << 17).for_each(|_| window.count(0, 1.0, true, 0));
+        assert!(window.is_due(NOW.plus(60_000)) && !window.is_due(NOW.plus(59_999)));
+    }
+
+    #[test]
+    fn rare_labels_make_room_and_their_counts_stay() {
+        let mut window = Window::new();
+        let busy = window.label(b"busy:1");
+        assert_eq!(window.label(b"busy:2"), busy);
+        for other in 0..100 {
+            let label = window.label(format!("rare{other}:x").as_bytes());
+            window.count(label, 1.0, false, 0);
+        }
+        assert_eq!(
+            window.label(b"late:1"),
+            0,
+            "there is no room for another label"
+        );
+        (0..10_000).for_each(|_| window.count(busy, 1.0, true, 1));
+        let labels = window.turn(served(0), NOW);
+        assert_eq!((labels[usize::from(busy)], labels[2]), (1, 0));
+        assert_ne!(window.label(b"late:1"), 0);
+        assert_eq!(references(&window), 10_100.0);
+    }
+
+    #[test]
+    fn keys_without_a_short_prefix_have_no_label() {
+        let mut window = Window::new();
+        for key in [&b"plain"[..], b":x", &[b'x'; 100]] {
+            assert_eq!(window.label(key), 0);
+        }
     }
 }
