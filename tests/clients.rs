@@ -70,6 +70,13 @@ fn redis_py_works() {
 }
 
 #[test]
+fn redis_py_uses_every_data_type() {
+    let python = root().join(".venv/bin/python");
+    let program = python.exists().then(|| python.clone());
+    smoke("redis-py", program, &root().join(".venv"), "data_types.py");
+}
+
+#[test]
 fn node_redis_4_works() {
     node_smoke("node-redis 4", "node4");
 }

@@ -10,6 +10,7 @@ use crate::memory::stats;
 
 const OOM: &str = "OOM command not allowed when used memory > 'maxmemory'.";
 const LIMIT_BYTES: i64 = 24 << 20;
+const NO_EVICTION: [&str; 4] = ["--maxmemory", "24mb", "--maxmemory-policy", "noeviction"];
 
 /// Sets keys until every shard refuses them; returns those that were taken.
 fn fill(client: &mut Client, prefix: &str) -> Vec<String> {
@@ -40,7 +41,7 @@ fn fill(client: &mut Client, prefix: &str) -> Vec<String> {
 #[test]
 fn at_the_memory_limit_writes_are_refused_and_reads_and_deletions_work() {
     for shards in [1, 2, 4] {
-        let server = start(shards, &["--maxmemory", "24mb"]);
+        let server = start(shards, &NO_EVICTION);
         let mut client = server.client();
         let taken = fill(&mut client, "key:");
         // Redis counts the client's buffers, which shrink between two commands.
@@ -77,7 +78,7 @@ fn at_the_memory_limit_writes_are_refused_and_reads_and_deletions_work() {
 #[test]
 fn the_whole_limit_can_be_used_by_one_shard_and_is_not_passed() {
     for prefix in ["key:", "{one}key:"] {
-        let Some(server) = start_ours(4, &["--maxmemory", "24mb"]) else {
+        let Some(server) = start_ours(4, &NO_EVICTION) else {
             return;
         };
         fill(&mut server.client(), prefix);
@@ -89,7 +90,7 @@ fn the_whole_limit_can_be_used_by_one_shard_and_is_not_passed() {
 
 #[test]
 fn a_limit_set_while_running_holds_at_once_for_all() {
-    let server = start(2, &["--maxmemory", "0"]);
+    let server = start(2, &["--maxmemory", "0", "--maxmemory-policy", "noeviction"]);
     let (mut one, mut other) = (server.client(), server.client());
     assert_eq!(one.ask("SET k v"), ok());
     assert_eq!(one.ask("CONFIG SET maxmemory 1"), ok());

@@ -4,6 +4,7 @@
 
 mod balance;
 mod clients;
+mod eviction;
 mod expiry;
 mod fixture;
 mod lifecycle;

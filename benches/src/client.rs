@@ -83,6 +83,30 @@ impl Client {
         }
     }
 
+    /// Sends commands a thousand at a time; none may be answered with an error.
+    pub fn pour(&mut self, commands: impl Iterator<Item = Vec<String>>) -> io::Result<()> {
+        const BATCH: usize = 1000;
+        let mut commands = commands.peekable();
+        while commands.peek().is_some() {
+            self.request.clear();
+            let mut sent = 0;
+            for words in commands.by_ref().take(BATCH) {
+                write!(self.request, "*{}\r\n", words.len())?;
+                for word in words {
+                    write!(self.request, "${}\r\n{word}\r\n", word.len())?;
+                }
+                sent += 1;
+            }
+            self.stream.get_mut().write_all(&self.request)?;
+            for _ in 0..sent {
+                if let Reply::Error(text) = self.read()? {
+                    return Err(io::Error::other(text));
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// A field of INFO.
     pub fn info(&mut self, section: &str, field: &str) -> io::Result<Option<String>> {
         let Reply::Text(text) = self.demand(&["INFO", section])? else {

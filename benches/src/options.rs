@@ -17,6 +17,8 @@ options (each measurement has its own defaults):
   --keys A,B         keys; 5m is five million, 200k two hundred thousand
   --value A,B        bytes a value
   --shards N         shards of pinyon where not given by the measurement
+  --traces PATH      a trace, or a directory of them (replay)
+  --percent A,B      room for so much of a trace's different keys (replay)
   --pinyon PATH      the server under measurement (a second redis-server shows the noise)
   --redis PATH       what it is held against; `none` leaves it out
   --out DIR          where results are written";
@@ -40,6 +42,10 @@ pub struct Options {
     pub values: Option<Vec<usize>>,
     /// Shards of pinyon.
     pub shards: Option<usize>,
+    /// A trace, or a directory of them.
+    pub traces: Option<PathBuf>,
+    /// Percents of a trace's different keys that there is room for.
+    pub percents: Option<Vec<usize>>,
     /// The server under measurement.
     pub pinyon: PathBuf,
     /// The server beside it.
@@ -112,6 +118,8 @@ impl Options {
             "--keys" => self.keys = Some(list(value, keys)?),
             "--value" => self.values = Some(list(value, positive)?),
             "--shards" => self.shards = Some(positive(value)?),
+            "--traces" => self.traces = Some(value.into()),
+            "--percent" => self.percents = Some(list(value, positive)?),
             "--pinyon" => self.pinyon = value.into(),
             "--redis" => self.redis = (value != "none").then(|| value.into()),
             "--out" => self.out = value.into(),

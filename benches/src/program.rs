@@ -59,6 +59,26 @@ const MEASUREMENTS: &[(&str, &str, Measurement)] = &[
         measure::purge::run,
     ),
     (
+        "types",
+        "server CPU per operation of every type's common write and read",
+        measure::types::run,
+    ),
+    (
+        "members",
+        "resident bytes a member of collections of several types and sizes",
+        measure::members::run,
+    ),
+    (
+        "free",
+        "the longest stall while a collection of ten million members goes",
+        measure::free::run,
+    ),
+    (
+        "replay",
+        "hit ratios of replayed traces beside redis-server",
+        measure::replay::run,
+    ),
+    (
         "idle",
         "memory and CPU of ten thousand idle connections",
         measure::idle::run,

@@ -204,4 +204,5 @@ def main():
         client.close()
 
 
-main()
+if __name__ == "__main__":
+    main()

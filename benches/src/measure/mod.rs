@@ -4,12 +4,16 @@
 
 pub mod crosscheck;
 pub mod footprint;
+pub mod free;
 pub mod grow;
 pub mod hop;
 pub mod idle;
+pub mod members;
 pub mod purge;
+pub mod replay;
 pub mod server;
 pub mod stats;
+pub mod types;
 
 use std::io;
 use std::time::Duration;

@@ -443,16 +443,59 @@ mod tests {
     }
 
     #[test]
+    fn memory_of_clients_is_bytes_or_a_share_of_the_limit() {
+        let bytes_after = |text: &str| {
+            let mut config = Config {
+                maxmemory_bytes: 1000,
+                ..Config::default()
+            };
+            config.set("maxmemory-clients", text).unwrap();
+            config.maxmemory_clients_bytes()
+        };
+        assert_eq!(
+            ["0", "1mb", "5%", "0%"].map(bytes_after),
+            [0, 1 << 20, 50, 0]
+        );
+        assert_eq!(text_after("maxmemory-clients", "5%"), "5%");
+        assert_eq!(
+            refused("maxmemory-clients", "101%"),
+            "percentage argument must be less or equal to 100"
+        );
+        for text in ["x", "%", "-1", "5 %"] {
+            let error = "argument must be a memory or percent value";
+            assert_eq!(refused("maxmemory-clients", text), error, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_policy_tells_the_store_what_it_means() {
+        let after = |policy: &str| {
+            let mut config = Config::default();
+            config.set("maxmemory-policy", policy).unwrap();
+            let eviction = config.eviction();
+            (eviction.order, eviction.only_expiring, eviction.samples)
+        };
+        use store::Order;
+        assert_eq!(after("allkeys-ifs"), (Order::Ifs, false, 32));
+        assert_eq!(after("volatile-lru"), (Order::Lru, true, 40));
+        assert_eq!(after("allkeys-lfu"), (Order::Lfu, false, 40));
+        assert_eq!(after("volatile-ttl"), (Order::Ttl, true, 40));
+    }
+
+    #[test]
     fn a_word_that_is_not_among_the_choices_is_refused_with_them() {
         assert_eq!(
-            refused("maxmemory-policy", "allkeys-lru"),
-            "argument(s) must be one of the following: noeviction"
+            refused("enable-debug-command", "maybe"),
+            "argument(s) must be one of the following: local, yes, no"
         );
         assert_eq!(
             refused("memory-stats-percent-sign", "maybe"),
             "argument(s) must be one of the following: auto, yes, no"
         );
         assert_eq!(text_after("memory-stats-percent-sign", "YES"), "yes");
+        for policy in MaxMemoryPolicy::ALL {
+            assert_eq!(text_after("maxmemory-policy", policy.name()), policy.name());
+        }
         assert_eq!(text_after("enable-debug-command", "no"), "no");
     }
 

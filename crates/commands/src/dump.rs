@@ -14,13 +14,14 @@ const INVALID_FREQ: &str = "ERR Invalid FREQ value, must be >= 0 and <= 255";
 
 fn dump(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
     let (key, db, now) = (call.key(1), call.db, call.now());
-    if lookup::view(call, key).is_none() {
-        out.null();
-        return Ok(());
+    let copy = match lookup::view(call, key) {
+        Some(_) => call.core.shard.copy_out(db, key, now),
+        None => None,
+    };
+    match copy {
+        Some(value) => out.bulk(&rdb::encode(&value.into_content())),
+        None => out.null(),
     }
-    let value = call.core.shard.copy_out(db, key, now);
-    let content = value.expect("it was found just now").into_content();
-    out.bulk(&rdb::encode(&content));
     Ok(())
 }
 

@@ -1,4 +1,4 @@
-//! The arguments of commands that scan one key's elements (SSCAN): the cursor, MATCH and COUNT; and how far one answer goes.
+//! The arguments of commands that scan one key's elements (SSCAN, HSCAN): cursor, MATCH, COUNT; and how far one answer goes.
 //! Never touches a key; the order of checks is the caller's, who looks the key up between cursor and options.
 //! Source: redis-server 7 for what is a cursor: what C reads as an unsigned number.
 
@@ -38,6 +38,8 @@ pub fn cursor(call: &Call<'_>, index: usize) -> Result<u64, Error> {
 pub struct Options<'a> {
     pattern: Option<&'a [u8]>,
     count: u64,
+    /// Whether the answer has elements without their values.
+    pub no_values: bool,
 }
 
 impl<'a> Options<'a> {
@@ -46,9 +48,27 @@ impl<'a> Options<'a> {
     /// # Errors
     /// The grammar's, or a count's.
     pub fn read(call: &Call<'a>, from: usize) -> Result<Options<'a>, Error> {
+        Options::read_with(call, from, false)
+    }
+
+    /// The options of HSCAN, which has one more: NOVALUES.
+    ///
+    /// # Errors
+    /// As of [`Options::read`].
+    pub fn read_of_hash(call: &Call<'a>, from: usize) -> Result<Options<'a>, Error> {
+        Options::read_with(call, from, true)
+    }
+
+    fn read_with(call: &Call<'a>, from: usize, of_hash: bool) -> Result<Options<'a>, Error> {
         const COUNT_DEFAULT: u64 = 10;
-        let (mut pattern, mut count) = (None, COUNT_DEFAULT);
-        for index in (from..call.args.len()).step_by(2) {
+        let (mut pattern, mut count, mut no_values) = (None, COUNT_DEFAULT, false);
+        let mut index = from;
+        while index < call.args.len() {
+            if of_hash && call.is(index, "novalues") {
+                no_values = true;
+                index += 1;
+                continue;
+            }
             let Some(value) = call.args.get(index + 1) else {
                 return Err(error::SYNTAX.into());
             };
@@ -62,10 +82,12 @@ impl<'a> Options<'a> {
             } else {
                 return Err(error::SYNTAX.into());
             }
+            index += 2;
         }
         Ok(Options {
             pattern: pattern.filter(|&pattern| pattern != b"*"),
             count,
+            no_values,
         })
     }
 

@@ -54,7 +54,8 @@ impl Meaning {
     }
 }
 
-fn invalid_time(command: &str) -> Error {
+/// A time that makes no moment, in this command.
+pub fn invalid_time(command: &str) -> Error {
     format!("ERR invalid expire time in '{command}' command").into()
 }
 

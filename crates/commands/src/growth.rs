@@ -25,11 +25,8 @@ pub fn check_growth(call: &mut Call<'_>, len: u64, wanted: Option<u64>) -> Resul
 /// It has not.
 pub fn check_room(call: &mut Call<'_>, growth_bytes: u64) -> Reply {
     if growth_bytes > GROWTH_UNASKED_BYTES {
-        let used = call
-            .core
-            .limited_bytes()
-            .saturating_add_unsigned(growth_bytes);
-        if !call.core.lease.covers(used) {
+        let growth_bytes = i64::try_from(growth_bytes).unwrap_or(i64::MAX);
+        if !call.core.may_grow(growth_bytes) {
             return Err(error::OUT_OF_MEMORY.into());
         }
     }

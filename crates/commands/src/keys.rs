@@ -52,6 +52,13 @@ fn side(call: &Call<'_>) -> Side {
 const SOURCE_LIVES: i64 = 1;
 const TARGET_LIVES: i64 = 2;
 
+/// Whether there is anything to move: not of a hash whose fields have all expired, which copies as a missing key.
+fn has_content(call: &mut Call<'_>, key: Key<'_>) -> bool {
+    let (db, now) = (call.db, call.now());
+    let view = call.core.shard.view(db, key, false, now);
+    view.is_some_and(|view| !view.hash().is_some_and(|hash| hash.is_empty()))
+}
+
 /// Says which of the keys live here; where the target lies elsewhere, hands over a copy of the source.
 fn prepare_move(call: &mut Call<'_>, part: &mut Part, target_db: usize) -> Reply {
     if !call.owns(1) && !call.core.shard.has_room() {
@@ -65,7 +72,7 @@ fn prepare_move(call: &mut Call<'_>, part: &mut Part, target_db: usize) -> Reply
         0
     };
     *part = match side(call) {
-        Side::Both if lookup::lives(call, source) => Part::Count(target_vote | SOURCE_LIVES),
+        Side::Both if has_content(call, source) => Part::Count(target_vote | SOURCE_LIVES),
         Side::Both | Side::Target => Part::Count(target_vote),
         Side::Source => Part::Values(vec![call.core.shard.copy_out(db, source, now)]),
     };

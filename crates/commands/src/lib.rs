@@ -10,7 +10,6 @@ pub mod core;
 pub mod error;
 pub mod execute;
 pub mod gather;
-pub mod geo;
 pub mod glob;
 pub mod locks;
 pub mod part;
@@ -20,6 +19,7 @@ pub mod table;
 
 mod bits;
 mod client;
+mod client_memory;
 mod connection;
 mod counters;
 mod debug;
@@ -27,7 +27,11 @@ mod dump;
 mod element_scan;
 mod expiry;
 mod extended;
+mod functions;
+mod geo;
 mod growth;
+pub mod guard;
+mod hashes;
 mod hyperloglog;
 mod introspection;
 mod joint;
@@ -44,7 +48,10 @@ mod rounds;
 mod server;
 mod sets;
 mod settings;
+mod sort;
+mod streams;
 mod strings;
+mod zsets;
 
 #[cfg(test)]
 mod trial;
@@ -70,14 +77,20 @@ fn families() -> &'static [&'static [Command]] {
         object::ROWS,
         strings::ROWS,
         lists::ROWS,
+        zsets::ROWS,
+        geo::ROWS,
         counters::ROWS,
+        streams::ROWS,
         bits::ROWS,
         hyperloglog::ROWS,
         sets::ROWS,
+        sort::ROWS,
+        hashes::ROWS,
         server::ROWS,
         settings::ROWS,
         introspection::ROWS,
         debug::ROWS,
+        functions::ROWS,
         memory_family::ROWS,
     ]
 }

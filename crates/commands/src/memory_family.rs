@@ -107,6 +107,7 @@ fn explain(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
         ("expiry.bytes", bill.expiry_bytes),
         ("key.bytes", bill.key_bytes),
         ("value.bytes", bill.value_bytes),
+        ("tables.bytes", bill.tables_bytes),
         ("reference.bytes", bill.reference_bytes),
         ("rounding.bytes", bill.rounding_bytes),
         ("total.bytes", bill.total_bytes()),

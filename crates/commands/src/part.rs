@@ -56,6 +56,8 @@ pub enum Part {
     Curve(Box<store::curve::Figures>),
     /// A walk over all databases.
     Tour(Box<Tour>),
+    /// A shard's share of a SORT.
+    Sort(Box<crate::sort::Share>),
     /// Lines of text, sorted or joined by the merge.
     Lines(Vec<(u64, String)>),
 }

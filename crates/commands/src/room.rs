@@ -48,10 +48,12 @@ pub struct ShardLoad {
     data_bytes: AtomicI64,
     /// Keys that may be evicted.
     evictable_keys: AtomicU64,
+    /// Their bytes, taken to be as large as the others.
+    evictable_bytes: AtomicI64,
     /// Bytes of its clients.
-    client_bytes: AtomicU64,
+    pub(crate) client_bytes: AtomicU64,
     /// Bytes of the largest of them that may be closed.
-    largest_client_bytes: AtomicU64,
+    pub(crate) largest_client_bytes: AtomicU64,
 }
 
 /// What a core knows of the shortage of memory.
@@ -68,6 +70,17 @@ pub struct Shortage {
     /// Whether this shard evicts for its own writes.
     gives: bool,
     looked: u32,
+}
+
+/// Whether a command that works in steps may store another value of so many bytes under the key with this hash.
+pub fn ask_for(core: &mut Core, bytes: usize, hash: u64) -> Room {
+    if !core.out_of_memory() {
+        return Room::Yes;
+    }
+    if !core.config.maxmemory_policy.evicts() || !core.shard.has_room() {
+        return Room::No;
+    }
+    core.make_room(bytes as i64 + NEED_BYTES, &[hash])
 }
 
 /// Whether a command with this row may take memory now; evicts if it must.
@@ -148,6 +161,24 @@ impl Core {
             return self.let_through(Some(debt_bytes));
         }
         self.wait(debt_bytes)
+    }
+
+    /// Whether memory has room for so many bytes more, or would have it after evicting.
+    pub fn may_grow(&mut self, growth_bytes: i64) -> bool {
+        let wanted_bytes = self.limited_bytes().saturating_add(growth_bytes);
+        if self.lease.covers(wanted_bytes) {
+            return true;
+        }
+        if !self.config.maxmemory_policy.evicts() {
+            return false;
+        }
+        self.publish_load();
+        let short_bytes = wanted_bytes
+            .saturating_sub(self.lease.granted_bytes())
+            .saturating_add(self.debt_bytes());
+        let loads = self.facts.loads.iter();
+        let evictable_bytes = loads.map(|load| load.evictable_bytes.load(Ordering::Relaxed));
+        short_bytes <= evictable_bytes.sum()
     }
 
     fn let_through(&mut self, debt_bytes: Option<i64>) -> Room {
@@ -314,9 +345,14 @@ impl Core {
     /// Shows the other shards what this one holds.
     pub fn publish_load(&self) {
         let load = &self.facts.loads[usize::from(self.id.0)];
-        load.data_bytes
-            .store(self.shard.data_bytes() as i64, Ordering::Relaxed);
-        load.evictable_keys
-            .store(self.shard.evictable_keys(), Ordering::Relaxed);
+        let (data_bytes, keys) = (self.shard.data_bytes(), self.shard.evictable_keys());
+        let all_keys = self.shard.all_keys().max(1);
+        let evictable_bytes = u128::from(data_bytes) * u128::from(keys) / u128::from(all_keys);
+        load.data_bytes.store(data_bytes as i64, Ordering::Relaxed);
+        load.evictable_keys.store(keys, Ordering::Relaxed);
+        load.evictable_bytes
+            .store(evictable_bytes as i64, Ordering::Relaxed);
+        load.client_bytes
+            .store(self.clients.bytes(), Ordering::Relaxed);
     }
 }

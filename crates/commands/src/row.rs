@@ -67,8 +67,10 @@ impl Flags {
     pub const TOUCHES_ARBITRARY_KEYS: Flags = Flags(1 << 12);
     /// Not to be queued in a transaction.
     pub const NO_MULTI: Flags = Flags(1 << 13);
+    /// May wait for data.
+    pub const BLOCKING: Flags = Flags(1 << 14);
     /// Names as COMMAND INFO prints them, by bit.
-    pub const NAMES: [&'static str; 14] = [
+    pub const NAMES: [&'static str; 15] = [
         "write",
         "readonly",
         "denyoom",
@@ -83,6 +85,7 @@ impl Flags {
         "allow_busy",
         "touches_arbitrary_keys",
         "no_multi",
+        "blocking",
     ];
 
     /// Both sets together; `const`, for rows.

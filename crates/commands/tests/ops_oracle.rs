@@ -229,6 +229,8 @@ fn facts(reply: &Reply) -> Option<Facts> {
 
 /// Where we differ from 7.0.15 with a reason: the command, what differs, and why.
 const REASONED: &[(&str, &str, &str)] = &[
+    ("zrank", "arity", "7.2 added WITHSCORE"),
+    ("zrevrank", "arity", "7.2 added WITHSCORE"),
     (
         "client|setname",
         "tips",
@@ -250,6 +252,18 @@ const REASONED: &[(&str, &str, &str)] = &[
 const NOT_IN_7_0: &[(&str, &str)] = &[
     ("client|no-touch", "7.2"),
     ("client|setinfo", "7.2"),
+    ("hexpire", "7.4"),
+    ("hexpireat", "7.4"),
+    ("hexpiretime", "7.4"),
+    ("hpersist", "7.4"),
+    ("hpexpire", "7.4"),
+    ("hpexpireat", "7.4"),
+    ("hpexpiretime", "7.4"),
+    ("hpttl", "7.4"),
+    ("httl", "7.4"),
+    ("hgetdel", "8.0"),
+    ("hgetex", "8.0"),
+    ("hsetex", "8.0"),
     ("memory|explain", "our own"),
     ("memory|shards", "our own"),
 ];

@@ -169,6 +169,15 @@ impl<'a> Writer<'a> {
         self.aggregate(Kind::Push, len);
     }
 
+    /// The header of `pairs` attributes of the reply that follows them, names and values in turn.
+    /// RESP2 has none: false, and nothing is written.
+    pub fn attributes(&mut self, pairs: usize) -> bool {
+        if self.proto == Proto::Resp3 {
+            self.length(b'|', pairs);
+        }
+        self.proto == Proto::Resp3
+    }
+
     /// Begins an array whose length [`Writer::finish`] will tell.
     #[inline]
     pub fn deferred_array(&mut self) -> Deferred {
@@ -205,6 +214,9 @@ impl<'a> Writer<'a> {
     pub fn double(&mut self, value: f64) {
         match self.proto {
             Proto::Resp2 => {
+                if let Some(whole) = whole(value) {
+                    return self.bulk_int(whole);
+                }
                 let mut text = Vec::with_capacity(24);
                 format_double(value, &mut text);
                 self.bulk(&text);
@@ -306,6 +318,14 @@ impl<'a> Writer<'a> {
         self.out.extend_from_slice(digits);
         self.out.extend_from_slice(b"\r\n");
     }
+}
+
+/// The integer that a number is, where it is printed as one; most are.
+#[inline]
+fn whole(value: f64) -> Option<i64> {
+    const WHOLE_MAX: f64 = (1u64 << 53) as f64;
+    let is_negative_zero = value == 0.0 && value.is_sign_negative();
+    (value.abs() <= WHOLE_MAX && value.fract() == 0.0 && !is_negative_zero).then_some(value as i64)
 }
 
 #[cfg(test)]

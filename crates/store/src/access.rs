@@ -271,6 +271,11 @@ impl AccessClock {
         Access::new(self.tick, 0, size_class_of(bytes)).with_low(hits)
     }
 
+    /// The same key, changed by nobody's access to so many bytes.
+    pub(crate) fn resized(&self, access: Access, bytes: u64) -> Access {
+        Access::new(access.tick(), access.hits(), size_class_of(bytes))
+    }
+
     /// Ticks since the last access, at most [`AGE_TICKS_MAX`].
     #[inline]
     pub(crate) fn age_ticks(&self, access: Access) -> u8 {

@@ -198,6 +198,7 @@ mod tests {
             expiry_bytes: 0,
             key_bytes: 16,
             value_bytes: 32,
+            tables_bytes: 0,
             reference_bytes: 0,
             rounding_bytes: 4,
         };

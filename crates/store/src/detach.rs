@@ -3,7 +3,7 @@
 //! Source: RENAME, COPY, MOVE and FLUSHDB ASYNC of Redis.
 #![forbid(unsafe_code)]
 
-use crate::collections::{Big, PackForm, View};
+use crate::collections::{AddRule, Big, PackForm, View};
 use crate::content::Content;
 use crate::entry::edit::Remains;
 use crate::entry::{Entry, Held, NewValue, edit};
@@ -11,6 +11,7 @@ use crate::hasher::Key;
 use crate::heap::HeapBlock;
 use crate::shard::{Database, Shard};
 use crate::slab::Slab;
+use crate::stream::Stream;
 use crate::value::{Expiry, IntText, Millis, Value, canonical_int};
 
 /// A value without a key and outside of any shard, with its expiry.
@@ -150,10 +151,12 @@ impl Shard {
         }
     }
 
-    /// Copies a value out; the key stays and its access is not noted.
+    /// Copies a value out; the key stays and its access is not noted. There is nothing to copy of a
+    /// hash whose fields have all expired.
     pub fn copy_out(&mut self, db: usize, key: Key, now: Millis) -> Option<Detached> {
         let view = self.view(db, key, false, now)?;
-        Some(Detached::copy_of(view))
+        let is_over = view.hash().is_some_and(|hash| hash.is_empty());
+        (!is_over).then(|| Detached::copy_of(view))
     }
 
     /// Stores a detached value with its expiry under a key, whatever was there. Returns whether
@@ -193,16 +196,25 @@ impl Shard {
                     hash.set(pairs.at(2 * index), pairs.at(2 * index + 1), expiry);
                 }
             }
+            Content::Zset { members, scores } => {
+                let mut zset = door.zset();
+                for (member, score) in members.iter().zip(scores) {
+                    let done = zset.add(member, *score, AddRule::default());
+                    debug_assert!(done.is_ok(), "only an increment may fail");
+                }
+            }
             Content::String(_) => unreachable!("a string is no collection"),
-            Content::List(elements) => door.list().fill(elements),
             Content::Set(members) => {
                 let mut set = door.set();
                 members.iter().for_each(|member| {
                     set.add(member);
                 });
             }
-            Content::Zset { .. } | Content::Stream(_) => {
-                unreachable!("not yet built")
+            Content::List(elements) => door.list().fill(elements),
+            Content::Stream(content) => {
+                let mut edit = door.stream();
+                let stream = Stream::from_content(content, edit.node_limits());
+                *edit = stream.expect("whoever takes a stream from outside checks it");
             }
         }
     }

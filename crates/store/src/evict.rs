@@ -215,6 +215,11 @@ impl Shard {
         (0..self.databases()).map(|db| self.evictable_in(db)).sum()
     }
 
+    /// How many keys there are, of all databases that SELECT can choose.
+    pub fn all_keys(&self) -> u64 {
+        (0..self.databases()).map(|db| self.len(db) as u64).sum()
+    }
+
     fn evictable_in(&self, db: usize) -> u64 {
         let database = &self.databases[db];
         if self.chooser.eviction.only_expiring {
@@ -224,8 +229,8 @@ impl Shard {
         }
     }
 
-    /// Evicts one key, or removes expired ones where the search meets a segment that is due for
-    /// it. `may_go` is asked of the chosen key, by database and hash, and a no is respected.
+    /// Evicts one key, or removes expired keys and fields where the search meets a segment that is
+    /// due for it. `may_go` is asked of the chosen key, by database and hash, and a no is respected.
     /// `None` if no key was found that may go.
     ///
     /// What the key owned is freed at once, but for the elements of a large collection: see
@@ -276,10 +281,10 @@ impl Shard {
     ) -> Option<Evicted> {
         let sweep_at = self.databases[db].index.sweep_at(&self.slab, place);
         if sweep_at < now {
-            let expired = self.sweep_segment(db, place, now);
-            if expired > 0 {
-                return Some(Evicted { keys: 0, expired });
-            }
+            let (expired, fields_left) = self.sweep_segment(db, place, now);
+            let has_freed = expired > 0 || fields_left;
+            // What the sweep took out may have changed where segments lie: the search begins anew.
+            return has_freed.then_some(Evicted { keys: 0, expired });
         }
         let only_expiring = self.chooser.eviction.only_expiring;
         if only_expiring && sweep_at == Millis(i64::MAX) {

@@ -12,14 +12,18 @@
 use crate::entry::{Entry, edit};
 use crate::hasher::Key;
 use crate::shard::{Database, Shard, Walk};
+use crate::slab::BlockRef;
 use crate::value::{Kind, Millis};
 
 /// This share of a segment's expiring keys may be past their time before the next sweep.
 const DUE_SHARE: usize = 16;
 /// A millisecond of slack for so many keys: at 15 ns a key that is 1 % of a core.
-const KEYS_PER_SLACK_MS: usize = 700;
+pub(crate) const KEYS_PER_SLACK_MS: usize = 700;
 /// A step counts passing a segment that is not due as looking at so many keys.
 const PASSING_COST_KEYS: usize = 1;
+/// Fields that one step looks at for expired ones, beside the keys of its segment; that many cost
+/// about as much as these.
+const FIELDS_PER_STEP: usize = 1024;
 /// Slots a segment can have.
 const SEGMENT_SLOTS_MAX: usize = 1024;
 
@@ -45,7 +49,7 @@ impl Shard {
     }
 
     /// Removes keys that are past their expiry, looking at about `budget_keys` keys, a segment of
-    /// up to a thousand at a time.
+    /// up to a thousand at a time, and fields that are, looking at up to two thousand a segment.
     pub fn expire_step(&mut self, now: Millis, budget_keys: usize) -> Expired {
         // A shard that is only read has no insertions to pay for this.
         self.pin_segment();
@@ -57,6 +61,7 @@ impl Shard {
         let mut cost = 0;
         let mut walk = self.sweeping;
         while cost < budget_keys {
+            let here = walk;
             let Some((db, place)) = self.next_expiring_segment(&mut walk) else {
                 self.sweeping = Walk::default();
                 return expired;
@@ -64,7 +69,13 @@ impl Shard {
             cost += PASSING_COST_KEYS;
             if self.databases[db].index.sweep_at(&self.slab, place) < now {
                 cost += self.databases[db].index.segment_len(&self.slab, place);
-                expired.removed += self.sweep_segment(db, place, now);
+                let (removed, fields_left) = self.sweep_segment(db, place, now);
+                expired.removed += removed;
+                if fields_left {
+                    // The next step goes on right here: what it costs to find the place is lost once.
+                    walk = here;
+                    break;
+                }
             }
         }
         self.sweeping = walk;
@@ -94,8 +105,9 @@ impl Shard {
         self.next_segment(walk)
     }
 
-    /// Removes what is due from one segment. Returns how many keys went.
-    pub(crate) fn sweep_segment(&mut self, db: usize, place: usize, now: Millis) -> usize {
+    /// Removes what is due from one segment. Returns how many keys went, and whether hashes of it
+    /// still have fields that are due.
+    pub(crate) fn sweep_segment(&mut self, db: usize, place: usize, now: Millis) -> (usize, bool) {
         let slack_ms = self.slack_ms(db);
         let Shard {
             slab,
@@ -106,14 +118,14 @@ impl Shard {
         } = self;
         let (Database { index, account }, base) = (&mut databases[db], *base);
         let mut deadlines = Deadlines::new();
-        let mut due_fields: Vec<Vec<u8>> = Vec::new();
+        let mut due_fields: Vec<BlockRef> = Vec::new();
         let division = index.divide(slab, place, |block| {
             let entry = Entry::at(slab, block, base);
             let is_due = entry.is_expired(now);
             if !is_due && let Some(at) = entry.next_expiry() {
                 deadlines.add(at);
                 if now > at {
-                    due_fields.push(entry.key().to_vec());
+                    due_fields.push(block);
                 }
             }
             is_due
@@ -124,20 +136,48 @@ impl Shard {
             graveyard.take(edit::destroy(slab, block, base));
         });
         self.expired_keys += removed as u64;
-        for key in due_fields {
-            self.expire_fields(db, self.hasher.key(&key), now);
-        }
-        removed
+        let fields_left = !due_fields.is_empty() && self.expire_fields_of(db, &due_fields, now);
+        (removed, fields_left)
     }
 
-    /// Removes fields of a hash that are past their expiry; of a large hash a part, the rest the
-    /// next time its segment is swept.
-    fn expire_fields(&mut self, db: usize, key: Key, now: Millis) {
-        const SEGMENTS_PER_STEP: usize = 4;
-        if let Ok(Some(door)) = self.open(db, key, Kind::Hash, now) {
-            let mut hash = door.hash();
-            hash.expire_step(SEGMENTS_PER_STEP);
+    /// Removes fields that are past their expiry from the hashes whose entries these are, up to a
+    /// limit. Returns whether any are left; then their segment is due at once.
+    fn expire_fields_of(&mut self, db: usize, hashes: &[BlockRef], now: Millis) -> bool {
+        let mut looked_at = 0;
+        for &block in hashes {
+            // The entry stays where it is while those of other keys change.
+            let bytes = self.entry(block).key().to_vec();
+            let key = self.hasher.key(&bytes);
+            if looked_at < FIELDS_PER_STEP {
+                looked_at += self.expire_fields(db, key, now, FIELDS_PER_STEP - looked_at);
+            }
+            if let Some(found) = self.databases[db].index.find(&self.slab, key, self.base)
+                && let Some(at) = self.entry(found.block).next_expiry()
+                && now > at
+            {
+                self.databases[db].index.sweep_by(&self.slab, key.hash, at);
+                return true;
+            }
         }
+        false
+    }
+
+    /// Removes fields of a hash that are past their expiry, looking at about so many of a large
+    /// one. Returns at how many it looked. Nobody accessed the hash: its access stays as it was.
+    fn expire_fields(&mut self, db: usize, key: Key, now: Millis, budget_fields: usize) -> usize {
+        let find = |shard: &Shard| shard.databases[db].index.find(&shard.slab, key, shard.base);
+        let access = find(self).map(|found| found.access());
+        let Ok(Some(door)) = self.open(db, key, Kind::Hash, now) else {
+            return 0;
+        };
+        let looked_at = door.hash().expire_step(budget_fields);
+        if let Some(found) = find(self)
+            && let Some(access) = access
+        {
+            let bytes = self.entry(found.block).bytes();
+            found.set_access(self.clock.resized(access, bytes));
+        }
+        looked_at
     }
 
     /// Notes a new expiry in the segment of its key.

@@ -4,7 +4,7 @@
 //!
 //! An intset is the width of its integers in bytes, 2, 4 or 8, then the integers, little end first,
 //! ascending. An integer that needs more width widens all; removing one never narrows them.
-//! Functions other than [`check`] trust the intset and panic on one that is broken.
+//! Functions trust the intset and panic on one that is broken.
 #![forbid(unsafe_code)]
 
 /// The width in front, in bytes.
@@ -148,6 +148,7 @@ pub(crate) fn iter(set: &[u8]) -> impl DoubleEndedIterator<Item = i64> + ExactSi
 }
 
 /// Whether these bytes are a whole valid intset; they may be any bytes.
+#[cfg(test)]
 pub(crate) fn check(bytes: &[u8]) -> bool {
     matches!(bytes.first(), Some(2 | 4 | 8))
         && (bytes.len() - WIDTH_BYTES).is_multiple_of(width(bytes))

@@ -28,6 +28,7 @@ mod purge;
 mod random;
 mod shard;
 mod slab;
+mod stream;
 mod strings;
 mod tick;
 mod tree;
@@ -39,8 +40,9 @@ pub use account::{Account, KindAccount};
 pub use books::StoreAccounts;
 pub use classes::{BLOCK_BYTES_MAX, CLASSES, block_bytes};
 pub use collections::{
-    Door, Elements, HashEdit, HashView, ListEdit, ListEnd, ListView, SetEdit, SetView, Thresholds,
-    View, WrongKind,
+    AddRule, Added, Door, Elements, FieldPicker, HashEdit, HashView, LexBound, Lifetime, ListEdit,
+    ListEnd, ListView, NotANumber, Presence, SetEdit, SetView, StreamEdit, Thresholds, View,
+    WrongKind, ZsetEdit, ZsetRange, ZsetView,
 };
 pub use content::{
     ConsumerContent, Content, GroupContent, PendingContent, StreamContent, StreamId, Strings,
@@ -56,4 +58,8 @@ pub use pack::{IntBuffer, Item};
 pub use random::Rng;
 pub use shard::{Options, Shard};
 pub use slab::SizeClass;
+pub use stream::{
+    Backward, Consumer, ConsumerId, Fields, Forward, Group, Keep, NodeLimits, PendingEntry, Stream,
+    StreamEntry, Trim,
+};
 pub use value::{EMBSTR_BYTES_MAX, Encoding, Expiry, KINDS, Kind, Millis, Value, canonical_int};

@@ -405,6 +405,13 @@ pub(crate) fn item(pack: &[u8], at: usize) -> Item<'_> {
     Read::at(pack, at).item
 }
 
+/// The element at `at`, and the offset behind it.
+#[inline]
+pub(crate) fn read(pack: &[u8], at: usize) -> (Item<'_>, usize) {
+    let element = Read::at(pack, at);
+    (element.item, at + element.len())
+}
+
 /// Appends this text; the canonical text of an integer is stored as the integer.
 pub(crate) fn push(pack: &mut Vec<u8>, text: &[u8]) {
     Element::of(text).push(pack);

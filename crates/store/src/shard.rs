@@ -281,6 +281,7 @@ impl Shard {
         draft.write(&mut self.slab, block);
         let footprint = self.entry(block).footprint();
         let sweep_at = expiry.map(|at| self.sweep_time(db, at));
+        self.note_time(now);
         let access = self.clock.fresh(footprint.bytes);
         let Shard {
             slab,

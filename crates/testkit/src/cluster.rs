@@ -134,15 +134,26 @@ impl Cluster {
 
     /// The bytes that a client gets for a command.
     pub fn run_raw<A: AsRef<[u8]>>(&mut self, words: &[A]) -> Vec<u8> {
+        let before = memory::alloc::thread_allocated_bytes();
         let mut args = OwnedArgs::new();
         words.iter().for_each(|word| args.push(word.as_ref()));
+        // All cores count the heap of the one thread, and all of them leave out what is the client's.
+        let client_bytes = memory::alloc::thread_allocated_bytes() - before;
+        self.settle_clients(client_bytes as usize);
         let mut bytes = Vec::new();
         self.dispatch(&args, &mut bytes);
+        self.settle_clients(0);
         assert!(
             self.cores.iter().all(|core| core.locks.is_free()),
             "a command leaves a lock behind"
         );
         bytes
+    }
+
+    fn settle_clients(&mut self, bytes: usize) {
+        for core in &mut self.cores {
+            core.clients.settle(CLIENT, bytes);
+        }
     }
 
     fn dispatch(&mut self, args: &OwnedArgs, bytes: &mut Vec<u8>) {

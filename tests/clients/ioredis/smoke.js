@@ -65,11 +65,45 @@ async function memory(client) {
   assert.equal(typeof (await client.memory('DOCTOR')), 'string');
 }
 
+async function types(client) {
+  assert.equal(await client.hset('hash', { one: 1, two: 'zwei' }), 2);
+  assert.deepEqual(await client.hgetall('hash'), { one: '1', two: 'zwei' });
+  assert.equal(await client.hincrby('hash', 'one', 41), 42);
+  assert.deepEqual((await client.hscan('hash', 0))[0], '0');
+  assert.equal(await client.rpush('list', 'a', 'b', 'c'), 3);
+  assert.deepEqual(await client.lrange('list', 0, -1), ['a', 'b', 'c']);
+  assert.equal(await client.lmove('list', 'list2', 'LEFT', 'RIGHT'), 'a');
+  assert.equal(await client.sadd('set', 1, 2, 3), 3);
+  assert.deepEqual((await client.smembers('set')).sort(), ['1', '2', '3']);
+  await client.sadd('set2', 3, 4);
+  assert.deepEqual(await client.sinter('set', 'set2'), ['3']);
+  assert.equal(await client.zadd('zset', 1, 'a', 2.5, 'b'), 2);
+  assert.deepEqual(await client.zrange('zset', 0, -1, 'WITHSCORES'), ['a', '1', 'b', '2.5']);
+  assert.equal(await client.zunionstore('zset2', 2, 'zset', 'set'), 5);
+  assert.equal(await client.geoadd('geo', 13.361389, 38.115556, 'Palermo'), 1);
+  assert.deepEqual(await client.geohash('geo', 'Palermo'), ['sqc8b49rny0']);
+  const id = await client.xadd('stream', '*', 'field', 'value');
+  assert.deepEqual(await client.xrange('stream', '-', '+'), [[id, ['field', 'value']]]);
+  assert.equal(await client.xgroup('CREATE', 'stream', 'group', '0'), 'OK');
+  assert.equal((await client.xreadgroup('GROUP', 'group', 'me', 'STREAMS', 'stream', '>'))[0][1][0][0], id);
+  assert.equal(await client.xack('stream', 'group', id), 1);
+  assert.equal(await client.setbit('bits', 7, 1), 0);
+  assert.equal(await client.bitcount('bits'), 1);
+  assert.equal(await client.pfadd('sketch', 'a', 'b'), 1);
+  assert.equal(await client.pfcount('sketch'), 2);
+  assert.deepEqual(await client.sort('list', 'ALPHA', 'DESC'), ['c', 'b']);
+  const payload = await client.dumpBuffer('hash');
+  assert.equal(await client.restore('copy', 0, payload, 'REPLACE'), 'OK');
+  assert.deepEqual(await client.hgetall('copy'), await client.hgetall('hash'));
+  await assert.rejects(client.lpush('hash', 'x'), /WRONGTYPE/);
+  await client.unlink('hash', 'list', 'list2', 'set', 'set2', 'zset', 'zset2', 'geo', 'stream', 'bits', 'sketch', 'copy');
+}
+
 async function main() {
   const client = new Redis({ host: '127.0.0.1', port, retryStrategy: () => null });
   client.on('error', () => {});
   await client.flushall();
-  for (const group of [strings, scans, server, memory]) {
+  for (const group of [types, strings, scans, server, memory]) {
     await group(client).catch((why) => {
       why.message = `${group.name}: ${why.message}`;
       throw why;

@@ -5,7 +5,7 @@
 use crate::config::{DebugAccess, memory_bytes};
 use crate::row::{Doc, Fan, Keys, To};
 use crate::{Call, Command, Error, Flags, Part, Progress, Reply, Run, ShardId, error, glob};
-use resp::Writer;
+use resp::{Proto, Writer};
 use std::time::Duration;
 
 mod digest;
@@ -35,7 +35,7 @@ const HELP: [&str; 33] = [
     "POPULATE <count> [<prefix>] [<size>]",
     "    Makes so many string keys, those that are missing.",
     "PROTOCOL <type>",
-    "    Answers a reply of this type: string, integer, double, null, array, set, map, verbatim, true, false, bignum.",
+    "    Answers a reply of this type: string, integer, double, null, array, set, map, attrib, push, verbatim, true, false, bignum.",
     "QUICKLIST-PACKED-THRESHOLD <size>",
     "    Accepted: nodes of lists have no such threshold.",
     "RELOAD [MERGE] [NOFLUSH] [NOSAVE]",
@@ -59,6 +59,7 @@ const RELOAD_SYNTAX: &str = "ERR DEBUG RELOAD only supports the MERGE, NOFLUSH a
 const THRESHOLD_RANGE: &str =
     "ERR argument must be a memory value bigger than 1 and smaller than 4gb";
 const NOT_PACKED: &str = "ERR Not a listpack encoded object.";
+const NO_PUSH: &str = "ERR RESP2 is not supported by this command";
 const NO_SUCH_TYPE: &str = "ERR Wrong protocol type name. Please use one of the following: string|integer|double|bignum|null|array|set|map|attrib|push|verbatim|true|false";
 
 /// What a call of DEBUG asks for.
@@ -219,6 +220,9 @@ fn merge(call: &mut Call<'_>, parts: &mut [Part], out: &mut Writer<'_>) -> Reply
         Order::Log => {
             eprintln!("pinyon: DEBUG LOG: {}", call.args.at(2).escape_ascii());
             out.ok();
+        }
+        Order::Protocol if call.is(2, "push") && out.proto() == Proto::Resp2 => {
+            return Err(NO_PUSH.into());
         }
         Order::Protocol => protocol::write(call.args.at(2), out).ok_or(NO_SUCH_TYPE)?,
         Order::StringMatch => {

@@ -26,6 +26,22 @@ pub fn write(name: &[u8], out: &mut Writer<'_>) -> Option<()> {
                 out.boolean(number == 1);
             }
         }
+        b"attrib" => {
+            if out.attributes(1) {
+                out.bulk(b"key-popularity");
+                out.array(2);
+                out.bulk(b"key:123");
+                out.int(90);
+            }
+            out.bulk(b"Some real reply following the attribute");
+        }
+        b"push" => {
+            out.push(2);
+            out.bulk(b"server-cpu-usage");
+            out.int(42);
+            // A push answers nothing: the reply comes after it.
+            out.bulk(b"Some real reply following the push reply");
+        }
         b"verbatim" => out.verbatim("txt", b"This is a verbatim\nstring"),
         b"true" => out.boolean(true),
         b"false" => out.boolean(false),

@@ -3,6 +3,7 @@
 //! Source: DEBUG DIGEST, RELOAD and POPULATE of redis-server 7.
 
 use super::digest::{self, Digest};
+use crate::room::{self, Room};
 use crate::{Call, Error, Part, Progress, lookup};
 use resp::Writer;
 use store::{Covered, Detached, Expiry, Value};
@@ -209,12 +210,17 @@ pub fn populate_step(
         if call.core.owner(text.as_bytes()) != call.core.id {
             continue;
         }
-        if call.core.out_of_memory() {
-            return Err(crate::error::OUT_OF_MEMORY.into());
-        }
         let key = call.core.shard.key(text.as_bytes());
         if lookup::lives(call, key) {
             continue;
+        }
+        match room::ask_for(call.core, population.size, key.hash) {
+            Room::Yes => {}
+            Room::Unsettled | Room::Wait => {
+                *part = Part::Count(number as i64);
+                return Ok(Progress::Again);
+            }
+            Room::No => return Err(crate::error::OUT_OF_MEMORY.into()),
         }
         let mut value = format!("value:{number}").into_bytes();
         if population.size > 0 {

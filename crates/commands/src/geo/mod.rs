@@ -11,9 +11,11 @@ pub mod text;
 
 pub use add::Addition;
 pub use cells::Point;
-pub use coverage::coverage;
-pub use search::{Form, Found, SearchOptions, parse_search, search};
-pub use shape::{GeoShape, Unit};
+pub use search::{Form, SearchOptions, parse_search, search};
+
+mod commands;
+
+pub use commands::ROWS;
 
 #[cfg(test)]
 mod oracle;

@@ -119,21 +119,6 @@ pub struct Found {
     pub distance: f64,
 }
 
-/// The key that a GEORADIUS or GEORADIUSBYMEMBER stores to, as the index of its argument: found without the rest of the grammar,
-/// as it must be known where a command goes before it is read.
-pub fn stored_key_index(args: Args<'_>) -> Option<usize> {
-    const OPTIONS_INDEX: usize = 5;
-    let (mut stored, mut at) = (None, OPTIONS_INDEX);
-    while at + 1 < args.len() {
-        if is_store(&args.at(at).to_ascii_lowercase()) {
-            at += 1;
-            stored = Some(at);
-        }
-        at += 1;
-    }
-    stored
-}
-
 fn is_store(word: &[u8]) -> bool {
     word == b"store" || word == b"storedist"
 }
@@ -478,7 +463,8 @@ mod tests {
         assert_eq!(parse(form, line, true).unwrap().store, store);
         let mut args = OwnedArgs::default();
         line.split(' ').for_each(|word| args.push(word.as_bytes()));
-        assert_eq!(stored_key_index(args.as_args()), Some(10));
+        let mut moved = crate::row::Keys::GEORADIUS.moved(&args.as_args());
+        assert_eq!(moved.next(), Some(10));
         assert_eq!(refusal(Form::Radius { stores: false }, line), error::SYNTAX);
     }
 

@@ -5,10 +5,10 @@
 use super::as_set;
 use crate::{Call, Error, Reply, error, lookup};
 use resp::Writer;
-use store::{Kind, Rng};
+use store::{Kind, Rng, SetView};
 
-/// Picks with repeats that one command answers; Redis has no bound but its memory.
-const REPEATS_MAX: u64 = 1 << 24;
+/// The shortest element of a reply.
+const ELEMENT_BYTES_MIN: u64 = b"$0\r\n\r\n".len() as u64;
 
 const OUT_OF_LONG: &str =
     "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807";
@@ -27,6 +27,7 @@ pub fn srandmember(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
         }
         3 => {
             let count = wanted(call)?;
+            let reply_bytes_max = call.core.config.proto_max_bulk_len;
             let Some(set) = lookup::read_as(call, key, as_set)? else {
                 out.array(0);
                 return Ok(());
@@ -39,19 +40,33 @@ pub fn srandmember(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
                 });
                 return Ok(());
             }
-            let repeats = count.unsigned_abs();
-            if repeats > REPEATS_MAX {
-                return Err(error::OUT_OF_RANGE.into());
-            }
-            out.array(repeats as usize);
-            for _ in 0..repeats {
-                let member = set.random(&mut rng).expect("a key's set has members");
-                lookup::bulk_item(out, member);
-            }
-            Ok(())
+            repeated(out, &set, count.unsigned_abs(), reply_bytes_max, &mut rng)
         }
         _ => Err(error::SYNTAX.into()),
     }
+}
+
+/// Members of which one may come twice. Their number is the client's alone, so the reply has a limit.
+fn repeated(
+    out: &mut Writer<'_>,
+    set: &SetView<'_>,
+    count: u64,
+    reply_bytes_max: u64,
+    rng: &mut Rng,
+) -> Reply {
+    if count.saturating_mul(ELEMENT_BYTES_MIN) > reply_bytes_max {
+        return Err(error::OUT_OF_RANGE.into());
+    }
+    let start = out.len();
+    out.array(count as usize);
+    for _ in 0..count {
+        let member = set.random(rng).expect("a key's set has members");
+        lookup::bulk_item(out, member);
+        if (out.len() - start) as u64 > reply_bytes_max {
+            return Err(error::OUT_OF_RANGE.into());
+        }
+    }
+    Ok(())
 }
 
 fn wanted(call: &Call<'_>) -> Result<i64, Error> {

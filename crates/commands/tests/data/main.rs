@@ -3,14 +3,18 @@
 //! Source: redis-server 7 for every expected answer.
 
 mod counters;
+mod eviction;
 mod expiry;
+mod geo;
 mod keys;
 mod keyspace;
 mod lists;
 mod model;
 mod oracle;
 mod sets;
+mod sort;
 mod strings;
+mod zsets;
 
 use resp::Reply;
 use testkit::Cluster;

@@ -4,12 +4,15 @@
 
 use super::Driver;
 use crate::mesh::message::Message;
-use commands::ClientId;
+use commands::{ClientId, guard::Guard};
+use std::sync::atomic::Ordering;
 
 /// Keys looked at in one step of expiry: about a tenth of a millisecond.
 const EXPIRE_STEP_KEYS: usize = 512;
 /// Entries freed in one step after a flush.
 const FREE_STEP_KEYS: usize = 512;
+/// Keys looked at in one step of a purge.
+const PURGE_STEP_KEYS: usize = 512;
 /// Batches that outlive a tick: under load new ones come within microseconds, an idle core needs none.
 const SPARE_BATCHES_IDLE: usize = 1;
 /// Likewise of buffers of clients.
@@ -24,6 +27,11 @@ pub(super) struct Background {
     expiring: bool,
     freeing: bool,
     paying: bool,
+    /// A purge that the guard asked for is under way.
+    purging: bool,
+    /// How many of those began here.
+    purges_begun: u64,
+    guard: Guard,
     /// When the limit was last looked at.
     looked_us: u64,
     accept_retry_us: Option<u64>,
@@ -32,7 +40,7 @@ pub(super) struct Background {
 
 impl Background {
     pub(super) fn is_due(&self) -> bool {
-        self.expiring || self.freeing || self.paying
+        self.expiring || self.freeing || self.paying || self.purging
     }
 
     pub(super) fn next_tick_us(&self) -> u64 {
@@ -88,9 +96,24 @@ impl Driver {
         self.core.tick_curve();
         if self.core.id.0 == 0 {
             self.core.facts.lift_peak();
+            if self.background.guard.is_due(self.core.mono_us) {
+                let guard = &mut self.background.guard;
+                self.core.facts.guard_resident(guard, self.core.mono_us);
+            }
             self.core.facts.charge_unsharded();
         }
+        self.begin_purge();
         self.hold_time_limits();
+    }
+
+    /// Begins a purge that the guard of the resident set has asked for, unless one is under way.
+    fn begin_purge(&mut self) {
+        let asked = self.core.facts.purges_asked.load(Ordering::Relaxed);
+        if asked > self.background.purges_begun && !self.core.shard.is_purging() {
+            self.background.purges_begun = asked;
+            self.background.purging = true;
+            self.core.shard.purge_begin();
+        }
     }
 
     /// Gives up every buffer that is kept for speed, and what the allocator keeps of its own.
@@ -108,6 +131,10 @@ impl Driver {
                 .expire_step(self.core.now, EXPIRE_STEP_KEYS)
                 .more;
         }
+        if self.background.purging && !self.core.shard.purge_step(PURGE_STEP_KEYS) {
+            self.background.purging = false;
+            self.trim();
+        }
         // Every step says whether there is more: a core that owes nothing sleeps.
         let shard = &mut self.core.shard;
         self.background.freeing = shard.owes_freeing() && shard.free_step(FREE_STEP_KEYS);
@@ -116,10 +143,13 @@ impl Driver {
     /// Evicts a step of what this shard owes to the limit, and lets those go on that waited for it. Clients are settled by now.
     pub(super) fn pay_for_room(&mut self) {
         self.background.paying = self.core.pay_step();
+        self.background.freeing |= self.core.shard.owes_freeing();
         if self.waits_for_room && self.core.may_retry() {
             self.waits_for_room = false;
             self.unlocked = true;
         }
+        self.core.hold_client_memory();
+        self.close_marked();
         if self.core.id.0 == 0 {
             let passed_us = self.core.mono_us - self.background.looked_us;
             self.background.looked_us = self.core.mono_us;

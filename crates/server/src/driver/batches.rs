@@ -2,7 +2,7 @@
 //! A batch whose next key is locked waits, and with it those behind it, so that no command overtakes another.
 //! The same buffers carry the requests out and the replies home.
 
-use super::Driver;
+use super::{Driver, group::LARGE_REPLY_BYTES};
 use crate::{
     connection::Pause,
     mesh::message::{Batch, Message},
@@ -41,7 +41,9 @@ impl Driver {
     }
 
     fn serve_from(&mut self, mut batch: Box<Batch>, first: usize) {
-        match self.run_batch(&mut batch, first) {
+        let outcome = self.run_batch(&mut batch, first);
+        self.core.travelling_bytes += batch.count();
+        match outcome {
             Some(waiting) => self.stalled_batches.push_front((batch, waiting)),
             None => self
                 .port
@@ -54,6 +56,7 @@ impl Driver {
         loop {
             match self.run_requests(batch, first)? {
                 (index, Ran::NotSettled) => {
+                    self.core.travelling_bytes += batch.count();
                     self.settle_touched();
                     first = index;
                 }
@@ -77,6 +80,7 @@ impl Driver {
             requests,
             replies,
             reply_ends,
+            counted: _,
         } = batch;
         for (index, request) in requests.iter().enumerate().skip(first) {
             if (index - first).is_multiple_of(GROUP_REQUESTS) {
@@ -116,6 +120,9 @@ impl Driver {
                 *waits_for_room |= ran == Ran::NotYet;
                 return Some((index, ran));
             }
+            if replies.len() > LARGE_REPLY_BYTES {
+                core.shortage.is_unsettled = true;
+            }
             core.stats.hops_served += 1;
             reply_ends.push(replies.len() as u32);
         }
@@ -135,6 +142,7 @@ impl Driver {
             }
             self.mark_dirty(to.connection);
         }
+        self.core.travelling_bytes -= batch.uncount();
         if self.spare_batches.len() < SPARE_BATCHES_MAX {
             batch.clear();
             self.spare_batches.push(batch);

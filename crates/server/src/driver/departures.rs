@@ -24,7 +24,8 @@ impl Driver {
     /// Sends the batches of this turn and rings the bells of cores that sleep.
     pub(super) fn send_outbox(&mut self) {
         for to in 0..self.outbox.len() {
-            if let Some(batch) = self.outbox[to].take() {
+            if let Some(mut batch) = self.outbox[to].take() {
+                self.core.travelling_bytes += batch.count();
                 self.port.send(to, Message::Requests(batch));
             }
         }
@@ -127,6 +128,8 @@ impl Driver {
         touched
             .into_iter()
             .for_each(|place| self.settle_figures(place));
+        let leaving = self.outbox.iter_mut().flatten();
+        self.core.travelling_bytes += leaving.map(|batch| batch.count()).sum::<i64>();
     }
 
     /// Brings a client's figures up to date and holds its output against the limits.

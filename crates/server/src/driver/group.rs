@@ -20,7 +20,7 @@ use resp::{Args, Decoded, Limits, OwnedArgs, ProtocolError, Span, Writer};
 /// Commands of a group.
 const GROUP_COMMANDS: usize = 16;
 /// Replies that take more are settled before they can be taken for data.
-const LARGE_REPLY_BYTES: usize = 64 * 1024;
+pub(super) const LARGE_REPLY_BYTES: usize = 64 * 1024;
 /// A connection with this much unsent is not served further until it reads.
 pub(super) const UNSENT_BYTES_MAX: usize = 256 * 1024;
 

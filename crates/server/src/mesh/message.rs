@@ -40,6 +40,8 @@ pub struct Batch {
     pub replies: Vec<u8>,
     /// End of each reply.
     pub reply_ends: Vec<u32>,
+    /// How many of its bytes are known to be on their way, see `Core::travelling_bytes`.
+    pub counted: i64,
 }
 
 /// One command of a batch.
@@ -110,6 +112,18 @@ impl Batch {
             + self.replies.capacity()
             + self.reply_ends.capacity() * size_of::<u32>()
             + size_of::<Batch>()
+    }
+
+    /// Counts its bytes as being on their way; answers how many that are more than before.
+    pub fn count(&mut self) -> i64 {
+        let bytes = self.heap_bytes() as i64;
+        let before = std::mem::replace(&mut self.counted, bytes);
+        bytes - before
+    }
+
+    /// Has arrived where it was made; answers how many of its bytes were counted.
+    pub fn uncount(&mut self) -> i64 {
+        std::mem::take(&mut self.counted)
     }
 
     /// Empties it for the next use; keeps its buffers unless they grew large.

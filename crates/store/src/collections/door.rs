@@ -10,6 +10,7 @@ use crate::index::Found;
 use crate::pack;
 use crate::shard::Shard;
 use crate::slab::BlockRef;
+use crate::stream::Stream;
 use crate::value::{Kind, Millis};
 
 use super::{Arena, ArenaMut, Big, PackForm, Thresholds};
@@ -37,7 +38,8 @@ impl Body {
                 buffer.extend_from_slice(&crate::intset::new());
                 return Body::Packed(PackForm::Ints, buffer);
             }
-            Kind::String | Kind::Stream => unreachable!("a {} is not packed", kind.name()),
+            Kind::Stream => return Body::Big(Box::new(Big::Stream(Stream::new()))),
+            Kind::String => unreachable!("a string is no collection"),
         };
         buffer.extend_from_slice(&pack::new());
         Body::Packed(form, buffer)
@@ -117,6 +119,11 @@ impl<'s> Door<'s> {
         (held, self.shard.arena())
     }
 
+    /// Up to where collections stay packed, and the sizes of nodes.
+    pub(crate) fn thresholds(&self) -> &Thresholds {
+        &self.shard.thresholds
+    }
+
     /// The moment of the call.
     pub(crate) fn now(&self) -> Millis {
         self.now
@@ -189,16 +196,27 @@ impl Shard {
         kind: Kind,
         now: Millis,
     ) -> Result<Option<Door<'s>>, WrongKind> {
-        let Some(found) = self.find(db, key, now) else {
-            return Ok(None);
-        };
+        match self.find(db, key, now) {
+            Some(found) => self.open_found(db, key, found, kind, now).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    fn open_found<'s>(
+        &'s mut self,
+        db: usize,
+        key: Key<'s>,
+        found: Found,
+        kind: Kind,
+        now: Millis,
+    ) -> Result<Door<'s>, WrongKind> {
         let entry = self.entry(found.block);
         if entry.kind() != kind {
             return Err(WrongKind);
         }
         let before = entry.footprint();
         let (body, is_changed) = self.take_body(found);
-        Ok(Some(Door {
+        Ok(Door {
             shard: self,
             db,
             key,
@@ -206,7 +224,7 @@ impl Shard {
             found: Some((found, before)),
             body: Some(body),
             is_changed,
-        }))
+        })
     }
 
     /// Opens the collection of a key for change, a new and empty one if the key is missing.
@@ -220,20 +238,19 @@ impl Shard {
         kind: Kind,
         now: Millis,
     ) -> Result<Door<'s>, WrongKind> {
-        if self.find(db, key, now).is_none() {
-            let body = Body::fresh(kind, std::mem::take(&mut self.pack_buffer));
-            return Ok(Door {
-                shard: self,
-                db,
-                key,
-                now,
-                found: None,
-                body: Some(body),
-                is_changed: true,
-            });
+        if let Some(found) = self.find(db, key, now) {
+            return self.open_found(db, key, found, kind, now);
         }
-        self.open(db, key, kind, now)
-            .map(|door| door.expect("it was found just now"))
+        let body = Body::fresh(kind, std::mem::take(&mut self.pack_buffer));
+        Ok(Door {
+            shard: self,
+            db,
+            key,
+            now,
+            found: None,
+            body: Some(body),
+            is_changed: true,
+        })
     }
 
     /// Takes the collection out of its entry, and says whether it must be written back.

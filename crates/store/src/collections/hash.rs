@@ -3,18 +3,21 @@
 //! Source: HSET and its kin of Redis, HEXPIRE and its kin of Redis 7.4.
 #![forbid(unsafe_code)]
 
+mod packed;
+mod pick;
+
+pub(crate) use packed::first_expiry as packed_expiry;
+pub use pick::FieldPicker;
+
 use crate::content::Strings;
-use crate::entry::Held;
+use crate::entry::{Entry, Held};
 use crate::pack::{self, IntBuffer, Item};
-use crate::random::Rng;
-use crate::value::{Expiry, IntText, Millis, Value};
+use crate::value::{Expiry, Millis, Value};
 
 use super::door::{Body, Open};
 use super::{Arena, ArenaMut, Big, Door, PackForm, Table};
 
-/// Elements of a field in a pack: field, value, and an expiry in one form.
-const PLAIN: usize = 2;
-const WITH_EXPIRY: usize = 3;
+use packed::{PLAIN, stride};
 
 /// A hash to read.
 #[derive(Clone, Copy)]
@@ -27,58 +30,15 @@ pub struct HashView<'a> {
 /// A hash open for change; the change is settled when it is dropped.
 pub struct HashEdit<'s>(Door<'s>);
 
-/// A field of a pack.
-struct Packed<'a> {
-    at: usize,
-    field: Item<'a>,
-    value: Item<'a>,
-    expiry: Option<Millis>,
-}
-
-/// The fields of a pack in order.
-fn packed_fields(form: PackForm, pack: &[u8]) -> impl Iterator<Item = Packed<'_>> {
-    let mut at = pack::first(pack);
-    std::iter::from_fn(move || {
-        let field = at?;
-        let value = pack::next(pack, field)?;
-        let mut last = value;
-        let mut expiry = None;
-        if form == PackForm::HashEx {
-            last = pack::next(pack, value)?;
-            expiry = expiry_of(pack::item(pack, last));
-        }
-        at = pack::next(pack, last);
-        Some(Packed {
-            at: field,
-            field: pack::item(pack, field),
-            value: pack::item(pack, value),
-            expiry,
-        })
-    })
-}
-
-fn expiry_of(item: Item) -> Option<Millis> {
-    item.int().filter(|&at| at != 0).map(Millis)
-}
-
-/// Elements that a field takes in a pack of this form.
-fn stride(form: PackForm) -> usize {
-    if form == PackForm::HashEx {
-        WITH_EXPIRY
-    } else {
-        PLAIN
-    }
-}
-
-/// When the first field of a pack with expiries expires, where any does.
-pub(crate) fn packed_expiry(pack: &[u8]) -> Option<Millis> {
-    packed_fields(PackForm::HashEx, pack)
-        .filter_map(|packed| packed.expiry)
-        .min()
-}
-
-fn is_past(expiry: Option<Millis>, now: Millis) -> bool {
-    expiry.is_some_and(|at| now > at)
+/// What becomes of a field's life.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Lifetime {
+    /// It stays as it is.
+    Keep,
+    /// It ends at another moment, or never.
+    Until(Option<Millis>),
+    /// It ends now: the field goes.
+    Over,
 }
 
 impl<'a> HashView<'a> {
@@ -86,16 +46,18 @@ impl<'a> HashView<'a> {
         HashView { held, arena, now }
     }
 
-    /// Fields. Of a large hash, those that have expired and were not yet met are among them.
+    /// Fields. Costs nothing as long as none has expired; else what holds expired ones is walked.
     pub fn len(&self) -> usize {
         match self.packed() {
-            Some((PackForm::HashEx, _)) => {
-                let mut fields = 0;
-                self.each(&mut |_, _, _| fields += 1);
-                fields
+            Some((PackForm::HashEx, pack)) => {
+                let mut live = 0;
+                packed::each(PackForm::HashEx, pack, |_, _, expiry| {
+                    live += usize::from(!is_past(expiry, self.now));
+                });
+                live
             }
             Some((_, pack)) => pack::len(pack) / PLAIN,
-            None => self.table().len(),
+            None => self.table().live_len(self.arena, self.now),
         }
     }
 
@@ -108,12 +70,11 @@ impl<'a> HashView<'a> {
     pub fn field(&self, field: &[u8]) -> Option<(Item<'a>, Option<Millis>)> {
         match self.packed() {
             Some((form, pack)) => {
-                let packed = find_packed(form, pack, field)?;
-                (!is_past(packed.expiry, self.now)).then_some((packed.value, packed.expiry))
+                let packed = packed::find(form, pack, field)?;
+                (!packed.is_past(self.now)).then_some((packed.value, packed.expiry))
             }
             None => {
-                let name = self.arena.hasher.key(field);
-                let entry = self.table().find(self.arena, name, self.now)?;
+                let entry = self.entry(field)?;
                 Some((Item::from(entry.value()), entry.expiry()))
             }
         }
@@ -125,12 +86,19 @@ impl<'a> HashView<'a> {
         Some(self.field(field)?.0)
     }
 
+    fn entry(&self, field: &[u8]) -> Option<Entry<'a>> {
+        let name = self.arena.hasher.key(field);
+        self.table().find(self.arena, name, self.now)
+    }
+
     /// Shows every field, its value and its expiry.
     pub fn each(&self, visit: &mut dyn FnMut(Item<'a>, Item<'a>, Option<Millis>)) {
         match self.packed() {
-            Some((form, pack)) => packed_fields(form, pack)
-                .filter(|packed| !is_past(packed.expiry, self.now))
-                .for_each(|packed| visit(packed.field, packed.value, packed.expiry)),
+            Some((form, pack)) => packed::each(form, pack, |field, value, expiry| {
+                if !is_past(expiry, self.now) {
+                    visit(field, value, expiry);
+                }
+            }),
             None => self
                 .table()
                 .entries(self.arena)
@@ -163,33 +131,6 @@ impl<'a> HashView<'a> {
             })
     }
 
-    /// A field picked at random with its value, each as likely as another. `None` if there is
-    /// none, or almost only expired ones.
-    pub fn random(&self, rng: &mut Rng) -> Option<(Item<'a>, Item<'a>)> {
-        const TRIES: usize = 1000;
-        match self.packed() {
-            Some((form, pack)) => {
-                let live =
-                    || packed_fields(form, pack).filter(|packed| !is_past(packed.expiry, self.now));
-                let count = if form == PackForm::HashEx {
-                    live().count()
-                } else {
-                    pack::len(pack) / PLAIN
-                };
-                if count == 0 {
-                    return None;
-                }
-                let packed = live().nth(rng.below(count as u64) as usize)?;
-                Some((packed.field, packed.value))
-            }
-            None => (0..TRIES).find_map(|_| {
-                let entry = self.table().random(self.arena, rng)?;
-                (!entry.is_expired(self.now))
-                    .then(|| (Item::Bytes(entry.key()), Item::from(entry.value())))
-            }),
-        }
-    }
-
     /// All fields and values as plain data, and the expiries of fields where there are any.
     pub(crate) fn content(&self) -> (Strings, Vec<Option<Millis>>) {
         let (mut pairs, mut expiries) = (Strings::default(), Vec::new());
@@ -205,6 +146,7 @@ impl<'a> HashView<'a> {
         (pairs, expiries)
     }
 
+    #[inline]
     fn packed(&self) -> Option<(PackForm, &'a [u8])> {
         match self.held {
             Held::Packed(form, pack) => Some((form, pack)),
@@ -215,40 +157,21 @@ impl<'a> HashView<'a> {
 
     fn table(&self) -> &'a Table {
         match self.held {
-            Held::Big(big) => table(big),
-            Held::Packed(..) => unreachable!("a packed hash has no table"),
+            Held::Big(Big::Hash(table)) => table,
+            _ => unreachable!("a hash that is not packed has a table"),
         }
     }
 }
 
-fn table(big: &Big) -> &Table {
+fn is_past(expiry: Option<Millis>, now: Millis) -> bool {
+    expiry.is_some_and(|at| now > at)
+}
+
+fn table_of(big: &mut Big) -> &mut Table {
     match big {
         Big::Hash(table) => table,
         other => unreachable!("a hash is no {:?}", other.kind()),
     }
-}
-
-fn table_mut(big: &mut Big) -> &mut Table {
-    match big {
-        Big::Hash(table) => table,
-        other => unreachable!("a hash is no {:?}", other.kind()),
-    }
-}
-
-fn find_packed<'a>(form: PackForm, pack: &'a [u8], field: &[u8]) -> Option<Packed<'a>> {
-    let at = pack::find(pack, field, pack::first(pack)?, stride(form) - 1)?;
-    let value = pack::next(pack, at)?;
-    let expiry = if form == PackForm::HashEx {
-        expiry_of(pack::item(pack, pack::next(pack, value)?))
-    } else {
-        None
-    };
-    Some(Packed {
-        at,
-        field: pack::item(pack, at),
-        value: pack::item(pack, value),
-        expiry,
-    })
 }
 
 impl<'s> Door<'s> {
@@ -277,8 +200,8 @@ impl HashEdit<'_> {
         } = self.0.open();
         let value_max = thresholds.hash_max_listpack_value;
         if let Body::Packed(form, pack) = body {
-            let is_small = field.len() <= value_max && value.len() <= value_max;
-            if is_small && let Some(is_new) = set_packed(form, pack, field, value, expiry) {
+            if field.len() <= value_max && value.len() <= value_max {
+                let is_new = packed::set(form, pack, field, value, expiry);
                 let fields = pack::len(pack) / stride(*form);
                 if fields > thresholds.hash_max_listpack_entries {
                     unpack(body, &mut arena, now);
@@ -293,41 +216,74 @@ impl HashEdit<'_> {
         let name = arena.hasher.key(field);
         arena.slab.has_room();
         let value = Value::from_bytes(value);
-        !table_mut(big).put(&mut arena, name, value, expiry, now)
+        !table_of(big).put(&mut arena, name, value, expiry, now)
     }
 
     /// Gives a field that is there another expiry, or none; false if it is not there.
     pub fn set_expiry(&mut self, field: &[u8], expiry: Option<Millis>) -> bool {
-        if self.view().field(field).is_none() {
-            return false;
+        self.change_lifetime(field, |_| Lifetime::Until(expiry))
+            .is_some()
+    }
+
+    /// Lets `decide` say what becomes of the life of a field, given its expiry. Returns what it
+    /// said, `None` without asking if the field is not there.
+    pub fn change_lifetime(
+        &mut self,
+        field: &[u8],
+        decide: impl FnOnce(Option<Millis>) -> Lifetime,
+    ) -> Option<Lifetime> {
+        let (held, _) = self.0.look();
+        let Held::Packed(form, pack) = held else {
+            let Open {
+                body: Body::Big(big),
+                mut arena,
+                now,
+                ..
+            } = self.0.open()
+            else {
+                unreachable!("it was large just now")
+            };
+            let name = arena.hasher.key(field);
+            arena.slab.has_room();
+            return table_of(big).change_lifetime(&mut arena, name, now, decide);
+        };
+        let found = packed::find(form, pack, field)?;
+        let (at, lifetime) = (found.at, decide(found.expiry));
+        if lifetime == Lifetime::Keep {
+            return Some(lifetime);
         }
-        let Open {
-            body, mut arena, ..
-        } = self.0.open();
-        match body {
-            Body::Packed(form, pack) => {
-                if expiry.is_some() {
-                    with_expiries(form, pack);
-                }
-                if *form == PackForm::HashEx {
-                    let packed = find_packed(*form, pack, field).expect("it was found just now");
-                    let at = expiry_place(pack, packed.at);
-                    write_expiry(pack, at, expiry);
-                }
-                true
-            }
-            Body::Big(big) => {
-                let name = arena.hasher.key(field);
-                table_mut(big).set_expiry(&mut arena, name, expiry)
+        let Body::Packed(form, pack) = self.0.open().body else {
+            unreachable!("it was packed just now")
+        };
+        match lifetime {
+            Lifetime::Keep => {}
+            Lifetime::Over => pack::remove(pack, at, stride(*form)),
+            Lifetime::Until(None) if *form == PackForm::Hash => {}
+            Lifetime::Until(expiry) => {
+                let is_plain = *form == PackForm::Hash;
+                packed::with_expiries(form, pack);
+                let at = if is_plain {
+                    let moved = packed::find(*form, pack, field);
+                    moved.expect("it was found just now").at
+                } else {
+                    at
+                };
+                packed::write_expiry(pack, at, expiry);
             }
         }
+        Some(lifetime)
     }
 
     /// Removes a field. Returns whether it was there.
     pub fn remove(&mut self, field: &[u8]) -> bool {
-        if self.view().field(field).is_none() {
-            return false;
-        }
+        let (held, _) = self.0.look();
+        let at = match held {
+            Held::Packed(form, pack) => match packed::find(form, pack, field) {
+                Some(found) => found.at,
+                None => return false,
+            },
+            Held::Big(_) => 0,
+        };
         let Open {
             body,
             mut arena,
@@ -336,127 +292,45 @@ impl HashEdit<'_> {
         } = self.0.open();
         match body {
             Body::Packed(form, pack) => {
-                let packed = find_packed(*form, pack, field).expect("it was found just now");
-                let at = packed.at;
                 pack::remove(pack, at, stride(*form));
                 true
             }
             Body::Big(big) => {
                 let name = arena.hasher.key(field);
-                table_mut(big).remove(&mut arena, name, now)
+                table_of(big).remove(&mut arena, name, now)
             }
         }
     }
 
-    /// Removes fields that are past their expiry: of a large hash, those of up to
-    /// `budget_segments` segments of its table that hold any.
-    pub(crate) fn expire_step(&mut self, budget_segments: usize) {
+    /// Removes fields that are past their expiry, looking at about `budget_fields` of a large
+    /// hash. Returns how many it looked at.
+    pub(crate) fn expire_step(&mut self, budget_fields: usize) -> usize {
         let Open {
             body,
             mut arena,
             now,
             ..
         } = self.0.open();
-        // Opening has dropped those of a small hash.
-        if let Body::Big(big) = body {
-            table_mut(big).expire_step(&mut arena, budget_segments, now);
+        match body {
+            // Opening has dropped those of a small hash.
+            Body::Packed(form, pack) => 1 + pack::len(pack) / stride(*form),
+            Body::Big(big) => table_of(big).expire_step(&mut arena, budget_fields, now),
         }
     }
 
-    /// Drops the expired fields of a small hash. Returns how many went.
-    fn drop_expired(&mut self) -> usize {
+    /// Drops the expired fields of a small hash.
+    fn drop_expired(&mut self) {
         let now = self.0.now();
         let (held, _) = self.0.look();
         let Held::Packed(PackForm::HashEx, pack) = held else {
-            return 0;
+            return;
         };
-        if !is_past(packed_expiry(pack), now) {
-            return 0;
-        }
-        let Body::Packed(form, pack) = self.0.open().body else {
-            unreachable!("it was packed just now")
-        };
-        let mut removed = 0;
-        loop {
-            let due = packed_fields(*form, pack)
-                .find(|packed| is_past(packed.expiry, now))
-                .map(|packed| packed.at);
-            let Some(at) = due else {
-                return removed;
-            };
-            pack::remove(pack, at, WITH_EXPIRY);
-            removed += 1;
+        if is_past(packed_expiry(pack), now)
+            && let Body::Packed(_, pack) = self.0.open().body
+        {
+            packed::drop_expired(pack, now);
         }
     }
-}
-
-/// Sets a field in a pack; `None` where the pack cannot hold what is asked, which is left undone.
-fn set_packed(
-    form: &mut PackForm,
-    pack: &mut Vec<u8>,
-    field: &[u8],
-    value: &[u8],
-    expiry: Expiry,
-) -> Option<bool> {
-    if let Expiry::At(_) = expiry {
-        with_expiries(form, pack);
-    }
-    let found = find_packed(*form, pack, field).map(|packed| packed.at);
-    match found {
-        Some(at) => {
-            let value_at = pack::next(pack, at).expect("a field has a value");
-            pack::replace(pack, value_at, value);
-            if *form == PackForm::HashEx {
-                let place = expiry_place(pack, at);
-                match expiry {
-                    Expiry::Keep => {}
-                    Expiry::Clear => write_expiry(pack, place, None),
-                    Expiry::At(moment) => write_expiry(pack, place, Some(moment)),
-                }
-            }
-        }
-        None => {
-            pack::push(pack, field);
-            pack::push(pack, value);
-            if *form == PackForm::HashEx {
-                pack::push_int(
-                    pack,
-                    match expiry {
-                        Expiry::At(moment) => moment.0,
-                        Expiry::Clear | Expiry::Keep => 0,
-                    },
-                );
-            }
-        }
-    }
-    Some(found.is_none())
-}
-
-/// Where the expiry of the field at `at` lies.
-fn expiry_place(pack: &[u8], at: usize) -> usize {
-    let value = pack::next(pack, at).expect("a field has a value");
-    pack::next(pack, value).expect("a value has an expiry in this form")
-}
-
-fn write_expiry(pack: &mut Vec<u8>, at: usize, expiry: Option<Millis>) {
-    let text = IntText::of(expiry.map_or(0, |moment| moment.0));
-    pack::replace(pack, at, text.bytes());
-}
-
-/// Gives a pack room for expiries.
-fn with_expiries(form: &mut PackForm, pack: &mut Vec<u8>) {
-    if *form == PackForm::HashEx {
-        return;
-    }
-    let mut with = pack::new();
-    let (mut one, mut other) = (IntBuffer::new(), IntBuffer::new());
-    for packed in packed_fields(*form, pack) {
-        pack::push(&mut with, packed.field.text(&mut one));
-        pack::push(&mut with, packed.value.text(&mut other));
-        pack::push_int(&mut with, 0);
-    }
-    *form = PackForm::HashEx;
-    *pack = with;
 }
 
 /// Makes a table of a pack.
@@ -466,12 +340,12 @@ fn unpack(body: &mut Body, arena: &mut ArenaMut, now: Millis) {
     };
     let mut table = Table::default();
     let (mut one, mut other) = (IntBuffer::new(), IntBuffer::new());
-    for packed in packed_fields(*form, pack) {
-        let name = arena.hasher.key(packed.field.text(&mut one));
-        let value = Value::from_bytes(packed.value.text(&mut other));
-        let expiry = packed.expiry.map_or(Expiry::Clear, Expiry::At);
+    packed::each(*form, pack, |field, value, expiry| {
+        let name = arena.hasher.key(field.text(&mut one));
+        let value = Value::from_bytes(value.text(&mut other));
+        let expiry = expiry.map_or(Expiry::Clear, Expiry::At);
         arena.slab.has_room();
         table.put(arena, name, value, expiry, now);
-    }
+    });
     *body = Body::Big(Box::new(Big::Hash(table)));
 }

@@ -6,14 +6,18 @@ mod door;
 pub(crate) mod hash;
 mod list;
 mod set;
+mod stream;
 mod table;
 mod view;
+mod zset;
 
 pub use door::{Door, WrongKind};
-pub use hash::{HashEdit, HashView};
+pub use hash::{FieldPicker, HashEdit, HashView, Lifetime};
 pub use list::{Elements, ListEdit, ListEnd, ListView};
 pub use set::{SetEdit, SetView};
+pub use stream::StreamEdit;
 pub use view::View;
+pub use zset::{AddRule, Added, LexBound, NotANumber, Presence, ZsetEdit, ZsetRange, ZsetView};
 
 pub(crate) use list::List;
 pub(crate) use table::Table;
@@ -23,7 +27,10 @@ use memory::alloc::good_size;
 use crate::hasher::Hasher;
 use crate::index::Rehash;
 use crate::slab::Slab;
+use crate::stream::Stream;
 use crate::value::{Encoding, Kind, Millis};
+
+use zset::Zset;
 
 /// Up to where collections stay packed, and the sizes of the nodes of large ones. The fields are
 /// the options of the same names, which have Redis' meanings.
@@ -158,6 +165,10 @@ pub(crate) enum Big {
     Hash(Table),
     /// Members, with empty values.
     Set(Table),
+    /// Members with scores, and their order.
+    Zset(Zset),
+    /// Entries and groups.
+    Stream(Stream),
 }
 
 /// What a walk over a collection counted.
@@ -176,6 +187,8 @@ impl Big {
             Big::List(_) => Kind::List,
             Big::Hash(_) => Kind::Hash,
             Big::Set(_) => Kind::Set,
+            Big::Zset(_) => Kind::Zset,
+            Big::Stream(_) => Kind::Stream,
         }
     }
 
@@ -184,6 +197,8 @@ impl Big {
             Big::Packed(form, _) => form.encoding(),
             Big::List(_) => Encoding::Quicklist,
             Big::Hash(_) | Big::Set(_) => Encoding::Hashtable,
+            Big::Zset(_) => Encoding::Skiplist,
+            Big::Stream(_) => Encoding::Stream,
         }
     }
 
@@ -192,6 +207,8 @@ impl Big {
             Big::Packed(form, pack) => form.is_empty(pack),
             Big::List(list) => list.is_empty(),
             Big::Hash(table) | Big::Set(table) => table.len() == 0,
+            Big::Zset(zset) => zset.is_empty(),
+            Big::Stream(stream) => stream.is_empty(),
         }
     }
 
@@ -203,15 +220,26 @@ impl Big {
                 Big::Packed(_, pack) => heap_bytes(pack.capacity()),
                 Big::List(list) => list.bytes() as u64,
                 Big::Hash(table) | Big::Set(table) => table.bytes(),
+                Big::Zset(zset) => zset.bytes(),
+                Big::Stream(stream) => stream.bytes(),
             }
     }
 
-    /// When the first field of a hash expires, where any does.
+    /// Those of [`Big::bytes`] that are tables: the indexes by which elements are found.
+    pub(crate) fn tables_bytes(&self) -> u64 {
+        match self {
+            Big::Packed(..) | Big::List(_) | Big::Stream(_) => 0,
+            Big::Hash(table) | Big::Set(table) => table.index_bytes(),
+            Big::Zset(zset) => zset.tables_bytes(),
+        }
+    }
+
+    /// When a hash should be looked through for fields that have expired, if ever.
     #[inline]
     pub(crate) fn field_expiry(&self) -> Option<Millis> {
         match self {
             Big::Packed(PackForm::HashEx, pack) => hash::packed_expiry(pack),
-            Big::Hash(table) => table.first_expiry(),
+            Big::Hash(table) => table.sweep_at(),
             _ => None,
         }
     }
@@ -223,6 +251,8 @@ impl Big {
             Big::Packed(..) => false,
             Big::List(list) => list.free_step(budget),
             Big::Hash(table) | Big::Set(table) => table.free_step(slab, base, budget),
+            Big::Zset(zset) => zset.free_step(slab, base, budget),
+            Big::Stream(stream) => stream.free_step(budget),
         }
     }
 
@@ -245,6 +275,14 @@ impl Big {
                 }
             }
             Big::Hash(table) | Big::Set(table) => table.recount(arena),
+            Big::Zset(zset) => zset.recount(arena),
+            Big::Stream(stream) => {
+                let bytes = stream.recount_bytes();
+                Counted {
+                    bytes,
+                    heap_bytes: bytes,
+                }
+            }
         };
         Counted {
             bytes: counted.bytes + own,
@@ -255,9 +293,10 @@ impl Big {
     /// Asserts what a collection promises itself.
     pub(crate) fn check(&self, arena: Arena) {
         match self {
-            Big::Packed(..) => {}
+            Big::Packed(..) | Big::Stream(_) => {}
             Big::List(list) => list.check(),
             Big::Hash(table) | Big::Set(table) => table.check(arena),
+            Big::Zset(zset) => zset.check(arena),
         }
         assert_eq!(self.recount(arena).bytes, self.bytes());
         assert!(!self.is_empty() || self.kind() == Kind::Stream);

@@ -7,12 +7,12 @@ use crate::access::Access;
 use crate::classes::Class;
 use crate::entry::{Draft, Entry, NewValue, Scratch, edit};
 use crate::hasher::Key;
-use crate::index::{Cursor, Index};
+use crate::index::{Cursor, Found, Index, PREFIX_END};
 use crate::random::Rng;
 use crate::slab::{BlockRef, Slab};
 use crate::value::{Expiry, Millis, Value};
 
-use super::{Arena, ArenaMut, Counted};
+use super::{Arena, ArenaMut, Counted, Lifetime};
 
 /// Elements by name.
 #[derive(Debug, Default)]
@@ -22,8 +22,27 @@ pub(crate) struct Table {
     entries_bytes: u64,
     /// Elements that have an expiry.
     expiring: usize,
-    /// No element expires before this moment.
+    /// No element expires before this moment, where any ever does.
     first_expiry: Option<Millis>,
+    /// The pass over the segments that looks for expired elements.
+    sweep: Sweep,
+}
+
+/// Where a pass over the segments stands.
+#[derive(Debug)]
+struct Sweep {
+    prefix: u32,
+    /// No element of the segments behind expires before this moment.
+    earliest: Millis,
+}
+
+impl Default for Sweep {
+    fn default() -> Sweep {
+        Sweep {
+            prefix: 0,
+            earliest: Millis(i64::MAX),
+        }
+    }
 }
 
 impl Table {
@@ -33,20 +52,49 @@ impl Table {
         self.index.len()
     }
 
+    /// Bytes of the index.
+    pub(crate) fn index_bytes(&self) -> u64 {
+        self.index.table_bytes()
+    }
+
     /// Bytes of the index and of the elements' blocks.
     #[inline]
     pub(crate) fn bytes(&self) -> u64 {
         self.index.table_bytes() + self.entries_bytes
     }
 
-    /// Elements that have an expiry.
-    pub(crate) fn expiring(&self) -> usize {
-        self.expiring
+    /// A moment before which no element expires, if any ever does.
+    fn first_expiry(&self) -> Option<Millis> {
+        self.first_expiry.filter(|_| self.expiring > 0)
     }
 
-    /// A moment before which no element expires, if any ever does.
-    pub(crate) fn first_expiry(&self) -> Option<Millis> {
-        self.first_expiry.filter(|_| self.expiring > 0)
+    /// When the table deserves a sweep for expired elements, if it ever does: a while after the
+    /// first is due, so that reading all elements of a large one costs about one per cent of a core.
+    #[inline]
+    pub(crate) fn sweep_at(&self) -> Option<Millis> {
+        let slack_ms = (self.index.len() / crate::expire::KEYS_PER_SLACK_MS) as i64;
+        Some(self.first_expiry()?.plus(slack_ms))
+    }
+
+    /// Elements that have not expired. Where one may have, the segments that hold any are walked.
+    pub(crate) fn live_len(&self, arena: Arena, now: Millis) -> usize {
+        if self.first_expiry().is_none_or(|first| now <= first) {
+            return self.len();
+        }
+        let (mut expired, mut prefix) = (0, 0);
+        while prefix < PREFIX_END
+            && let Some((place, next)) = self.index.segment_at(prefix)
+        {
+            if self.index.sweep_at(arena.slab, place) < now {
+                self.index.divide(arena.slab, place, |block| {
+                    let is_past = Entry::at(arena.slab, block, arena.base).is_expired(now);
+                    expired += usize::from(is_past);
+                    is_past
+                });
+            }
+            prefix = next;
+        }
+        self.len() - expired
     }
 
     /// The element of this name, unless it has expired.
@@ -105,6 +153,27 @@ impl Table {
         existed
     }
 
+    /// Adds an element that is not there, and says where it lies.
+    pub(crate) fn add_valued(&mut self, arena: &mut ArenaMut, name: Key, value: Value) -> BlockRef {
+        let mut scratch = Scratch::default();
+        let draft = Draft::new(name, NewValue::Copy(value), None, arena.base, &mut scratch);
+        self.insert(arena, name.hash, draft, None)
+    }
+
+    /// Removes the element in a block of this table.
+    pub(crate) fn remove_block(&mut self, arena: &mut ArenaMut, block: BlockRef) {
+        let entry = Entry::at(arena.slab, block, arena.base);
+        let hash = arena.read().rehash().hash_of(arena.slab, block);
+        let found = self
+            .index
+            .find_block(arena.slab, hash, block)
+            .expect("the block is one of this table");
+        self.uncount(entry);
+        self.index.remove(arena.slab, hash, found);
+        let nothing = edit::destroy(arena.slab, block, arena.base);
+        debug_assert!(nothing.is_none(), "elements are no collections");
+    }
+
     #[inline(never)]
     fn insert(
         &mut self,
@@ -131,28 +200,37 @@ impl Table {
         if self.index.find(arena.slab, name, arena.base).is_some() {
             return false;
         }
-        let (mut scratch, nothing) = (Scratch::default(), NewValue::Copy(Value::from_bytes(b"")));
-        let draft = Draft::new(name, nothing, None, arena.base, &mut scratch);
-        self.insert(arena, name.hash, draft, None);
+        self.add_valued(arena, name, Value::from_bytes(b""));
         true
     }
 
-    /// Gives an element another expiry, or none; false if it is not there.
-    pub(crate) fn set_expiry(
+    /// Lets `decide` say what becomes of the life of an element, given its expiry; `None` if the
+    /// element is not there.
+    pub(crate) fn change_lifetime(
         &mut self,
         arena: &mut ArenaMut,
         name: Key,
-        expiry: Option<Millis>,
-    ) -> bool {
-        let Some(found) = self.index.find(arena.slab, name, arena.base) else {
-            return false;
-        };
-        self.uncount(Entry::at(arena.slab, found.block, arena.base));
-        let block = edit::set_expiry(arena.slab, found.block, expiry, arena.base);
-        found.set_block(block);
-        self.count(Entry::at(arena.slab, block, arena.base));
-        self.note_expiry(arena, name.hash, expiry);
-        true
+        now: Millis,
+        decide: impl FnOnce(Option<Millis>) -> Lifetime,
+    ) -> Option<Lifetime> {
+        let found = self.index.find(arena.slab, name, arena.base)?;
+        let entry = Entry::at(arena.slab, found.block, arena.base);
+        if entry.is_expired(now) {
+            return None;
+        }
+        let lifetime = decide(entry.expiry());
+        match lifetime {
+            Lifetime::Keep => {}
+            Lifetime::Over => self.take_away(arena, name.hash, found),
+            Lifetime::Until(expiry) => {
+                self.uncount(entry);
+                let block = edit::set_expiry(arena.slab, found.block, expiry, arena.base);
+                found.set_block(block);
+                self.count(Entry::at(arena.slab, block, arena.base));
+                self.note_expiry(arena, name.hash, expiry);
+            }
+        }
+        Some(lifetime)
     }
 
     /// Removes the element of this name. Returns whether it was there, not expired.
@@ -160,13 +238,16 @@ impl Table {
         let Some(found) = self.index.find(arena.slab, name, arena.base) else {
             return false;
         };
-        let entry = Entry::at(arena.slab, found.block, arena.base);
-        let existed = !entry.is_expired(now);
-        self.uncount(entry);
-        self.index.remove(arena.slab, name.hash, found);
+        let existed = !Entry::at(arena.slab, found.block, arena.base).is_expired(now);
+        self.take_away(arena, name.hash, found);
+        existed
+    }
+
+    fn take_away(&mut self, arena: &mut ArenaMut, hash: u64, found: Found) {
+        self.uncount(Entry::at(arena.slab, found.block, arena.base));
+        self.index.remove(arena.slab, hash, found);
         let nothing = edit::destroy(arena.slab, found.block, arena.base);
         debug_assert!(nothing.is_none(), "elements are no collections");
-        existed
     }
 
     /// An element picked at random, each as likely as another. It may have expired.
@@ -186,15 +267,8 @@ impl Table {
         let Some(slot) = self.index.random_slot(arena.slab, rng) else {
             return false;
         };
-        let entry = Entry::at(arena.slab, slot.block, arena.base);
-        let hash = arena.hasher.hash(entry.key());
-        let found = self.index.find_block(arena.slab, hash, slot.block);
-        visit(entry);
-        self.uncount(entry);
-        let found = found.expect("a slot was found by its place, so it is found by its hash");
-        self.index.remove(arena.slab, hash, found);
-        let nothing = edit::destroy(arena.slab, slot.block, arena.base);
-        debug_assert!(nothing.is_none(), "elements are no collections");
+        visit(Entry::at(arena.slab, slot.block, arena.base));
+        self.remove_block(arena, slot.block);
         true
     }
 
@@ -235,30 +309,40 @@ impl Table {
         next.map_or(0, Cursor::to_bits)
     }
 
-    /// Removes elements that are past their expiry from up to `budget_segments` segments of the
-    /// index, of up to a thousand elements each, that have any. What is left is due at once.
+    /// Goes on with a pass that removes elements past their expiry, until it looked at about so
+    /// many or came to its end. Returns at how many it looked.
     pub(crate) fn expire_step(
         &mut self,
         arena: &mut ArenaMut,
-        mut budget_segments: usize,
+        budget: usize,
         now: Millis,
-    ) {
-        let mut earliest = Millis(i64::MAX);
-        let mut prefix = 0;
-        while let Some((place, next)) = self.index.segment_at(prefix) {
-            if budget_segments > 0 && self.index.sweep_at(arena.slab, place) < now {
+    ) -> usize {
+        let mut looked_at = 0;
+        if self.sweep.prefix == 0 {
+            // What was noted since the last pass is in the segments.
+            self.sweep = Sweep::default();
+        }
+        while let Some((place, next)) = self.index.segment_at(self.sweep.prefix) {
+            looked_at += 1;
+            if self.index.sweep_at(arena.slab, place) < now {
+                looked_at += self.index.segment_len(arena.slab, place);
                 self.sweep_segment(arena, place, now);
-                budget_segments -= 1;
-                // Shrinking may have merged segments: the same place is looked at again.
-                continue;
             }
-            earliest = earliest.min(self.index.sweep_at(arena.slab, place));
-            if next >= crate::index::PREFIX_END {
+            // Shrinking may have merged the segment with its neighbour, or removed the last.
+            if let Some((place, _)) = self.index.segment_at(self.sweep.prefix) {
+                let at = self.index.sweep_at(arena.slab, place);
+                self.sweep.earliest = self.sweep.earliest.min(at);
+            }
+            if next >= PREFIX_END {
                 break;
             }
-            prefix = next;
+            self.sweep.prefix = next;
+            if looked_at >= budget {
+                return looked_at;
+            }
         }
-        self.first_expiry = (self.expiring > 0).then_some(earliest);
+        self.first_expiry = Some(std::mem::take(&mut self.sweep).earliest);
+        looked_at.max(1)
     }
 
     fn sweep_segment(&mut self, arena: &mut ArenaMut, place: usize, now: Millis) {
@@ -322,6 +406,7 @@ impl Table {
             self.index.sweep_by(arena.slab, hash, at);
             let first = self.first_expiry().unwrap_or(at);
             self.first_expiry = Some(first.min(at));
+            self.sweep.earliest = self.sweep.earliest.min(at);
         }
     }
 

@@ -12,6 +12,7 @@ use crate::value::{Kind, Millis};
 use super::hash::HashView;
 use super::list::ListView;
 use super::set::SetView;
+use super::zset::ZsetView;
 use super::{Arena, Thresholds};
 
 /// A key that was found, to read its value.
@@ -39,6 +40,11 @@ impl<'a> View<'a> {
         Some(HashView::new(held, self.arena, self.now))
     }
 
+    /// The value as a sorted set, if it is one.
+    pub fn zset(&self) -> Option<ZsetView<'a>> {
+        Some(ZsetView::new(self.held_as(Kind::Zset)?, self.arena))
+    }
+
     /// The value as a set, if it is one.
     pub fn set(&self) -> Option<SetView<'a>> {
         let held = self.held_as(Kind::Set)?;
@@ -58,9 +64,13 @@ impl<'a> View<'a> {
                 let (pairs, expiries) = self.hash()?.content();
                 Some(Content::Hash { pairs, expiries })
             }
-            Kind::List => Some(Content::List(self.list()?.to_strings())),
+            Kind::Zset => {
+                let (members, scores) = self.zset()?.content();
+                Some(Content::Zset { members, scores })
+            }
             Kind::Set => Some(Content::Set(self.set()?.content())),
-            kind => unreachable!("no {} yet", kind.name()),
+            Kind::Stream => Some(Content::Stream(self.stream()?.to_content())),
+            Kind::List => Some(Content::List(self.list()?.to_strings())),
         }
     }
 

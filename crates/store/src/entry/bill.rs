@@ -14,8 +14,10 @@ pub struct Bill {
     pub expiry_bytes: u64,
     /// The key.
     pub key_bytes: u64,
-    /// The value.
+    /// The value: of a large collection the blocks of its elements and what holds them together.
     pub value_bytes: u64,
+    /// Tables by which the elements of a large collection are found.
+    pub tables_bytes: u64,
     /// References to parts outside the block.
     pub reference_bytes: u64,
     /// What the allocators rounded up, spare capacity included.
@@ -31,6 +33,7 @@ impl Bill {
             expiry_bytes,
             key_bytes,
             value_bytes,
+            tables_bytes,
             reference_bytes,
             rounding_bytes,
         } = *self;
@@ -39,6 +42,7 @@ impl Bill {
             + expiry_bytes
             + key_bytes
             + value_bytes
+            + tables_bytes
             + reference_bytes
             + rounding_bytes
     }

@@ -399,10 +399,10 @@ impl<'a> Entry<'a> {
         } else {
             0
         };
-        let value_on_heap = match self.header.shape() {
-            Shape::Large => self.value_len(),
-            Shape::Boxed => value_capacity,
-            _ => 0,
+        let (value_on_heap, tables_bytes) = match self.header.shape() {
+            Shape::Large => (self.value_len(), 0),
+            Shape::Boxed => (value_capacity, self.big().tables_bytes()),
+            _ => (0, 0),
         };
         let part = |on_heap: usize, inline: usize| if on_heap > 0 { on_heap } else { inline };
         let reference = |on_heap: usize, inline: usize| if on_heap > 0 { inline } else { 0 };
@@ -414,7 +414,8 @@ impl<'a> Entry<'a> {
             header_bytes: HEADER_BYTES as u64,
             expiry_bytes: self.header.expiry_bytes() as u64,
             key_bytes: part(key_on_heap, key_len) as u64,
-            value_bytes: part(value_on_heap, value_len) as u64,
+            value_bytes: part(value_on_heap, value_len) as u64 - tables_bytes,
+            tables_bytes,
             reference_bytes: (reference(key_on_heap, key_len) + reference(value_on_heap, value_len))
                 as u64,
             rounding_bytes: (block_slack + heap_slack) as u64,

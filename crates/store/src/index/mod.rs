@@ -71,7 +71,7 @@ pub(crate) struct Rehash<'a> {
 }
 
 impl Rehash<'_> {
-    fn hash_of(&self, slab: &Slab, block: BlockRef) -> u64 {
+    pub(crate) fn hash_of(&self, slab: &Slab, block: BlockRef) -> u64 {
         let entry = Entry::at(slab, block, self.base);
         entry
             .stored_hash()

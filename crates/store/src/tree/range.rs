@@ -33,6 +33,24 @@ impl<'a, T, const LEAF: usize> Range<'a, T, LEAF> {
     }
 }
 
+impl<T: Copy, const LEAF: usize> Range<'_, T, LEAF> {
+    /// The item `steps` behind the one that `next` gives now, where that lies in the same leaf; it
+    /// may be past the range.
+    #[inline]
+    pub(crate) fn ahead(&self, steps: usize) -> Option<T> {
+        let front = self.front.as_ref()?;
+        front.leaf.get(front.path.pos() + steps).copied()
+    }
+
+    /// As [`Range::ahead`], from the back.
+    #[inline]
+    pub(crate) fn ahead_back(&self, steps: usize) -> Option<T> {
+        let back = self.back.as_ref()?;
+        let place = back.path.pos().checked_sub(steps + 1)?;
+        back.leaf.get(place).copied()
+    }
+}
+
 impl<T: Copy + Default, const LEAF: usize> Iterator for Range<'_, T, LEAF> {
     type Item = T;
 
