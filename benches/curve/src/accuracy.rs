@@ -14,6 +14,8 @@ use store::{Eviction, Order};
 
 /// What a key costs beside its value, roughly: to size the caches.
 const OVERHEAD_BYTES: u64 = 32;
+/// How often the curve is compared on the way through a trace.
+const LOOKS: usize = 8;
 
 fn policy(name: &str) -> Option<Eviction> {
     let with = |order, samples| Eviction {
@@ -27,69 +29,75 @@ fn policy(name: &str) -> Option<Eviction> {
             size_weight_percent: 50,
             ..Eviction::default()
         }),
-        "lru" => Some(with(Order::Lru, 5)),
-        "lfu" => Some(with(Order::Lfu, 5)),
+        "lru" => Some(with(Order::Lru, 40)),
+        "lfu" => Some(with(Order::Lfu, 40)),
         "random" => Some(with(Order::Random, 1)),
         _ => None,
     }
 }
 
-/// Runs a trace through caches of every size, and prints how far the curve of today's is from what they did.
-fn compare(trace: &Trace, percent: f64, shards: usize, (name, eviction): (&str, Eviction)) -> f64 {
+/// How far the curve was from what caches of its sizes did.
+struct Distance {
+    /// Of today's size as it was simulated, without the anchor.
+    own: f64,
+    /// The mean over sizes and looks, and the largest of a look.
+    mean: f64,
+    largest: f64,
+    /// At the last look.
+    sampled_keys: u64,
+    sampled_references: u64,
+}
+
+/// Runs a trace through caches of every size, and compares with the curve that today's size drew.
+fn compare(trace: &Trace, percent: f64, shards: usize, eviction: Eviction) -> Distance {
     let footprint_bytes = trace.footprint_bytes(OVERHEAD_BYTES);
-    let limit = |times: f64| (footprint_bytes as f64 * percent / 100.0 * times) as u64;
-    if let Ok(on) = std::env::var("COST") {
-        let mut cache = Cache::new(shards, limit(1.0), eviction, on == "on");
-        let t = std::time::Instant::now();
-        trace.requests.iter().take(300_000).for_each(|request| cache.run(request));
-        println!("{} {on} {} ns", trace.name, t.elapsed().as_nanos() / trace.requests.len() as u128);
-        return 0.0;
-    }
+    let limit_bytes = |times: f64| (footprint_bytes as f64 * percent / 100.0 * times) as u64;
+    let looks_apart = trace.requests.len() / LOOKS;
     let mut caches: Vec<Cache> = (0..SIZES)
-        .map(|size| Cache::new(shards, limit(TIMES[size]), eviction, size == TODAY))
+        .map(|size| {
+            let looks_apart = (size == TODAY).then_some(looks_apart);
+            Cache::new(shards, limit_bytes(TIMES[size]), eviction, looks_apart)
+        })
         .collect();
     std::thread::scope(|scope| {
-        let (mut first, mut second) = (Vec::new(), Vec::new());
+        let (mut even, mut odd) = (Vec::new(), Vec::new());
         for (size, cache) in caches.iter_mut().enumerate() {
-            if size % 2 == 0 { &mut first } else { &mut second }.push(cache);
+            if size % 2 == 0 { &mut even } else { &mut odd }.push(cache);
         }
-        for mut some in [first, second] {
+        for some in [even, odd] {
             scope.spawn(move || {
-                for cache in &mut some {
+                for cache in some {
                     trace.requests.iter().for_each(|request| cache.run(request));
                 }
             });
         }
     });
-    let mut error = 0.0;
-    let points = caches[TODAY].checkpoints.clone();
-    let mut sums = [0.0; 5];
-    for (n, (from, to, figures)) in points.iter().enumerate() {
-        let curve = MissRatioCurve::of(figures);
-        let mut all = store::curve::Counts::default();
-        figures.iter().flat_map(|f| &f.labels).for_each(|l| all.add(&l.counts));
-        let exact: Vec<f64> = caches.iter().map(|cache| cache.hit_ratio(*from, *to)).collect();
-        let m = exact[TODAY];
-        let refs = (to - from) as f64;
-        let raw: Vec<f64> = all.size_hits.iter().map(|h| h / all.references).collect();
-        let t = raw[TODAY];
-        let real = all.hits / all.references;
-        let variants: [Vec<f64>; 5] = [
-            raw.clone(),
-            raw.iter().map(|h| h + m - t).collect(),
-            raw.iter().map(|h| 1.0 - (1.0 - h) * (1.0 - m) / (1.0 - t)).collect(),
-            all.size_hits.iter().map(|h| 1.0 - (all.references - h) / refs).collect(),
-            raw.iter().map(|h| h + m - real).collect(),
-        ];
-        let mae = variants.map(|v| v.iter().zip(&exact).map(|(a, b)| (a - b).abs()).sum::<f64>() / SIZES as f64);
-        for (s, e) in sums.iter_mut().zip(mae) { *s += e / points.len() as f64; }
-        let row: String = raw.iter().zip(&exact).map(|(a, b)| format!(" {a:.3}/{b:.3}")).collect();
-        println!("| {} {n} | {percent} % | {name} | {shards} | {from}-{to} keys {} refs {} est {:.0} | own {:.4} | raw {:.4} add {:.4} mul {:.4} adj {:.4} real {:.4} |{row}",
-            trace.name, curve.sampled_keys, curve.sampled_references, all.references, t - m, mae[0], mae[1], mae[2], mae[3], mae[4]);
-        error = mae[1];
+    distance(&caches)
+}
+
+fn distance(caches: &[Cache]) -> Distance {
+    let looks = caches[TODAY].looks();
+    let mut sum = Distance {
+        own: 0.0,
+        mean: 0.0,
+        largest: 0.0,
+        sampled_keys: 0,
+        sampled_references: 0,
+    };
+    for look in looks {
+        let curve = MissRatioCurve::of(&look.figures);
+        let points = curve.points.iter().zip(caches);
+        let error: f64 = points
+            .map(|(point, cache)| (point.hit_ratio - cache.hit_ratio(&look.reads)).abs())
+            .sum();
+        let mean = error / SIZES as f64;
+        sum.mean += mean / looks.len() as f64;
+        sum.own += curve.error / looks.len() as f64;
+        sum.largest = sum.largest.max(mean);
+        sum.sampled_keys = curve.sampled_keys;
+        sum.sampled_references = curve.sampled_references;
     }
-    println!("== {} {percent} {name} {shards} MEAN raw {:.4} add {:.4} mul {:.4} adj {:.4} real {:.4}", trace.name, sums[0], sums[1], sums[2], sums[3], sums[4]);
-    error
+    sum
 }
 
 fn run() -> Result<(), String> {
@@ -108,21 +116,32 @@ fn run() -> Result<(), String> {
     }
     let place = std::env::var("TRACES").map_err(|_| "TRACES names no directory".to_string())?;
     let told = |error: std::io::Error| format!("{place}: {error}");
-    println!("| trace | memory | policy | shards | sampled keys | sampled reads | own error | mean error |\n|---|---|---|---|---|---|---|---|");
+    println!(
+        "| trace | memory | policy | shards | sampled keys | sampled reads | unanchored at 1× | mean error | largest |"
+    );
+    println!("|---|---|---|---|---|---|---|---|---|");
     for path in pinyon_trace::paths(Path::new(&place)).map_err(told)? {
-        if !path.to_string_lossy().contains(&only) {
+        let trace = Trace::read(&path).map_err(told)?;
+        if !only.is_empty() && trace.name != only {
             continue;
         }
-        let trace = Trace::read(&path).map_err(told)?;
-        eprintln!("{} requests {} MB", trace.requests.len(), trace.footprint_bytes(OVERHEAD_BYTES) >> 20);
         for percent in &percents {
             for name in &policies {
                 for shards in &shards {
                     let wrong = || "no such number or policy".to_string();
-                    let percent = percent.parse().map_err(|_| wrong())?;
-                    let shards = shards.parse().map_err(|_| wrong())?;
+                    let size = percent.parse().map_err(|_| wrong())?;
+                    let count = shards.parse().map_err(|_| wrong())?;
                     let eviction = policy(name).ok_or_else(wrong)?;
-                    compare(&trace, percent, shards, (name, eviction));
+                    let found = compare(&trace, size, count, eviction);
+                    println!(
+                        "| {} | {percent} % | {name} | {shards} | {} | {} | {:.4} | {:.4} | {:.4} |",
+                        trace.name,
+                        found.sampled_keys,
+                        found.sampled_references,
+                        found.own,
+                        found.mean,
+                        found.largest
+                    );
                 }
             }
         }
@@ -134,7 +153,9 @@ fn main() -> ExitCode {
     match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(text) => {
-            eprintln!("curve: {text}\nusage: TRACES=directory pinyon-curve [--percent 10] [--shards 1,4] [--policies ifs,lru,lfu]");
+            eprintln!(
+                "curve: {text}\nusage: TRACES=directory pinyon-curve [--percent 10] [--shards 1,4] [--policies ifs,ifs0.5,lru,lfu,random] [--only trace]"
+            );
             ExitCode::from(2)
         }
     }

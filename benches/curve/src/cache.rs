@@ -2,6 +2,8 @@
 //! Never here: a policy or a curve; both are the store's.
 //! Source: every read of a trace asks, and stores what it missed; time is the trace's.
 
+use std::ops::Range;
+
 use pinyon_trace::Request;
 use store::curve::{Figures, Memory, Served};
 use store::{Eviction, Expiry, Key, Millis, Options, Shard, Value};
@@ -20,6 +22,14 @@ struct Part {
     served: Served,
 }
 
+/// What the curve knew at a moment.
+pub struct Look {
+    /// The numbers of the reads that it stands for, the last one excluded.
+    pub reads: Range<u64>,
+    /// Of each shard.
+    pub figures: Vec<Figures>,
+}
+
 /// A cache whose shards have equal shares of a limit.
 pub struct Cache {
     parts: Vec<Part>,
@@ -29,12 +39,19 @@ pub struct Cache {
     value: Vec<u8>,
     /// Reads and hits at each tick.
     history: Vec<(u64, u64)>,
-    pub checkpoints: Vec<(u64, u64, Vec<Figures>)>,
+    /// Requests between two looks at the curve, where one is drawn.
+    looks_apart: Option<usize>,
+    looks: Vec<Look>,
 }
 
 impl Cache {
-    /// An empty one.
-    pub fn new(shards: usize, limit_bytes: u64, eviction: Eviction, draws: bool) -> Cache {
+    /// An empty one; with a curve that is looked at after so many requests, again and again.
+    pub fn new(
+        shards: usize,
+        limit_bytes: u64,
+        eviction: Eviction,
+        looks_apart: Option<usize>,
+    ) -> Cache {
         let part = |_| {
             let options = Options {
                 seeds: SEEDS,
@@ -43,7 +60,7 @@ impl Cache {
             };
             let mut shard = Shard::new(options).expect("there is address space for a shard");
             shard.set_eviction(eviction, BASE);
-            shard.set_curve(draws);
+            shard.set_curve(looks_apart.is_some());
             Part {
                 shard,
                 served: Served::default(),
@@ -56,7 +73,8 @@ impl Cache {
             requests: 0,
             value: Vec::new(),
             history: Vec::new(),
-            checkpoints: Vec::new(),
+            looks_apart,
+            looks: Vec::new(),
         };
         cache.tick(BASE);
         cache
@@ -70,14 +88,13 @@ impl Cache {
             self.expire(now);
         }
         self.requests += 1;
-        if self.requests % TICK_REQUESTS == 0 {
+        if self.requests.is_multiple_of(TICK_REQUESTS) {
             self.tick(now);
         }
-        if self.requests % 400_000 == 0 {
-            let figures = self.figures();
-            let (reads, _) = self.served();
-            let window: u64 = figures.iter().map(|f| f.hits + f.misses).sum();
-            self.checkpoints.push((reads - window, reads, figures));
+        if let Some(apart) = self.looks_apart
+            && self.requests.is_multiple_of(apart as u64)
+        {
+            self.look(now);
         }
         let bytes = format!("{:016x}", request.key);
         let hash = self.parts[0].shard.hash(bytes.as_bytes());
@@ -134,13 +151,21 @@ impl Cache {
         }
     }
 
-    /// What the curves of all shards know.
-    pub fn figures(&mut self) -> Vec<Figures> {
-        self.tick(BASE.plus(i64::from(self.second) * 1000));
-        self.parts
-            .iter()
-            .map(|part| part.shard.curve().figures())
-            .collect()
+    fn look(&mut self, now: Millis) {
+        self.tick(now);
+        let curves = self.parts.iter().map(|part| part.shard.curve());
+        let figures: Vec<Figures> = curves.map(|curve| curve.figures()).collect();
+        let seen: u64 = figures.iter().map(|one| one.hits + one.misses).sum();
+        let (reads, _) = self.served();
+        self.looks.push(Look {
+            reads: reads - seen..reads,
+            figures,
+        });
+    }
+
+    /// What the curve knew, look by look.
+    pub fn looks(&self) -> &[Look] {
+        &self.looks
     }
 
     fn served(&self) -> (u64, u64) {
@@ -149,14 +174,14 @@ impl Cache {
         (hits + misses, hits)
     }
 
-    /// Hits of the reads between two numbers of reads.
-    pub fn hit_ratio(&self, from: u64, to: u64) -> f64 {
-        let at = |reads: u64| {
-            let place = self.history.partition_point(|&(then, _)| then < reads);
+    /// Hits of the reads with these numbers, to within a tick.
+    pub fn hit_ratio(&self, reads: &Range<u64>) -> f64 {
+        let at = |read: u64| {
+            let place = self.history.partition_point(|&(before, _)| before < read);
             self.history[place.min(self.history.len() - 1)]
         };
-        let (from, to) = (at(from), at(to));
-        (to.1 - from.1) as f64 / (to.0 - from.0).max(1) as f64
+        let (first, last) = (at(reads.start), at(reads.end));
+        (last.1 - first.1) as f64 / (last.0 - first.0).max(1) as f64
     }
 }
 

@@ -129,7 +129,8 @@ impl Engine {
             client: None,
             no_touch: false,
         };
-        execute::run(&mut call, id, &mut Writer::new(&mut self.out, Proto::Resp2));
+        let ran = execute::run(&mut call, id, &mut Writer::new(&mut self.out, Proto::Resp2));
+        assert!(ran == execute::Ran::Yes, "there is memory");
         consumed
     }
 

@@ -7,7 +7,7 @@
 //! only in segments that have an expiring key.
 #![forbid(unsafe_code)]
 
-use crate::access::{AGE_TICKS_MAX, Access, HITS_MAX};
+use crate::access::{Access, HITS_MAX};
 use crate::frequency::Frequency;
 use crate::index::Slot;
 use crate::shard::{Shard, Walk};
