@@ -349,7 +349,8 @@ fn emptied(client: &mut Client, way: &str) -> Stats {
 #[test]
 fn purge_gives_sparse_pages_back_to_the_system() {
     const KEYS: usize = 200_000;
-    let Some(server) = start_ours(2, &["--maxmemory", "1gb"]) else {
+    let options = ["--maxmemory", "1gb", "--activedefrag", "no"];
+    let Some(server) = start_ours(2, &options) else {
         return;
     };
     let mut client = server.client();

@@ -104,6 +104,7 @@ fn under_random_load_the_limit_is_not_passed_by_more_than_is_stated_and_the_book
             );
         }
         assert!(number(&mut client, "evicted_keys") > 0);
+        assert_eq!(client.ask("CONFIG SET maxmemory 0"), ok());
         let usage = usage_of_all(&mut client);
         let stats = stats(&mut client);
         let slots = 8 * stats.int("keys.count");

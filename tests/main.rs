@@ -4,9 +4,11 @@
 
 mod balance;
 mod clients;
+mod defrag;
 mod eviction;
 mod expiry;
 mod fixture;
+mod insight;
 mod lifecycle;
 mod limits;
 mod memory;

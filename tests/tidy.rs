@@ -22,6 +22,7 @@ const UNSAFE_FILES: &[&str] = &[
     "benches/src/load.rs",
     "benches/src/sys.rs",
     "crates/memory/src/alloc.rs",
+    "crates/memory/src/compact.rs",
     "crates/memory/src/pages.rs",
     "crates/memory/tests/allocator.rs",
     "crates/memory/tests/resident.rs",
@@ -33,6 +34,7 @@ const UNSAFE_FILES: &[&str] = &[
     "crates/store/src/heap.rs",
     "crates/store/src/index/bucket.rs",
     "crates/store/src/index/segment.rs",
+    "crates/store/src/prefixes/scan.rs",
     "crates/store/src/slab/mod.rs",
 ];
 /// Crates of ours that a crate may depend on, apart from those for its tests.

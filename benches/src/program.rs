@@ -55,7 +55,7 @@ const MEASUREMENTS: &[(&str, &str, Measurement)] = &[
     ),
     (
         "purge",
-        "what MEMORY PURGE gives back after deleting 80 %, and its stalls",
+        "what MEMORY PURGE and activedefrag give back after deleting 80 %, and their stalls",
         measure::purge::run,
     ),
     (

@@ -11,8 +11,9 @@ use crate::LEVELS;
 use crate::commands_asked::{COUNT, kinds};
 use crate::table::Table;
 
-/// Runs this program under callgrind and prints instructions per command and part.
-pub fn run(out_dir: &Path) -> io::Result<()> {
+/// Runs this program under callgrind and prints instructions per command and part; `options` are
+/// names and values in turn.
+pub fn run(out_dir: &Path, options: &[String]) -> io::Result<()> {
     let dumps_dir = out_dir.join("callgrind");
     let _ = fs::remove_dir_all(&dumps_dir);
     fs::create_dir_all(&dumps_dir)?;
@@ -22,6 +23,7 @@ pub fn run(out_dir: &Path) -> io::Result<()> {
         .arg(format!("--callgrind-out-file={}/out", dumps_dir.display()))
         .arg(std::env::current_exe()?)
         .arg("measured")
+        .args(options)
         .output()?;
     if !output.status.success() {
         return Err(io::Error::other(
@@ -59,10 +61,16 @@ pub fn run(out_dir: &Path) -> io::Result<()> {
         );
     }
     table.note(format!(
-        "100,000 keys of 16 bytes, values of 32 bytes, {COUNT} commands of each kind. Parts are \
+        "100,000 keys of 16 bytes, values of 32 bytes, {COUNT} commands of each kind; below an id: \
+         keys of 21 bytes such as user:0000000042:name. Options: {}. Parts are \
          differences between runs that go one part further. Place: hash and choice of the shard. \
          Handler without encode, which is counted by writing the same replies alone. Prefetching a \
-         batch and the network are not in it."
+         batch and the network are not in it.",
+        if options.is_empty() {
+            "none".to_owned()
+        } else {
+            options.join(" ")
+        }
     ));
     table.publish(out_dir, "instructions")
 }

@@ -144,6 +144,11 @@ pub fn kinds() -> Vec<Asked> {
             push(bytes, &[b"SET", &key(index as u64 + 3 * KEYS), &value(7)]);
             Answer::Ok
         }),
+        asked("SET, new key below an id", |index, bytes| {
+            let key = format!("user:{index:010}:name").into_bytes();
+            push(bytes, &[b"SET", &key, &value(7)]);
+            Answer::Ok
+        }),
         asked("INCR", |index, bytes| {
             let number = scattered(index, INTEGERS, COUNT as u64);
             push(bytes, &[b"INCR", &key(number)]);

@@ -61,7 +61,7 @@ struct Engine {
 }
 
 impl Engine {
-    fn new() -> std::io::Result<Engine> {
+    fn new(config: commands::config::Config) -> std::io::Result<Engine> {
         // Any moment will do; it never changes, so nothing expires.
         let now = Millis(1_700_000_000_000);
         let facts = Arc::new(Facts::of_this_process(1, 0, String::new(), now));
@@ -172,8 +172,13 @@ impl Engine {
 }
 
 /// Measures every kind of command at every level and says what the dumps are, in order.
-fn measure() -> std::io::Result<()> {
-    let mut engine = Engine::new()?;
+fn measure(options: &[String]) -> std::io::Result<()> {
+    let mut config = commands::config::Config::default();
+    for option in options.chunks_exact(2) {
+        let set = config.set(&option[0], &option[1]);
+        set.unwrap_or_else(|error| panic!("{}: {error}", option[0]));
+    }
+    let mut engine = Engine::new(config)?;
     let mut bytes = Vec::new();
     fill(&mut bytes);
     let mut at = 0;
@@ -203,10 +208,10 @@ fn measure() -> std::io::Result<()> {
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let outcome = match words.first().map(String::as_str) {
-        Some("measured") => measure(),
-        Some(out_dir) => callgrind::run(Path::new(out_dir)),
+        Some("measured") => measure(&words[1..]),
+        Some(out_dir) => callgrind::run(Path::new(out_dir), &words[1..]),
         None => {
-            eprintln!("usage: pinyon-engine <directory for results>");
+            eprintln!("usage: pinyon-engine <directory for results> [option value]...");
             return ExitCode::from(2);
         }
     };

@@ -132,10 +132,10 @@ const WORKS: &[Work] = &[
     ),
     work(
         "SETBIT",
-        &["SETBIT", "bits", "__rand_int__", "1"],
+        &["SETBIT", "bits:__rand_int__", "70", "1"],
         1_000_000,
     ),
-    work("GETBIT", &["GETBIT", "bits", "__rand_int__"], 1_000_000),
+    work("GETBIT", &["GETBIT", "bits:__rand_int__", "70"], 1_000_000),
     work(
         "PFADD",
         &["PFADD", "sketch:__rand_int__", "element:__rand_int__"],

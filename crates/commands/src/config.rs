@@ -2,6 +2,7 @@
 //! Nothing here opens a socket or applies a value; whoever needs an option reads its field.
 //! Names, units and error texts are Redis'; the table of options in `config/options.rs` is the only list of them.
 
+mod defrag;
 mod file;
 mod kind;
 mod options;
@@ -9,6 +10,7 @@ mod policy;
 mod print;
 mod thresholds;
 
+pub use defrag::DefragOptions;
 pub use file::{Arguments, arguments};
 pub use kind::{Kind, memory_bytes};
 pub use options::{OPTIONS, Setting, When};
@@ -16,7 +18,7 @@ pub use policy::MaxMemoryPolicy;
 pub use print::{printed_config, printed_usage};
 pub use thresholds::ALIASES;
 
-use store::{Eviction, Thresholds};
+use store::{Eviction, PrefixRules, Thresholds};
 
 /// What `maxmemory` was set to, before it is turned into bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -138,10 +140,14 @@ pub struct Config {
     pub memory_curve: bool,
     /// Whether MEMORY STATS writes percent signs.
     pub memory_stats_percent_sign: PercentSign,
+    /// Whether key prefixes have accounts, and what a prefix is.
+    pub prefix_rules: PrefixRules,
     /// Up to where collections stay packed.
     pub thresholds: Thresholds,
     /// Without effect.
     pub list_compress_depth: u32,
+    /// When blocks are moved together in the background.
+    pub defrag: DefragOptions,
     /// Whether FLUSHALL and FLUSHDB without a word mean ASYNC.
     pub lazyfree_lazy_user_flush: bool,
     /// Bytes up to which a HyperLogLog stays sparse.
@@ -181,8 +187,10 @@ impl Default for Config {
             maxmemory_clients: ClientMemory::Bytes(0),
             memory_curve: false,
             memory_stats_percent_sign: PercentSign::default(),
+            prefix_rules: PrefixRules::default(),
             thresholds: Thresholds::default(),
             list_compress_depth: 0,
+            defrag: DefragOptions::default(),
             lazyfree_lazy_user_flush: false,
             hll_sparse_max_bytes: 0,
             hz: 0,
@@ -497,6 +505,21 @@ mod tests {
             assert_eq!(text_after("maxmemory-policy", policy.name()), policy.name());
         }
         assert_eq!(text_after("enable-debug-command", "no"), "no");
+    }
+
+    #[test]
+    fn delimiters_of_prefixes_are_one_to_four_signs() {
+        for text in [":", ":/", "/|:.", "#"] {
+            assert_eq!(text_after("memory-prefix-delimiters", text), text);
+        }
+        for text in ["", "*", "x", "1", ":/|.-", "\0", "é"] {
+            assert_eq!(
+                refused("memory-prefix-delimiters", text),
+                "argument must be one to four signs, and no letter, digit or *",
+                "{text:?}"
+            );
+        }
+        assert_eq!(text_after("memory-prefix-depth", "1"), "1");
     }
 
     #[test]

@@ -190,6 +190,7 @@ impl Core {
         shard.set_thresholds(config.thresholds);
         shard.set_eviction(config.eviction(), facts.started);
         shard.set_curve(config.memory_curve);
+        shard.set_prefix_rules(config.prefix_rules);
         Ok(Core {
             id,
             shards,
@@ -228,6 +229,21 @@ impl Core {
         }
         let placement = call::hash_tag(key).map_or(hash, |tag| self.shard.hash(tag));
         (hash, call::place(placement, self.shards))
+    }
+
+    /// Does a part of the purge under way and counts what it moved. Returns whether there is more to do.
+    pub fn purge_step(&mut self, budget_slots: usize) -> bool {
+        // Whoever asked for this step pays for giving back what it empties, not who allocates next.
+        let has_more = memory::compact::purging_at_once(|| {
+            let has_more = self.shard.purge_step(budget_slots);
+            if !has_more {
+                // The allocator keeps an empty page of each size for a while: as much as was won, if that was little.
+                memory::alloc::collect(true);
+            }
+            has_more
+        });
+        self.stats.defrag.merge(&self.shard.take_moves());
+        has_more
     }
 
     /// Bytes this core's thread and shard hold that count against `maxmemory`: everything but client buffers, and

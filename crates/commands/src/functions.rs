@@ -4,7 +4,7 @@
 
 use crate::introspection::help_row;
 use crate::row::{Doc, Keys};
-use crate::{Call, Command, Flags, Reply, Run, error};
+use crate::{Call, Command, Flags, Reply, Run};
 use resp::Writer;
 
 const FLUSH_WORDS: &str = "ERR FUNCTION FLUSH only supports SYNC|ASYNC option";

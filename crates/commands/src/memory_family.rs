@@ -4,8 +4,10 @@
 
 mod allocator;
 mod curve;
+mod insight;
 
 pub use allocator::BySize;
+pub use insight::TypeFigures;
 
 use crate::config::PercentSign;
 use crate::introspection::help_row;
@@ -17,8 +19,9 @@ use memory::report::{Field, Figure, MemoryReport};
 use memory::shard::{DATABASES, DatabaseMemory, ShardMemory};
 use resp::{Proto, Writer};
 
-/// Keys a purge looks at before other work of its core has its turn; a few of these take a tenth of a millisecond.
-const PURGE_STEP_KEYS: usize = 512;
+/// Keys and elements a purge looks at before other work of its core has its turn; a few of these take a tenth of a
+/// millisecond.
+const PURGE_STEP_SLOTS: usize = 512;
 
 /// A shard's figures, copied from its counters.
 pub fn shard_memory(core: &Core) -> ShardMemory {
@@ -183,21 +186,26 @@ fn doctor(call: &mut Call<'_>, parts: &mut [Part], out: &mut Writer<'_>) -> Repl
     Ok(())
 }
 
-/// Moves entries out of sparse pages step by step, then has the server drop spare buffers and the allocator give back what is
-/// empty.
-fn purge_part(call: &mut Call<'_>, part: &mut Part) -> Result<Progress, Error> {
+/// Moves blocks out of sparse pages step by step and gives the empty ones back.
+fn defrag_part(call: &mut Call<'_>, part: &mut Part) -> Result<Progress, Error> {
     if let Part::Empty = part {
         call.core.shard.purge_begin();
         *part = Part::Count(0);
     }
-    if call.core.shard.purge_step(PURGE_STEP_KEYS) {
+    if call.core.purge_step(PURGE_STEP_SLOTS) {
         return Ok(Progress::Again);
     }
-    call.core.trim_buffers = true;
     Ok(Progress::Done)
 }
 
-fn purge(_: &mut Call<'_>, _: &mut [Part], out: &mut Writer<'_>) -> Reply {
+/// Does that, then has the server drop spare buffers and the allocator give back what is empty.
+fn purge_part(call: &mut Call<'_>, part: &mut Part) -> Result<Progress, Error> {
+    let progress = defrag_part(call, part)?;
+    call.core.trim_buffers = matches!(progress, Progress::Done);
+    Ok(progress)
+}
+
+fn all_done(_: &mut Call<'_>, _: &mut [Part], out: &mut Writer<'_>) -> Reply {
     out.ok();
     Ok(())
 }
@@ -286,6 +294,18 @@ const SUBCOMMANDS: &[Command] = &[
         ..BASE
     },
     Command {
+        name: "memory|defrag",
+        tips: &["request_policy:all_shards", "response_policy:all_succeeded"],
+        run: all(defrag_part, all_done),
+        doc: Doc {
+            summary: "Moves entries and elements together and gives empty pages back to the operating system",
+            since: "pinyon 0.1",
+            complexity: "O(N) in the number of keys and elements, in steps that others work between.",
+            ..BASE.doc
+        },
+        ..BASE
+    },
+    Command {
         name: "memory|doctor",
         run: all(figures_part, doctor),
         doc: Doc {
@@ -316,12 +336,25 @@ const SUBCOMMANDS: &[Command] = &[
         ..BASE
     },
     Command {
+        name: "memory|prefixes",
+        arity: -2,
+        run: insight::PREFIXES,
+        doc: Doc {
+            summary: "Bytes, keys and growth of each key prefix; the rows add up to the dataset",
+            since: "pinyon 0.1",
+            complexity: "O(N log N) in the number of prefixes.",
+            syntax: "[COUNT count] [BY <BYTES | KEYS | GROWTH>]",
+            ..BASE.doc
+        },
+        ..BASE
+    },
+    Command {
         name: "memory|purge",
         tips: &["request_policy:all_shards", "response_policy:all_succeeded"],
-        run: all(purge_part, purge),
+        run: all(purge_part, all_done),
         doc: Doc {
-            summary: "Moves entries together and gives empty pages back to the operating system",
-            complexity: "O(N) in the number of keys, in steps that others work between.",
+            summary: "As MEMORY DEFRAG, and gives up spare buffers and empty pages of the heap",
+            complexity: "O(N) in the number of keys and elements, in steps that others work between.",
             ..BASE.doc
         },
         ..BASE
@@ -341,6 +374,29 @@ const SUBCOMMANDS: &[Command] = &[
         run: all(figures_part, stats),
         doc: Doc {
             summary: "Every figure of the memory report, for all shards and for each",
+            ..BASE.doc
+        },
+        ..BASE
+    },
+    Command {
+        name: "memory|topkeys",
+        arity: -2,
+        run: insight::TOP_KEYS,
+        doc: Doc {
+            summary: "The biggest keys, exactly, of any type or of one; 128 at most",
+            since: "pinyon 0.1",
+            complexity: "O(N) in the number of keys told.",
+            syntax: "[COUNT count] [TYPE type]",
+            ..BASE.doc
+        },
+        ..BASE
+    },
+    Command {
+        name: "memory|types",
+        run: insight::TYPES,
+        doc: Doc {
+            summary: "A row for each type: keys, bytes, bytes a key, and the largest key",
+            since: "pinyon 0.1",
             ..BASE.doc
         },
         ..BASE

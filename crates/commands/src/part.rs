@@ -4,10 +4,10 @@
 
 use crate::Error;
 use crate::debug::Tour;
-use crate::memory_family::BySize;
+use crate::memory_family::{BySize, TypeFigures};
 use crate::stats::CoreStats;
 use memory::shard::ShardMemory;
-use store::{Covered, Detached};
+use store::{Covered, Detached, KINDS, PrefixReport, TopKeys};
 
 /// One shard's contribution. Each command knows which form its own parts have.
 #[derive(Debug, Default)]
@@ -54,6 +54,12 @@ pub enum Part {
     },
     /// What a shard knows of the miss-ratio curve.
     Curve(Box<store::curve::Figures>),
+    /// A shard's types.
+    Types(Box<[TypeFigures; KINDS]>),
+    /// Prefixes of each database of a shard.
+    Prefixes(Vec<PrefixReport>),
+    /// A shard's biggest keys.
+    TopKeys(Box<TopKeys>),
     /// A walk over all databases.
     Tour(Box<Tour>),
     /// A shard's share of a SORT.

@@ -110,6 +110,8 @@ fn set_part(call: &mut Call<'_>, _: &mut Part) -> Result<Progress, Error> {
     let thresholds = call.core.config.thresholds;
     call.core.shard.set_thresholds(thresholds);
     call.core.shard.set_curve(call.core.config.memory_curve);
+    let rules = call.core.config.prefix_rules;
+    call.core.shard.set_prefix_rules(rules);
     if call.core.config.requirepass.is_empty() {
         // Without a password nobody has to give one, not even who was asked for it.
         let clients: Vec<ClientId> = call.core.clients.iter().map(|(id, _)| id).collect();

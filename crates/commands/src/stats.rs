@@ -2,6 +2,8 @@
 //! Every counter only grows until CONFIG RESETSTAT, unless its description says otherwise.
 //! A forgotten field does not compile: the merge destructures.
 
+use store::Moves;
+
 /// Counters of one core.
 #[derive(Clone, Debug, Default)]
 pub struct CoreStats {
@@ -47,6 +49,14 @@ pub struct CoreStats {
     pub writes_processed: u64,
     /// Commands that came from another core.
     pub hops_served: u64,
+    /// Blocks that moving together moved, and those it left where they were; keys likewise.
+    pub defrag: Moves,
+    /// Microseconds spent on it in the background.
+    pub defrag_us: u64,
+    /// For how long the pass under way in the background has gone on (now, not resettable; the longest of all cores).
+    pub defrag_current_us: u64,
+    /// Per cent of this core's time that it takes now, 0 when none is under way (now, not resettable; the most of all cores).
+    pub defrag_percent: u32,
     /// What went through in the last moments (now, not resettable).
     pub rates: Rates,
 }
@@ -203,6 +213,8 @@ impl CoreStats {
         };
         let calls = vec![CommandStats::default(); self.calls.len()];
         *self = CoreStats {
+            defrag_current_us: self.defrag_current_us,
+            defrag_percent: self.defrag_percent,
             calls,
             rates,
             expired_keys_at_reset,
@@ -236,6 +248,10 @@ impl CoreStats {
             reads_processed,
             writes_processed,
             hops_served,
+            defrag,
+            defrag_us,
+            defrag_current_us,
+            defrag_percent,
             rates,
         } = other;
         self.connections_received += connections_received;
@@ -275,6 +291,10 @@ impl CoreStats {
         self.reads_processed += reads_processed;
         self.writes_processed += writes_processed;
         self.hops_served += hops_served;
+        self.defrag.merge(defrag);
+        self.defrag_us += defrag_us;
+        self.defrag_current_us = self.defrag_current_us.max(*defrag_current_us);
+        self.defrag_percent = self.defrag_percent.max(*defrag_percent);
         self.rates.merge(rates);
     }
 }

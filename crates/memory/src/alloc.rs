@@ -38,7 +38,17 @@ unsafe extern "C" {
         visitor: mi::mi_block_visit_fun,
         argument: *mut c_void,
     ) -> bool;
+    fn mi_subproc_main() -> Subprocess;
+    fn mi_subproc_visit_heaps(
+        subprocess: Subprocess,
+        visitor: HeapVisitor,
+        argument: *mut c_void,
+    ) -> bool;
 }
+
+/// `mi_subproc_id_t`: all heaps of the process belong to one.
+#[repr(C)]
+struct Subprocess(*mut c_void);
 
 /// Every block mimalloc hands out is aligned to this, when it is at least as large.
 const NATURAL_ALIGN_BYTES: usize = 16;
@@ -192,6 +202,7 @@ pub fn thread_foreign_freed_bytes() -> u64 {
 /// Tidies the calling thread's heap; with `force` also frees its empty pages at once and returns
 /// the allocator's unused memory of the whole process to the operating system.
 pub fn collect(force: bool) {
+    crate::compact::collect_spaces(force);
     // SAFETY: acts on the calling thread's own heap.
     unsafe { mi::mi_collect(force) }
 }
@@ -263,6 +274,19 @@ pub unsafe fn free_block(block: NonNull<u8>) -> usize {
     unsafe { mi_ufree(block.as_ptr().cast::<c_void>(), &mut block_bytes) };
     settle(-(block_bytes as i64));
     block_bytes
+}
+
+/// Frees a block in favour of a new one that was not counted, and charges the calling thread with
+/// the difference.
+///
+/// # Safety
+/// Both are live blocks of the allocator; afterwards only the new one may be used.
+pub(crate) unsafe fn settle_move(old: NonNull<u8>, new: NonNull<u8>) {
+    // SAFETY: the caller's promise.
+    let new_bytes = unsafe { usable_size(new) };
+    settle(new_bytes as i64);
+    // SAFETY: the caller's promise.
+    unsafe { free_block(old) };
 }
 
 #[cold]
@@ -417,12 +441,15 @@ pub fn heap_areas() -> HeapAreas {
     let mut tally = Tally::new();
     // SAFETY: the heap is the calling thread's own, and the visitor neither allocates nor frees.
     unsafe {
-        mi_theap_visit_blocks(
-            mi_theap_get_default(),
-            false,
-            Some(tally_area),
-            ptr::from_mut(&mut tally).cast::<c_void>(),
-        );
+        let own = mi_theap_get_default();
+        for theap in crate::compact::spaces().chain([own]) {
+            mi_theap_visit_blocks(
+                theap,
+                false,
+                Some(tally_area),
+                ptr::from_mut(&mut tally).cast::<c_void>(),
+            );
+        }
     }
     tally.into_areas()
 }
@@ -432,18 +459,7 @@ pub fn heap_areas() -> HeapAreas {
 /// Read while other threads may take pages up: each figure is true, all together not of one
 /// moment.
 pub fn abandoned_areas() -> HeapAreas {
-    let mut tally = Tally::new();
-    // SAFETY: null names the main heap. Without visiting blocks the call only reads page headers,
-    // which stay mapped for good, and the visitor neither allocates nor frees.
-    unsafe {
-        mi_heap_visit_abandoned_blocks(
-            ptr::null_mut(),
-            false,
-            Some(tally_area),
-            ptr::from_mut(&mut tally).cast::<c_void>(),
-        );
-    }
-    tally.into_areas()
+    areas_of_all_heaps(visit_abandoned)
 }
 
 /// All pages of the process, full ones too, whoever holds them.
@@ -451,17 +467,40 @@ pub fn abandoned_areas() -> HeapAreas {
 /// Read while other threads allocate, as [`abandoned_areas`] is; exact when none does. It costs
 /// a few nanoseconds for each 64 KiB of memory, so it is for reports that list size classes.
 pub fn process_areas() -> HeapAreas {
+    areas_of_all_heaps(visit_all)
+}
+
+type HeapVisitor = unsafe extern "C" fn(heap: *mut mi::mi_heap_t, argument: *mut c_void) -> bool;
+
+fn areas_of_all_heaps(visit: HeapVisitor) -> HeapAreas {
     let mut tally = Tally::new();
-    // SAFETY: as in `abandoned_areas`.
+    // SAFETY: without visiting blocks the visits only read page headers, which stay mapped for
+    // good; heaps are never deleted, and the visitors neither allocate nor free.
     unsafe {
-        mi::mi_heap_visit_blocks(
-            ptr::null_mut(),
-            false,
-            Some(tally_area),
-            ptr::from_mut(&mut tally).cast::<c_void>(),
-        );
+        let argument = ptr::from_mut(&mut tally).cast::<c_void>();
+        mi_subproc_visit_heaps(mi_subproc_main(), visit, argument);
     }
     tally.into_areas()
+}
+
+/// Visits the pages of a heap that no thread holds.
+///
+/// # Safety
+/// Called with a live heap and the `Tally` handed to the visit.
+unsafe extern "C" fn visit_abandoned(heap: *mut mi::mi_heap_t, argument: *mut c_void) -> bool {
+    // SAFETY: see above.
+    unsafe { mi_heap_visit_abandoned_blocks(heap, false, Some(tally_area), argument) };
+    true
+}
+
+/// Visits all pages of a heap.
+///
+/// # Safety
+/// As for `visit_abandoned`.
+unsafe extern "C" fn visit_all(heap: *mut mi::mi_heap_t, argument: *mut c_void) -> bool {
+    // SAFETY: see above.
+    unsafe { mi::mi_heap_visit_blocks(heap, false, Some(tally_area), argument) };
+    true
 }
 
 /// Gathers areas by class in place: during a visit nothing may be allocated.

@@ -10,6 +10,7 @@
 
 pub mod alloc;
 pub mod budget;
+pub mod compact;
 pub mod doctor;
 pub mod pages;
 pub mod process;

@@ -468,7 +468,7 @@ fn database_figure(database: &DatabaseMemory) -> Figure {
 }
 
 /// `part` of `whole` in percent; 0 of nothing.
-fn percentage(part: u64, whole: u64) -> f64 {
+pub fn percentage(part: u64, whole: u64) -> f64 {
     ratio(part, whole) * 100.0
 }
 

@@ -2,7 +2,7 @@
 //! A connection never waits by blocking: it is a record that the driver picks up when something happened to it.
 //! Its session (name, database, protocol) is the client record in `commands`.
 
-use crate::replies::{Pool, Replies};
+use crate::replies::{Pool, Replies, block_bytes};
 use resp::Decoder;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
@@ -121,7 +121,7 @@ impl Connection {
     /// Every byte it holds on the heap, its own record included.
     pub fn total_bytes(&self) -> usize {
         size_of::<Connection>()
-            + self.input.capacity()
+            + block_bytes(self.input.capacity())
             + self.decoder.heap_bytes()
             + self.replies.heap_bytes()
     }

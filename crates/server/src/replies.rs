@@ -4,6 +4,17 @@
 
 use std::collections::VecDeque;
 
+/// Bytes of the block behind a buffer of this capacity. What the allocator rounds small ones up by is not worth asking for;
+/// large ones it rounds to an eighth of a power of two.
+pub fn block_bytes(capacity: usize) -> usize {
+    const LARGE_BYTES: usize = 32 * 1024;
+    if capacity < LARGE_BYTES {
+        return capacity;
+    }
+    let step = 1usize << ((capacity - 1).ilog2() - 3);
+    capacity.next_multiple_of(step)
+}
+
 /// Replies on their way to a client.
 pub struct Replies {
     /// Encoded replies in order, ready to be sent.
@@ -187,7 +198,9 @@ impl Replies {
 
     /// Bytes reserved.
     pub fn heap_bytes(&self) -> usize {
-        self.out.capacity() + self.staged.capacity() + self.slots.capacity() * size_of::<Slot>()
+        block_bytes(self.out.capacity())
+            + block_bytes(self.staged.capacity())
+            + self.slots.capacity() * size_of::<Slot>()
     }
 }
 
@@ -235,6 +248,22 @@ impl Pool {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn the_block_of_a_large_buffer_is_known_within_a_sixteenth() {
+        for capacity in [
+            33_000,
+            100_000,
+            600_000,
+            (1 << 20) + 1,
+            8_388_620,
+            33_558_528,
+        ] {
+            let (_, real) = memory::alloc::alloc_block(capacity);
+            let (known, real) = (super::block_bytes(capacity) as f64, real as f64);
+            assert!((known / real - 1.0).abs() < 0.0626, "{known} for {real}");
+        }
+    }
+
     use super::*;
 
     fn text(replies: &Replies) -> &str {

@@ -15,6 +15,46 @@ pub(crate) struct Footprint {
     pub(crate) has_field_expiry: bool,
 }
 
+/// What an entry counts for, or that there is none, in two words: it passes in registers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Packed {
+    bytes: u64,
+    marks: u32,
+}
+
+impl Packed {
+    const NONE: u32 = u32::MAX;
+
+    #[inline(always)]
+    pub(crate) fn of(footprint: Option<Footprint>) -> Packed {
+        match footprint {
+            Some(Footprint {
+                kind,
+                bytes,
+                has_expiry,
+                has_field_expiry,
+            }) => Packed {
+                bytes,
+                marks: kind as u32 | u32::from(has_expiry) << 8 | u32::from(has_field_expiry) << 9,
+            },
+            None => Packed {
+                bytes: 0,
+                marks: Packed::NONE,
+            },
+        }
+    }
+
+    pub(crate) fn footprint(self) -> Option<Footprint> {
+        let Packed { bytes, marks } = self;
+        (marks != Packed::NONE).then(|| Footprint {
+            kind: Kind::ALL[(marks & 0xff) as usize],
+            bytes,
+            has_expiry: marks >> 8 & 1 != 0,
+            has_field_expiry: marks >> 9 & 1 != 0,
+        })
+    }
+}
+
 /// Keys of one kind and the bytes of their entries.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct KindAccount {
@@ -110,6 +150,22 @@ mod tests {
         );
         account.subtract(footprint);
         assert_eq!(account, Account::default());
+    }
+
+    #[test]
+    fn a_packed_footprint_is_the_same_again() {
+        for kind in Kind::ALL {
+            for has_expiry in [false, true] {
+                let footprint = Footprint {
+                    kind,
+                    bytes: 1 << 40,
+                    has_expiry,
+                    has_field_expiry: !has_expiry,
+                };
+                assert_eq!(Packed::of(Some(footprint)).footprint(), Some(footprint));
+            }
+        }
+        assert_eq!(Packed::of(None).footprint(), None);
     }
 
     #[test]

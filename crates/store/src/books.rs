@@ -20,7 +20,8 @@ pub struct StoreAccounts {
     pub tables_bytes: u64,
     /// Bytes of entries and indexes of databases that were emptied and are not yet freed.
     pub freeing_bytes: u64,
-    /// Bytes of what the shard keeps beside: page table of the slab, coarse clock.
+    /// Bytes of what the shard keeps beside: page table of the slab, coarse clock, the accounts of
+    /// prefixes and the lists of the biggest keys.
     pub bookkeeping_bytes: u64,
     /// Bytes of live slab blocks; part of the dataset, of tables, and of what is being freed.
     pub slab_used_bytes: u64,
@@ -36,7 +37,7 @@ impl Shard {
         let mut account = Account::default();
         let mut tables_bytes = 0;
         for database in &self.databases {
-            account.merge(&database.account);
+            account.merge(&database.ledger.account);
             tables_bytes += database.index.bytes();
         }
         let freeing_bytes = self.graveyard.bytes();
@@ -49,9 +50,7 @@ impl Shard {
             account,
             tables_bytes,
             freeing_bytes,
-            bookkeeping_bytes: self.slab.bookkeeping_bytes()
-                + self.clock.heap_bytes()
-                + self.curve.heap_bytes(),
+            bookkeeping_bytes: self.bookkeeping_bytes(),
             slab_used_bytes,
             slab_committed_bytes: self.slab.committed_bytes(),
             // Every byte of entries and tables is in the slab, a directory, or on the heap.
@@ -69,13 +68,13 @@ impl Shard {
 
     /// Bytes of entries and tables of all databases.
     pub fn data_bytes(&self) -> u64 {
-        let bytes = |database: &Database| database.account.bytes() + database.index.bytes();
+        let bytes = |database: &Database| database.ledger.account.bytes() + database.index.bytes();
         self.databases.iter().map(bytes).sum()
     }
 
     /// The account of one database.
     pub fn database_account(&self, db: usize) -> Account {
-        self.databases[db].account
+        self.databases[db].ledger.account
     }
 
     /// Bytes of one database's index; an empty database has none.
@@ -102,9 +101,7 @@ impl Shard {
     /// The figures of [`Shard::accounts`], from a walk over every entry.
     pub fn recount(&self) -> StoreAccounts {
         let mut counted = StoreAccounts {
-            bookkeeping_bytes: self.slab.bookkeeping_bytes()
-                + self.clock.heap_bytes()
-                + self.curve.heap_bytes(),
+            bookkeeping_bytes: self.bookkeeping_bytes(),
             slab_used_bytes: self
                 .slab
                 .size_classes()
@@ -141,9 +138,12 @@ impl Shard {
         };
         for database in &self.databases {
             database.index.check(&self.slab, rehash);
-            assert_eq!(database.account.keys(), database.index.len() as u64);
+            assert_eq!(database.ledger.account.keys(), database.index.len() as u64);
         }
         assert_eq!(self.accounts(), self.recount());
+        self.databases
+            .iter()
+            .for_each(|database| self.check_ledger(database));
     }
 
     fn recount_entries(&self, database: &Database) -> (Account, u64) {
@@ -162,6 +162,29 @@ impl Shard {
             };
         }
         (account, heap_bytes)
+    }
+
+    fn bookkeeping_bytes(&self) -> u64 {
+        let ledgers = self.databases.iter().map(|one| one.ledger.heap_bytes());
+        self.slab.bookkeeping_bytes()
+            + self.clock.heap_bytes()
+            + self.curve.heap_bytes()
+            + ledgers.sum::<u64>()
+    }
+
+    /// Asserts that prefixes and biggest keys are what a look at every key says.
+    fn check_ledger(&self, database: &Database) {
+        let rehash = Rehash {
+            hasher: &self.hasher,
+            base: self.base,
+        };
+        let mut keys = Vec::new();
+        for slot in database.index.slots(&self.slab) {
+            let entry = self.entry(slot.block);
+            let hash = rehash.hash_of(&self.slab, slot.block);
+            keys.push((entry.key(), hash, entry.footprint()));
+        }
+        database.ledger.check(&keys);
     }
 
     fn every_database(&self) -> impl Iterator<Item = &Database> {

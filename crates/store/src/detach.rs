@@ -9,6 +9,7 @@ use crate::entry::edit::Remains;
 use crate::entry::{Entry, Held, NewValue, edit};
 use crate::hasher::Key;
 use crate::heap::HeapBlock;
+use crate::ledger::Ledger;
 use crate::shard::{Database, Shard};
 use crate::slab::Slab;
 use crate::stream::Stream;
@@ -120,8 +121,8 @@ impl Shard {
         self.databases[db]
             .index
             .remove(&mut self.slab, key.hash, found);
+        self.settle(db, key.hash, found.block, Some(footprint), None);
         let remains = edit::dissolve(&mut self.slab, found.block, self.base);
-        self.settle(db, Some(footprint), None);
         self.watch_removal(db, key.hash);
         let expiry = expiry.map_or(Expiry::Clear, Expiry::At);
         let value = match (&small, remains) {
@@ -204,12 +205,7 @@ impl Shard {
                 }
             }
             Content::String(_) => unreachable!("a string is no collection"),
-            Content::Set(members) => {
-                let mut set = door.set();
-                members.iter().for_each(|member| {
-                    set.add(member);
-                });
-            }
+            Content::Set(members) => door.set().fill(members),
             Content::List(elements) => door.list().fill(elements),
             Content::Stream(content) => {
                 let mut edit = door.stream();
@@ -222,7 +218,17 @@ impl Shard {
     /// Empties a database at once: its keys are gone for every reader and every count. Their
     /// memory is freed by [`Shard::free_step`].
     pub fn detach_database(&mut self, db: usize) {
-        let database = std::mem::take(&mut self.databases[db]);
+        let empty = if db == self.scratch() {
+            Database::scratch()
+        } else {
+            Database::default()
+        };
+        let mut database = std::mem::replace(&mut self.databases[db], empty);
+        // What is being freed has an account alone.
+        database.ledger = Ledger {
+            account: database.ledger.account,
+            ..Ledger::of_scratch()
+        };
         if database.index.len() > 0 {
             self.graveyard.databases.push(database);
             if db != self.scratch() {
@@ -279,6 +285,7 @@ const FREED_AT_ONCE: usize = 512;
 #[derive(Debug, Default)]
 pub(crate) struct Graveyard {
     databases: Vec<Database>,
+    #[expect(clippy::vec_box, reason = "their entries hand them over boxed")]
     values: Vec<Box<Big>>,
     /// Bytes of `values`.
     values_bytes: u64,
@@ -295,7 +302,7 @@ impl Graveyard {
 
     /// Bytes of everything.
     pub(crate) fn bytes(&self) -> u64 {
-        let bytes = |one: &Database| one.account.bytes() + one.index.bytes();
+        let bytes = |one: &Database| one.ledger.account.bytes() + one.index.bytes();
         self.values_bytes + self.databases.iter().map(bytes).sum::<u64>()
     }
 
@@ -333,7 +340,7 @@ impl Graveyard {
         while freed < budget
             && let Some(mut database) = self.databases.pop()
         {
-            let account = &mut database.account;
+            let account = &mut database.ledger.account;
             let mut remains = Vec::new();
             let felled = database.index.fell(slab, |slab, block| {
                 account.subtract(Entry::at(slab, block, base).footprint());
@@ -343,7 +350,7 @@ impl Graveyard {
             if database.index.len() > 0 {
                 self.databases.push(database);
             } else {
-                debug_assert_eq!(database.account, crate::account::Account::default());
+                debug_assert_eq!(database.ledger.account, crate::account::Account::default());
             }
             if !remains.is_empty() {
                 remains.into_iter().for_each(|big| self.take(Some(big)));

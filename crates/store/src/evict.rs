@@ -223,7 +223,7 @@ impl Shard {
     fn evictable_in(&self, db: usize) -> u64 {
         let database = &self.databases[db];
         if self.chooser.eviction.only_expiring {
-            database.account.expiring_keys
+            database.ledger.account.expiring_keys
         } else {
             database.index.len() as u64
         }

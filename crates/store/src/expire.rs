@@ -95,7 +95,7 @@ impl Shard {
         while self
             .databases
             .get(walk.db)
-            .is_some_and(|db| !db.account.may_expire())
+            .is_some_and(|db| !db.ledger.account.may_expire())
         {
             *walk = Walk {
                 db: walk.db + 1,
@@ -114,9 +114,11 @@ impl Shard {
             databases,
             base,
             graveyard,
+            hasher,
+            prefix_rules,
             ..
         } = self;
-        let (Database { index, account }, base) = (&mut databases[db], *base);
+        let (Database { index, ledger }, base) = (&mut databases[db], *base);
         let mut deadlines = Deadlines::new();
         let mut due_fields: Vec<BlockRef> = Vec::new();
         let division = index.divide(slab, place, |block| {
@@ -132,7 +134,15 @@ impl Shard {
         });
         let sweep_at = deadlines.next_sweep(slack_ms);
         let removed = index.take_out(slab, place, &division, sweep_at, |slab, block| {
-            account.subtract(Entry::at(slab, block, base).footprint());
+            let entry = Entry::at(slab, block, base);
+            let hash = entry
+                .stored_hash()
+                .unwrap_or_else(|| hasher.hash(entry.key()));
+            let key = Key {
+                bytes: entry.key(),
+                hash,
+            };
+            ledger.settle(key, Some(entry.footprint()), None, prefix_rules);
             graveyard.take(edit::destroy(slab, block, base));
         });
         self.expired_keys += removed as u64;

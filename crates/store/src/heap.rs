@@ -5,6 +5,7 @@
 use std::ptr::NonNull;
 
 use memory::alloc::{alloc_block, free_block, realloc_block};
+use memory::compact::SparsePages;
 
 /// A growing block keeps 1/8 of its length spare, so that appending copies each byte about eight
 /// times in all.
@@ -80,6 +81,18 @@ impl HeapBlock {
             let spare = if self.len == 0 { 0 } else { len >> SPARE_SHIFT };
             // SAFETY: the pointer came from the allocator and is replaced at once.
             (self.pointer, self.capacity) = unsafe { realloc_block(self.pointer, len + spare) };
+        }
+    }
+
+    /// Moves the block if it lies in a sparse page. Returns the bytes that were moved.
+    pub(crate) fn relocate(&mut self, sparse: &SparsePages) -> usize {
+        // SAFETY: the pointer came from the allocator, is ours alone, and is replaced at once.
+        match unsafe { sparse.relocate(self.pointer) } {
+            Some(moved) => {
+                self.pointer = moved;
+                self.capacity
+            }
+            None => 0,
         }
     }
 

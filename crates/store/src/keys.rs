@@ -31,7 +31,7 @@ impl Shard {
 
     /// Keys of a database that have an expiry.
     pub fn expiring(&self, db: usize) -> usize {
-        self.databases[db].account.expiring_keys as usize
+        self.databases[db].ledger.account.expiring_keys as usize
     }
 
     /// Shows keys from `cursor` on to `visit`, looking at about `budget_slots` slots; expired keys

@@ -21,7 +21,8 @@
 //! one that is broken.
 #![forbid(unsafe_code)]
 
-use crate::value::{IntText, Value, canonical_int};
+pub use crate::item::{IntBuffer, Item};
+use crate::value::canonical_int;
 
 /// The element count in front, in bytes.
 const COUNT_BYTES: usize = 2;
@@ -40,69 +41,6 @@ const HEAD_BYTES_MAX: usize = 9;
 
 /// The longest length from behind: 35 bits in groups of 7.
 const BACK_BYTES_MAX: usize = 5;
-
-/// An element, read in place.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum Item<'a> {
-    /// A string.
-    Bytes(&'a [u8]),
-    /// The canonical text of this integer.
-    Int(i64),
-}
-
-/// Room for the text of an integer element.
-#[derive(Default)]
-pub struct IntBuffer(Option<IntText>);
-
-impl IntBuffer {
-    /// An empty buffer, to be passed to [`Item::text`] any number of times.
-    #[inline]
-    pub fn new() -> IntBuffer {
-        IntBuffer(None)
-    }
-}
-
-impl<'a> Item<'a> {
-    /// The element's text; an integer's is written into the buffer.
-    #[inline]
-    pub fn text<'b>(self, buffer: &'b mut IntBuffer) -> &'b [u8]
-    where
-        'a: 'b,
-    {
-        match self {
-            Item::Bytes(bytes) => bytes,
-            Item::Int(number) => buffer.0.insert(IntText::of(number)).bytes(),
-        }
-    }
-
-    /// Whether the element's text is this one.
-    #[inline]
-    pub fn is(&self, text: &[u8]) -> bool {
-        match *self {
-            Item::Bytes(bytes) => bytes == text,
-            Item::Int(number) => canonical_int(text) == Some(number),
-        }
-    }
-
-    /// Length of the element's text in bytes.
-    #[inline]
-    pub fn len(&self) -> usize {
-        match *self {
-            Item::Bytes(bytes) => bytes.len(),
-            Item::Int(number) => Value::Int(number).len(),
-        }
-    }
-
-    /// The integer whose canonical text the element is.
-    #[inline]
-    pub fn int(&self) -> Option<i64> {
-        match *self {
-            // Only a foreign pack holds such a text as a string.
-            Item::Bytes(bytes) => canonical_int(bytes),
-            Item::Int(number) => Some(number),
-        }
-    }
-}
 
 /// An element as it is written: what precedes a string's bytes or is an integer, then the string.
 struct Element<'a> {
@@ -565,8 +503,6 @@ impl DoubleEndedIterator for Iter<'_> {
 }
 
 impl ExactSizeIterator for Iter<'_> {}
-
-impl std::iter::FusedIterator for Iter<'_> {}
 
 /// How many bytes this text takes as an element.
 #[inline]

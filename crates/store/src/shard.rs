@@ -6,7 +6,7 @@
 use std::io;
 
 use crate::access::AccessClock;
-use crate::account::{Account, Footprint};
+use crate::account::Footprint;
 use crate::classes::Class;
 use crate::collections::Thresholds;
 use crate::curve::Curve;
@@ -15,8 +15,11 @@ use crate::entry::{Draft, Entry, NewValue, Scratch, edit};
 use crate::evict::Chooser;
 use crate::hasher::{Hasher, Key};
 use crate::index::{Found, Index, Rehash};
-use crate::purge::Purge;
+use crate::ledger::Ledger;
+use crate::prefixes::PrefixRules;
+use crate::purge::{Moves, Purge};
 use crate::slab::{BlockRef, REGION_BYTES, Slab};
+use crate::survey::Tending;
 use crate::value::{Expiry, Millis, Value};
 
 /// How a shard is made.
@@ -50,7 +53,17 @@ impl Default for Options {
 #[derive(Debug, Default)]
 pub(crate) struct Database {
     pub(crate) index: Index,
-    pub(crate) account: Account,
+    pub(crate) ledger: Ledger,
+}
+
+impl Database {
+    /// The database that commands put copies together in.
+    pub(crate) fn scratch() -> Database {
+        Database {
+            index: Index::default(),
+            ledger: Ledger::of_scratch(),
+        }
+    }
 }
 
 /// Where a walk over the segments of all databases stands.
@@ -69,6 +82,10 @@ pub struct Shard {
     /// What was deleted at once and is being freed in steps.
     pub(crate) graveyard: Graveyard,
     pub(crate) thresholds: Thresholds,
+    /// What the prefix of a key is.
+    pub(crate) prefix_rules: PrefixRules,
+    /// When the books of prefixes and biggest keys were looked after.
+    pub(crate) tending: Tending,
     /// Where packed collections are edited.
     pub(crate) pack_buffer: Vec<u8>,
     pub(crate) hasher: Hasher,
@@ -85,6 +102,7 @@ pub struct Shard {
     pub(crate) chooser: Chooser,
     /// Watches what is read and written, and changes nothing.
     pub(crate) curve: Curve,
+    pub(crate) moves: Moves,
 }
 
 impl Shard {
@@ -101,10 +119,14 @@ impl Shard {
         } = options;
         Ok(Shard {
             slab: Slab::new(REGION_BYTES, huge_pages)?,
-            // The last one is the scratch database.
-            databases: (0..=databases).map(|_| Database::default()).collect(),
+            databases: (0..databases)
+                .map(|_| Database::default())
+                .chain([Database::scratch()])
+                .collect(),
             graveyard: Graveyard::default(),
             thresholds: Thresholds::default(),
+            prefix_rules: PrefixRules::default(),
+            tending: Tending::new(base),
             pack_buffer: Vec::new(),
             hasher: Hasher::with_seeds(seeds),
             base,
@@ -116,6 +138,7 @@ impl Shard {
             purge: None,
             chooser: Chooser::new(seeds[1]),
             curve: Curve::default(),
+            moves: Moves::default(),
         })
     }
 
@@ -221,7 +244,7 @@ impl Shard {
         let draft = Draft::new(key, value, expiry, self.base, &mut scratch);
         match found {
             Some(found) => self.replace(db, key.hash, found, draft, expiry, now),
-            None => self.insert(db, key.hash, draft, expiry, now),
+            None => self.insert(db, key, draft, expiry, now),
         }
         found.is_some()
     }
@@ -272,7 +295,7 @@ impl Shard {
     pub(crate) fn insert(
         &mut self,
         db: usize,
-        hash: u64,
+        key: Key,
         draft: Draft,
         expiry: Option<Millis>,
         now: Millis,
@@ -288,18 +311,18 @@ impl Shard {
             databases,
             hasher,
             base,
+            prefix_rules,
             ..
         } = self;
         let rehash = Rehash {
             hasher,
             base: *base,
         };
-        databases[db]
-            .index
-            .insert(slab, hash, block, access, sweep_at, rehash);
-        self.settle(db, None, Some(footprint));
+        let Database { index, ledger } = &mut databases[db];
+        index.insert(slab, key.hash, block, access, sweep_at, rehash);
+        ledger.settle(key, None, Some(footprint), prefix_rules);
         self.note_insertion(now);
-        self.watch_write(db, hash, access, block, true, now);
+        self.watch_write(db, key.hash, access, block, true, now);
     }
 
     /// Puts an entry in the place of another of the same key, in the same block if it fits.
@@ -371,7 +394,7 @@ impl Shard {
         now: Millis,
     ) {
         let after = self.entry(block).footprint();
-        self.settle(db, Some(before), Some(after));
+        self.settle(db, hash, block, Some(before), Some(after));
         found.set_block(block);
         self.note_time(now);
         let access = self.clock.rewritten(found.access(), after.bytes);
@@ -386,29 +409,34 @@ impl Shard {
     pub(crate) fn discard(&mut self, db: usize, hash: u64, found: Found) {
         let footprint = self.entry(found.block).footprint();
         self.databases[db].index.remove(&mut self.slab, hash, found);
+        self.settle(db, hash, found.block, Some(footprint), None);
         let remains = edit::destroy(&mut self.slab, found.block, self.base);
-        self.settle(db, Some(footprint), None);
         remains.into_iter().for_each(|big| self.bury(big));
     }
 
-    /// The one door for bytes: what an entry counted for before, and what it counts for now.
+    /// Settles what the entry in a block counted for before, and what it counts for now.
     #[inline]
     pub(crate) fn settle(
         &mut self,
         db: usize,
+        hash: u64,
+        block: BlockRef,
         before: Option<Footprint>,
         after: Option<Footprint>,
     ) {
         if before == after {
             return;
         }
-        let account = &mut self.databases[db].account;
-        if let Some(before) = before {
-            account.subtract(before);
-        }
-        if let Some(after) = after {
-            account.add(after);
-        }
+        let Shard {
+            slab,
+            databases,
+            base,
+            prefix_rules,
+            ..
+        } = self;
+        let bytes = Entry::at(slab, block, *base).key();
+        let ledger = &mut databases[db].ledger;
+        ledger.settle(Key { bytes, hash }, before, after, prefix_rules);
     }
 
     /// Keys of all databases.

@@ -6,6 +6,7 @@
 mod node;
 mod path;
 mod range;
+mod relocate;
 mod row;
 
 use std::cmp::Ordering;
@@ -137,7 +138,7 @@ impl<T: Copy + Default, const LEAF: usize> Tree<T, LEAF> {
     }
 
     /// The item that `order` calls equal, to be changed in ways that keep its place in the order.
-    pub(crate) fn get_mut(&mut self, order: impl FnMut(&T) -> Ordering) -> Option<&mut T> {
+    pub(crate) fn find_mut(&mut self, order: impl FnMut(&T) -> Ordering) -> Option<&mut T> {
         let path = self.find(order).ok()?;
         Some(self.item_mut(&path))
     }
@@ -164,26 +165,6 @@ impl<T: Copy + Default, const LEAF: usize> Tree<T, LEAF> {
     /// Takes out the item with `rank` items before it.
     pub(crate) fn remove_at(&mut self, rank: usize) -> Option<T> {
         (rank < self.len).then(|| self.remove_path(&self.path_at(rank)))
-    }
-
-    /// The least item.
-    pub(crate) fn first(&self) -> Option<T> {
-        self.at(0)
-    }
-
-    /// The greatest item.
-    pub(crate) fn last(&self) -> Option<T> {
-        self.at(self.len.checked_sub(1)?)
-    }
-
-    /// Takes out the least item.
-    pub(crate) fn pop_first(&mut self) -> Option<T> {
-        self.remove_at(0)
-    }
-
-    /// Takes out the greatest item.
-    pub(crate) fn pop_last(&mut self) -> Option<T> {
-        self.remove_at(self.len.checked_sub(1)?)
     }
 
     /// The items of these ranks in turn, from either end; ranks past the last item are left out.
@@ -420,12 +401,33 @@ fn block_bytes<X>() -> u64 {
 mod tests {
     use super::*;
 
-    /// Leaves so small that a few thousand items lie several levels deep.
-    type Deep = Tree<u32, 4>;
     type Refs = Tree<u32, { leaf_items::<u32>() }>;
     /// As large as a pending entry of a stream.
     type Record = [u64; 5];
     type Records = Tree<Record, { leaf_items::<Record>() }>;
+
+    /// Both ends, which only tests ask for.
+    impl<T: Copy + Default, const LEAF: usize> Tree<T, LEAF> {
+        /// The least item.
+        fn first(&self) -> Option<T> {
+            self.at(0)
+        }
+
+        /// The greatest item.
+        fn last(&self) -> Option<T> {
+            self.at(self.len.checked_sub(1)?)
+        }
+
+        /// Takes out the least item.
+        fn pop_first(&mut self) -> Option<T> {
+            self.remove_at(0)
+        }
+
+        /// Takes out the greatest item.
+        fn pop_last(&mut self) -> Option<T> {
+            self.remove_at(self.len.checked_sub(1)?)
+        }
+    }
 
     struct Dice(u64);
 
@@ -558,7 +560,7 @@ mod tests {
             12 => assert_eq!(tree.get(to(item)), place.ok().map(|_| item)),
             13 => assert_eq!(tree.at(rank), in_model.map(|rank| model[rank])),
             14 => {
-                let found = tree.get_mut(to(item)).map(|item| *item);
+                let found = tree.find_mut(to(item)).map(|item| *item);
                 assert_eq!(found, place.ok().map(|_| item));
             }
             _ => check_range(tree, model, rank..rank + dice.roll(300), dice),
@@ -675,7 +677,7 @@ mod tests {
             assert_eq!(done, Ok(()));
         }
         for key in 0..5000 {
-            let item = tree.get_mut(|item| item[0].cmp(&key));
+            let item = tree.find_mut(|item| item[0].cmp(&key));
             item.expect("it was inserted")[4] = key + 1;
         }
         let sum: u64 = tree

@@ -31,7 +31,7 @@ impl Shard {
         let (mut keys, mut dataset_bytes) = (0, 0);
         for database in &self.databases {
             keys += database.index.len() as u64;
-            dataset_bytes += database.account.bytes();
+            dataset_bytes += database.ledger.account.bytes();
         }
         let surroundings = Surroundings {
             memory,

@@ -150,7 +150,7 @@ fn a_collection_that_was_emptied_is_gone() {
         (0..fields).for_each(|number: i32| assert!(hash.remove(number.to_string().as_bytes())));
         drop(hash);
         assert_eq!(shard.len(0), 0);
-        assert!(!shard.view(0, key, true, BASE).is_some());
+        assert!(shard.view(0, key, true, BASE).is_none());
         shard.check();
     }
 }

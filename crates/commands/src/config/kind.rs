@@ -3,6 +3,7 @@
 //! Error texts are those of Redis' CONFIG SET.
 
 use super::{ClientMemory, Config, MaxMemory, OutputLimit};
+use store::PrefixRules;
 
 /// The kind of an option's value, with the way to its field.
 #[derive(Clone, Copy, Debug)]
@@ -60,6 +61,8 @@ pub enum Kind {
     ClientMemory,
     /// Output limits by class of client.
     OutputLimits,
+    /// Signs that end a segment of a key's prefix.
+    Delimiters,
     /// Something that is not here or cannot be otherwise: one value, which is accepted.
     Fixed(&'static str),
 }
@@ -117,6 +120,14 @@ impl Kind {
             Kind::MemoryLimit => config.maxmemory = memory_limit(text)?,
             Kind::ClientMemory => config.maxmemory_clients = client_memory(text)?,
             Kind::OutputLimits => output_limits(config, text)?,
+            Kind::Delimiters => {
+                let PrefixRules { is_on, .. } = config.prefix_rules;
+                let depth = config.prefix_rules.depth();
+                let rules = PrefixRules::new(is_on, text.as_bytes(), depth);
+                config.prefix_rules = rules
+                    .filter(|_| text.is_ascii())
+                    .ok_or("argument must be one to four signs, and no letter, digit or *")?;
+            }
             Kind::Fixed(only) => {
                 if !text.eq_ignore_ascii_case(only) {
                     let shown = if only.is_empty() { "\"\"" } else { only };
@@ -158,6 +169,10 @@ impl Kind {
                 })
                 .join(" ")
             }
+            Kind::Delimiters => {
+                let delimiters = config.prefix_rules.delimiters();
+                String::from_utf8_lossy(&delimiters).into_owned()
+            }
             Kind::Fixed(only) => only.to_owned(),
         }
     }
@@ -183,6 +198,7 @@ impl Kind {
             Kind::OutputLimits => "a class (normal, replica, pubsub), hard limit, soft limit, \
                                    seconds; any number of these"
                 .into(),
+            Kind::Delimiters => "one to four signs, none a letter, a digit or *".into(),
             Kind::Fixed("") => "only \"\"".into(),
             Kind::Fixed(only) => format!("only {only}"),
         }

@@ -2,7 +2,8 @@
 //! Nothing else lists options: CONFIG, config/pinyon.conf, and the command line read this table.
 //! Names and ranges are Redis' where Redis has the option.
 
-use super::{DebugAccess, Kind, PercentSign, policy, thresholds};
+use super::{DebugAccess, Kind, PercentSign, defrag, policy, thresholds};
+use store::PREFIX_DEPTH_MAX;
 
 /// One option.
 #[derive(Clone, Copy, Debug)]
@@ -220,6 +221,44 @@ pub const OPTIONS: &[Setting] = &[
         default: "auto",
         when: When::Anytime,
         summary: "Percent signs in MEMORY STATS under RESP2; auto leaves them out for client libraries, which read numbers.",
+    },
+    defrag::ACTIVE,
+    defrag::IGNORE_BYTES,
+    defrag::THRESHOLD_LOWER,
+    defrag::THRESHOLD_UPPER,
+    defrag::CYCLE_MIN,
+    defrag::CYCLE_MAX,
+    Setting {
+        name: "memory-prefixes",
+        group: "Memory",
+        kind: Kind::YesNo {
+            read: |config| config.prefix_rules.is_on,
+            write: |config, yes| config.prefix_rules.is_on = yes,
+        },
+        default: "yes",
+        when: When::Anytime,
+        summary: "Keeps account of key prefixes for MEMORY PREFIXES; once turned on, keys that are there are counted step by step.",
+    },
+    Setting {
+        name: "memory-prefix-delimiters",
+        group: "Memory",
+        kind: Kind::Delimiters,
+        default: ":",
+        when: When::Anytime,
+        summary: "What ends a segment of a prefix: any of these signs. A change counts all keys anew, step by step.",
+    },
+    Setting {
+        name: "memory-prefix-depth",
+        group: "Memory",
+        kind: Kind::Integer {
+            min: 1,
+            max: PREFIX_DEPTH_MAX as i64,
+            read: |config| config.prefix_rules.depth() as i64,
+            write: |config, depth| config.prefix_rules.set_depth(depth as usize),
+        },
+        default: "2",
+        when: When::Anytime,
+        summary: "Segments that a prefix has at most. A change counts all keys anew, step by step.",
     },
     Setting {
         name: "lazyfree-lazy-user-flush",

@@ -35,18 +35,6 @@ impl Digest {
     pub fn text(&self) -> String {
         self.0.iter().map(|byte| format!("{byte:02x}")).collect()
     }
-
-    /// The bytes of [`Digest::text`], back again; `None` for other texts.
-    pub fn parse(text: &str) -> Option<Digest> {
-        let mut bytes = [0; DIGEST_BYTES];
-        if text.len() != 2 * DIGEST_BYTES {
-            return None;
-        }
-        for (at, byte) in bytes.iter_mut().enumerate() {
-            *byte = u8::from_str_radix(text.get(2 * at..2 * at + 2)?, 16).ok()?;
-        }
-        Some(Digest(bytes))
-    }
 }
 
 /// The digest of a value.
@@ -114,12 +102,5 @@ mod tests {
         assert_eq!(set(&["a", "b"]), set(&["b", "a"]));
         assert_ne!(set(&["a", "b"]), set(&["a", "c"]));
         assert_ne!(list(&["a"]), set(&["a"]));
-    }
-
-    #[test]
-    fn a_digest_survives_its_text() {
-        let digest = of_value(&Content::String(b"value".to_vec()));
-        assert_eq!(Digest::parse(&digest.text()), Some(digest));
-        assert_eq!(Digest::parse("xyz"), None);
     }
 }

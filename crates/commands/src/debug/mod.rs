@@ -96,7 +96,7 @@ fn order(call: &Call<'_>) -> Result<Order, Error> {
         (b"listpack", 3) => Order::Listpack,
         (b"protocol", 3) => Order::Protocol,
         (b"stringmatch-len", 4) => Order::StringMatch,
-        (b"change-repl-id" | b"stringmatch-len" | b"jmap", 2)
+        (b"change-repl-id" | b"stringmatch-len", 2)
         | (b"set-disable-deny-scripts" | b"pause-cron" | b"dict-resizing", 3) => Order::Accepted,
         (b"quicklist-packed-threshold", 3) => {
             let bytes = std::str::from_utf8(call.args.at(2))

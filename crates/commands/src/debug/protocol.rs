@@ -4,12 +4,19 @@
 
 use resp::Writer;
 
+/// Redis' sample of a double, which is not meant to be pi.
+#[expect(
+    clippy::approx_constant,
+    reason = "clients compare it with Redis' sample"
+)]
+const SAMPLE: f64 = 3.141;
+
 /// Writes the sample of a type; `None` if there is no such type.
 pub fn write(name: &[u8], out: &mut Writer<'_>) -> Option<()> {
     match &name.to_ascii_lowercase()[..] {
         b"string" => out.bulk(b"Hello World"),
         b"integer" => out.int(12345),
-        b"double" => out.double(3.141),
+        b"double" => out.double(SAMPLE),
         b"null" => out.null(),
         b"array" => {
             out.array(3);

@@ -116,12 +116,16 @@ pub fn digests_of_keys(call: &mut Call<'_>) -> Vec<(u64, String)> {
 }
 
 /// Answers the digests in the order of the keys.
-pub fn write_digests(call: &Call<'_>, parts: &[Part], out: &mut Writer<'_>) {
+pub fn write_digests(call: &Call<'_>, parts: &mut [Part], out: &mut Writer<'_>) {
     let lines = |part| match part {
-        &Part::Lines(ref lines) => lines,
+        Part::Lines(lines) => lines,
         other => unreachable!("digests come as lines, not {other:?}"),
     };
-    let mut digests: Vec<&(u64, String)> = parts.iter().flat_map(lines).collect();
+    let mut digests: Vec<(u64, String)> = parts
+        .iter_mut()
+        .map(std::mem::take)
+        .flat_map(lines)
+        .collect();
     digests.sort_unstable();
     out.array(call.args.len() - 2);
     digests.iter().for_each(|(_, text)| out.simple(text));

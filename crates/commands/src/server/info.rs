@@ -196,7 +196,7 @@ fn memory_section(figures: &Figures<'_>, text: &mut String) {
         "mem_mesh": merged.mesh_bytes,
         "mem_freeing": merged.freeing_bytes,
         "mem_unaccounted": report.unaccounted_bytes(),
-        "active_defrag_running": 0,
+        "active_defrag_running": figures.stats.defrag_percent,
         "lazyfree_pending_objects": 0,
     );
 }
@@ -277,6 +277,12 @@ fn stats(figures: &Figures<'_>, text: &mut String) {
         "tracking_total_keys": 0,
         "tracking_total_items": 0,
         "tracking_total_prefixes": 0,
+        "active_defrag_hits": stats.defrag.moved_blocks,
+        "active_defrag_misses": stats.defrag.passed_blocks,
+        "active_defrag_key_hits": stats.defrag.moved_keys,
+        "active_defrag_key_misses": stats.defrag.passed_keys,
+        "total_active_defrag_time": stats.defrag_us / 1000,
+        "current_active_defrag_time": stats.defrag_current_us / 1000,
         "total_error_replies": stats.error_replies,
         "total_reads_processed": stats.reads_processed,
         "total_writes_processed": stats.writes_processed,

@@ -9,9 +9,6 @@ use resp::Writer;
 use std::ops::Range;
 use store::{IntBuffer, Item, Key, Kind, SetView, Strings, canonical_int};
 
-/// A set larger than this is asked whether it has a member; the members of smaller ones are gathered in one place.
-const GATHERED_MEMBERS_MAX: usize = 128;
-
 /// Members met so far.
 type Gathered<'a> = HashSet<Item<'a>>;
 
@@ -20,6 +17,37 @@ fn canonical(member: Item<'_>) -> Item<'_> {
     match member {
         Item::Bytes(text) => canonical_int(text).map_or(member, Item::Int),
         Item::Int(_) => member,
+    }
+}
+
+/// A set that is asked for many members.
+enum Asked<'a> {
+    /// It finds them itself.
+    Set(SetView<'a>),
+    /// Its members were gathered, as it would walk over them for each.
+    Gathered(Gathered<'a>),
+}
+
+impl<'a> Asked<'a> {
+    /// A set that is asked so many times.
+    fn new(set: SetView<'a>, times: usize) -> Asked<'a> {
+        /// Gathering members costs as much as a few walks over them.
+        const WALKS_MAX: usize = 4;
+        if !set.is_walked() || times <= WALKS_MAX {
+            return Asked::Set(set);
+        }
+        let mut gathered = Gathered::with_capacity(set.len());
+        set.each(|member| {
+            gathered.insert(canonical(member));
+        });
+        Asked::Gathered(gathered)
+    }
+
+    fn has(&self, member: Item<'_>) -> bool {
+        match self {
+            Asked::Set(set) => set.contains_item(member),
+            Asked::Gathered(members) => members.contains(&canonical(member)),
+        }
     }
 }
 
@@ -53,8 +81,9 @@ fn intersect(sets: Vec<Option<SetView<'_>>>, mut visit: impl FnMut(Item<'_>) -> 
     let Some((smallest, others)) = sets.split_first() else {
         return;
     };
-    smallest
-        .each_while(|member| !others.iter().all(|set| set.contains_item(member)) || visit(member));
+    let times = smallest.len();
+    let others: Vec<_> = others.iter().map(|set| Asked::new(*set, times)).collect();
+    smallest.each_while(|member| !others.iter().all(|set| set.has(member)) || visit(member));
 }
 
 /// Shows every member of any set once.
@@ -62,7 +91,7 @@ fn unite(sets: Vec<Option<SetView<'_>>>, mut visit: impl FnMut(Item<'_>)) {
     let mut sets: Vec<_> = sets.into_iter().flatten().collect();
     let largest = (0..sets.len()).max_by_key(|&place| sets[place].len());
     let large = largest
-        .filter(|&place| sets.len() == 1 || sets[place].len() > GATHERED_MEMBERS_MAX)
+        .filter(|&place| sets.len() == 1 || !sets[place].is_walked())
         .map(|place| sets.remove(place));
     if let Some(large) = large {
         large.each(&mut visit);
@@ -90,16 +119,22 @@ fn subtract(sets: Vec<Option<SetView<'_>>>, mut visit: impl FnMut(Item<'_>)) {
     others.sort_by_key(|set| std::cmp::Reverse(set.len()));
     let members: usize = others.iter().map(SetView::len).sum();
     if members >= first.len().saturating_mul(others.len()) / 2 {
+        let times = first.len();
+        let others: Vec<_> = others
+            .into_iter()
+            .map(|set| Asked::new(set, times))
+            .collect();
         return first.each(|member| {
-            if !others.iter().any(|set| set.contains_item(member)) {
+            if !others.iter().any(|set| set.has(member)) {
                 visit(member);
             }
         });
     }
     let mut gone = Gathered::default();
+    let asked = Asked::new(first, members);
     for set in others {
         set.each(|member| {
-            if first.contains_item(member) {
+            if asked.has(member) {
                 gone.insert(canonical(member));
             }
         });
@@ -146,10 +181,9 @@ fn store(
     let (target, db, now) = (call.other_key(1), call.db, call.now());
     call.core.shard.remove(db, target, now);
     if !members.is_empty() {
-        let mut set = lookup::open_or_new(call, target, Kind::Set)?.set();
-        members.iter().for_each(|member| {
-            set.add(member);
-        });
+        lookup::open_or_new(call, target, Kind::Set)?
+            .set()
+            .fill(&members);
     }
     out.int(members.len() as i64);
     Ok(())

@@ -209,7 +209,8 @@ impl Sorts {
             }
         }
         if self.random.one_in(40) {
-            options.push_str(*self.random.pick(&[" by", " limit 1", " what", " store"]));
+            let wrong = *self.random.pick(&[" by", " limit 1", " what", " store"]);
+            options.push_str(wrong);
         }
         options
     }

@@ -3,6 +3,7 @@
 //! Expiry needs no list of its own: each table segment knows its earliest deadline.
 
 use super::Driver;
+use super::defrag::Defrag;
 use crate::mesh::message::Message;
 use commands::{ClientId, guard::Guard};
 use std::sync::atomic::Ordering;
@@ -13,6 +14,8 @@ const EXPIRE_STEP_KEYS: usize = 512;
 const FREE_STEP_KEYS: usize = 512;
 /// Keys looked at in one step of a purge.
 const PURGE_STEP_KEYS: usize = 512;
+/// Keys counted in one step of a walk that makes prefixes or lists of big keys anew.
+const SURVEY_STEP_KEYS: usize = 128;
 /// Batches that outlive a tick: under load new ones come within microseconds, an idle core needs none.
 const SPARE_BATCHES_IDLE: usize = 1;
 /// Likewise of buffers of clients.
@@ -34,17 +37,28 @@ pub(super) struct Background {
     guard: Guard,
     /// When the limit was last looked at.
     looked_us: u64,
+    releasing: bool,
+    pub(super) defrag: Defrag,
+    surveying: bool,
     accept_retry_us: Option<u64>,
     accept_logged_us: u64,
 }
 
 impl Background {
-    pub(super) fn is_due(&self) -> bool {
-        self.expiring || self.freeing || self.paying || self.purging
+    pub(super) fn is_due(&self, now_us: u64) -> bool {
+        self.expiring
+            || self.freeing
+            || self.paying
+            || self.purging
+            || self.releasing
+            || self.surveying
+            || self.defrag.is_due(now_us)
     }
 
-    pub(super) fn next_tick_us(&self) -> u64 {
-        self.next_tick_us
+    /// When there will be something to do.
+    pub(super) fn next_due_us(&self) -> u64 {
+        let slice_us = self.defrag.next_us().unwrap_or(u64::MAX);
+        self.next_tick_us.min(slice_us)
     }
 
     /// A listener has stopped because there was no descriptor or memory left.
@@ -80,9 +94,11 @@ impl Driver {
         self.core.lease.settle(used);
         self.spare_batches.truncate(SPARE_BATCHES_IDLE);
         self.pool.trim(POOLED_BUFFERS_IDLE);
-        self.core.shard.release_step();
+        self.background.releasing = true;
+        self.consider_defrag();
         self.background.expiring = self.core.active_expire;
         self.background.freeing = true;
+        self.background.surveying = self.core.shard.tend_books(self.core.now);
         if self
             .background
             .accept_retry_us
@@ -131,13 +147,17 @@ impl Driver {
                 .expire_step(self.core.now, EXPIRE_STEP_KEYS)
                 .more;
         }
-        if self.background.purging && !self.core.shard.purge_step(PURGE_STEP_KEYS) {
+        if self.background.purging && !self.core.purge_step(PURGE_STEP_KEYS) {
             self.background.purging = false;
             self.trim();
         }
         // Every step says whether there is more: a core that owes nothing sleeps.
         let shard = &mut self.core.shard;
         self.background.freeing = shard.owes_freeing() && shard.free_step(FREE_STEP_KEYS);
+        self.background.releasing = self.background.releasing && shard.release_step();
+        self.background.surveying =
+            self.background.surveying && shard.survey_step(SURVEY_STEP_KEYS);
+        self.defrag_when_due();
     }
 
     /// Evicts a step of what this shard owes to the limit, and lets those go on that waited for it. Clients are settled by now.

@@ -5,6 +5,7 @@
 mod arrivals;
 mod background;
 mod batches;
+mod defrag;
 mod departures;
 mod group;
 mod tasks;
@@ -133,6 +134,7 @@ impl Driver {
     pub fn prepare(&mut self) {
         self.set_clock();
         // From here on what this thread allocates is the shard's, not the process' own.
+        memory::compact::set_purge_delay();
         memory::alloc::charge_thread_to(&mut memory::shard::ShardMemory::default());
         let used_bytes = self.core.limited_bytes();
         self.core.lease.settle(used_bytes);
@@ -187,7 +189,7 @@ impl Driver {
             && self.resumed.is_empty()
             && !self.unlocked
             && !self.waits_for_room
-            && !self.background.is_due()
+            && !self.background.is_due(self.core.mono_us)
             && self.port.is_quiet()
             && self.ring.is_quiet()
     }
@@ -197,8 +199,8 @@ impl Driver {
         self.port.lie_down();
         if self.is_quiet() {
             let (_, now_us) = crate::clock::read();
-            let until_tick_us = self.background.next_tick_us().saturating_sub(now_us);
-            self.ring.wait(Duration::from_micros(until_tick_us));
+            let until_due_us = self.background.next_due_us().saturating_sub(now_us);
+            self.ring.wait(Duration::from_micros(until_due_us));
         }
         self.port.rise();
     }

@@ -6,9 +6,10 @@ use super::Driver;
 use crate::{
     connection::Pause,
     mesh::message::{Message, Task},
+    replies::block_bytes,
 };
 use commands::{
-    Call, ClientId, Error, Part, Progress, ShardId,
+    Call, ClientId, Error, Flags, Part, Progress, ShardId,
     gather::{self, Next, Plan, Stage},
     locks::Transaction,
     table::RowId,
@@ -34,6 +35,8 @@ pub(super) struct Coordinated {
     outstanding: usize,
     /// The reply is known and waits for the last stage.
     reply: Option<Vec<u8>>,
+    /// Bytes of its arguments, parts and reply, which are counted as being on their way.
+    counted: i64,
 }
 
 impl Driver {
@@ -58,6 +61,8 @@ impl Driver {
         connection.pause = Pause::Task;
         self.last_transaction = self.last_transaction.wrapping_add(1);
         let shards = plan.shards.len();
+        let bytes: usize = args.as_args().iter().map(<[u8]>::len).sum();
+        let bytes = block_bytes(bytes) as i64;
         let coordinated = Coordinated {
             place,
             generation: connection.generation,
@@ -72,7 +77,9 @@ impl Driver {
             asked: 0,
             outstanding: 0,
             reply: None,
+            counted: bytes,
         };
+        self.core.travelling_bytes += bytes;
         self.coordinated.insert(self.last_transaction, coordinated);
         self.ask(self.last_transaction);
     }
@@ -115,6 +122,7 @@ impl Driver {
             scope: scope.clone(),
             part: std::mem::take(&mut coordinated.parts[place]),
             error: None,
+            counted: 0,
         });
         let shard = *shard;
         self.send_to(shard, Message::Task(task));
@@ -136,6 +144,7 @@ impl Driver {
             return;
         };
         coordinated.outstanding -= 1;
+        coordinated.counted += task.counted;
         coordinated.parts[task.place] = task.part;
         if coordinated.error.is_none() {
             coordinated.error = task.error;
@@ -182,6 +191,9 @@ impl Driver {
             }
             return;
         }
+        let bytes = block_bytes(reply.capacity()) as i64;
+        coordinated.counted += bytes;
+        self.core.travelling_bytes += bytes;
         coordinated.reply = Some(reply);
         let (stage, waited_for) = match next {
             Next::Again => unreachable!("went on above"),
@@ -206,6 +218,7 @@ impl Driver {
             .coordinated
             .remove(&number)
             .expect("it is delivered once");
+        self.core.travelling_bytes -= coordinated.counted;
         let reply = coordinated.reply.expect("it was concluded");
         let Some(connection) = self
             .connections
@@ -257,7 +270,15 @@ impl Driver {
             client,
             no_touch: task.no_touch,
         };
-        match gather::run_stage(&mut call, task.row, task.stage, &mut task.part) {
+        let before = memory::alloc::thread_allocated_bytes();
+        let outcome = gather::run_stage(&mut call, task.row, task.stage, &mut task.part);
+        if self.table.row(task.row).flags.has(Flags::READONLY) {
+            // What a command that only reads leaves on the heap is its part of the reply.
+            let bytes = memory::alloc::thread_allocated_bytes() - before;
+            self.core.travelling_bytes += bytes;
+            task.counted += bytes;
+        }
+        match outcome {
             Ok(Progress::Again) => return self.jobs.push_back(task),
             Ok(Progress::Done) => {}
             Err(error) => task.error = Some(error),

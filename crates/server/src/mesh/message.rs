@@ -2,6 +2,7 @@
 //! A batch goes out and comes back in the same buffers and is used again by the core that made it.
 //! Arguments are ranges of one buffer, never copies of their own.
 
+use crate::replies::block_bytes;
 use commands::{
     Part,
     gather::Stage,
@@ -106,10 +107,10 @@ impl Batch {
 
     /// Bytes it holds.
     pub fn heap_bytes(&self) -> usize {
-        self.bytes.capacity()
+        block_bytes(self.bytes.capacity())
             + self.spans.capacity() * size_of::<Span>()
             + self.requests.capacity() * size_of::<Request>()
-            + self.replies.capacity()
+            + block_bytes(self.replies.capacity())
             + self.reply_ends.capacity() * size_of::<u32>()
             + size_of::<Batch>()
     }
@@ -165,4 +166,6 @@ pub struct Task {
     pub part: Part,
     /// Why the part failed.
     pub error: Option<commands::Error>,
+    /// Bytes of the part that are counted as being on their way, see `Core::travelling_bytes`.
+    pub counted: i64,
 }

@@ -311,12 +311,12 @@ impl Shard {
         match body {
             Body::Big(big) => {
                 let draft = Draft::new(key, NewValue::Big(big), None, self.base, &mut scratch);
-                self.insert(db, key.hash, draft, None, now);
+                self.insert(db, key, draft, None, now);
             }
             Body::Packed(form, pack) => {
                 let value = NewValue::Packed(form, &pack);
                 let draft = Draft::new(key, value, None, self.base, &mut scratch);
-                self.insert(db, key.hash, draft, None, now);
+                self.insert(db, key, draft, None, now);
                 self.keep_buffer(pack);
             }
         }
@@ -330,9 +330,9 @@ impl Shard {
         self.databases[db]
             .index
             .remove(&mut self.slab, key.hash, found);
+        self.settle(db, key.hash, found.block, Some(before), None);
         let nothing = edit::destroy(&mut self.slab, found.block, self.base);
         debug_assert!(nothing.is_none(), "the collection was taken out");
-        self.settle(db, Some(before), None);
         self.watch_removal(db, key.hash);
     }
 

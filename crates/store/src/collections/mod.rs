@@ -23,10 +23,11 @@ pub(crate) use list::List;
 pub(crate) use table::Table;
 
 use memory::alloc::good_size;
+use memory::compact::SparsePages;
 
 use crate::hasher::Hasher;
-use crate::index::Rehash;
-use crate::slab::Slab;
+use crate::index::{Passage, Passed, Rehash};
+use crate::slab::{BlockRef, Slab};
 use crate::stream::Stream;
 use crate::value::{Encoding, Kind, Millis};
 
@@ -171,6 +172,16 @@ pub(crate) enum Big {
     Stream(Stream),
 }
 
+/// Where moving stands among a collection's blocks on the heap. A change of the collection leaves
+/// it a valid place, or one past its end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct HeapPlace {
+    /// A block of nodes, or a rank.
+    pub(crate) part: usize,
+    /// A node in the block.
+    pub(crate) place: usize,
+}
+
 /// What a walk over a collection counted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Counted {
@@ -253,6 +264,44 @@ impl Big {
             Big::Hash(table) | Big::Set(table) => table.free_step(slab, base, budget),
             Big::Zset(zset) => zset.free_step(slab, base, budget),
             Big::Stream(stream) => stream.free_step(budget),
+        }
+    }
+
+    /// Moves blocks on the heap out of sparse pages, from `at` on, looking at about so many. Returns
+    /// what it did and whether there is more. Directories of tables stay where they are.
+    pub(crate) fn relocate(
+        &mut self,
+        sparse: &SparsePages,
+        at: &mut HeapPlace,
+        budget: usize,
+    ) -> (Passed, bool) {
+        match self {
+            Big::Packed(_, pack) => (Passed::of_heap(sparse.relocate_vec(pack)), false),
+            Big::List(list) => list.relocate(sparse, at, budget),
+            Big::Stream(stream) => stream.relocate(sparse, at, budget),
+            Big::Zset(zset) => zset.relocate(sparse, at, budget),
+            Big::Hash(_) | Big::Set(_) => (Passed::default(), false),
+        }
+    }
+
+    /// Whether elements lie in blocks of the slab, beside the entry's own.
+    pub(crate) fn has_blocks(&self) -> bool {
+        matches!(self, Big::Hash(_) | Big::Set(_) | Big::Zset(_))
+    }
+
+    /// Moves blocks of elements out of pages being evacuated, from `at` on, looking at about so
+    /// many. Returns what it did and whether there is more.
+    pub(crate) fn evacuate(
+        &mut self,
+        slab: &mut Slab,
+        at: &mut Passage,
+        budget_slots: usize,
+    ) -> (Passed, bool) {
+        const UNHEARD: Option<fn(&mut Slab, BlockRef, BlockRef) -> usize> = None;
+        match self {
+            Big::Hash(table) | Big::Set(table) => table.evacuate(slab, at, budget_slots, UNHEARD),
+            Big::Zset(zset) => zset.evacuate(slab, at, budget_slots),
+            _ => (Passed::default(), false),
         }
     }
 

@@ -10,7 +10,7 @@ use crate::entry::{Entry, Held};
 use crate::intset;
 use crate::pack::{self, IntBuffer, Item};
 use crate::random::Rng;
-use crate::value::{Millis, canonical_int};
+use crate::value::{Millis, Value, canonical_int};
 
 use super::door::{Body, Open};
 use super::{Arena, ArenaMut, Big, Door, PackForm, Table, Thresholds};
@@ -103,6 +103,12 @@ impl<'a> SetView<'a> {
                 table.find(self.arena, name, self.now).is_some()
             }
         }
+    }
+
+    /// Whether looking for a member takes a walk over them.
+    #[inline]
+    pub fn is_walked(&self) -> bool {
+        matches!(self.form, Form::Pack(_))
     }
 
     /// As [`SetView::contains`], for an element of another collection.
@@ -251,6 +257,18 @@ impl SetEdit<'_> {
         add_to(body, &mut arena, thresholds, member)
     }
 
+    /// Adds members, each of them once, to an empty set.
+    pub fn fill(&mut self, members: &Strings) {
+        debug_assert!(self.view().is_empty());
+        let Open {
+            body,
+            mut arena,
+            thresholds,
+            ..
+        } = self.0.open();
+        fill(body, &mut arena, thresholds, members);
+    }
+
     /// Removes a member. Returns whether it was there.
     pub fn remove(&mut self, member: &[u8]) -> bool {
         if let Held::Packed(..) = self.0.look().0
@@ -347,9 +365,7 @@ impl SetEdit<'_> {
             thresholds,
             ..
         } = self.0.open();
-        for member in stay.iter() {
-            add_to(&mut left, &mut arena, thresholds, member);
-        }
+        fill(&mut left, &mut arena, thresholds, &stay);
         self.0.replace(left);
     }
 }
@@ -410,6 +426,26 @@ fn add_to(body: &mut Body, arena: &mut ArenaMut, limits: &Thresholds, member: &[
     let name = arena.hasher.key(member);
     arena.slab.has_room();
     table_mut(big).add_name(arena, name)
+}
+
+/// Adds members, each of them once, to an empty set; a set that can only become a table is one at once.
+fn fill(body: &mut Body, arena: &mut ArenaMut, limits: &Thresholds, members: &Strings) {
+    let is_large = members.len() > limits.set_max_listpack_entries
+        && (members.len() > limits.set_max_intset_entries
+            || members.iter().any(|member| canonical_int(member).is_none()));
+    if !is_large {
+        for member in members.iter() {
+            add_to(body, arena, limits, member);
+        }
+        return;
+    }
+    let mut table = Table::default();
+    for member in members.iter() {
+        let name = arena.hasher.key(member);
+        arena.slab.has_room();
+        table.add_valued(arena, name, Value::from_bytes(b""));
+    }
+    *body = Body::Big(Box::new(Big::Set(table)));
 }
 
 /// Length of the longest text of a set of integers, in bytes: that of the smallest or the largest.

@@ -7,7 +7,7 @@ use crate::access::Access;
 use crate::classes::Class;
 use crate::entry::{Draft, Entry, NewValue, Scratch, edit};
 use crate::hasher::Key;
-use crate::index::{Cursor, Found, Index, PREFIX_END};
+use crate::index::{Cursor, Found, Index, PREFIX_END, Passage, Passed};
 use crate::random::Rng;
 use crate::slab::{BlockRef, Slab};
 use crate::value::{Expiry, Millis, Value};
@@ -389,6 +389,18 @@ impl Table {
             self.expiring = 0;
         }
         self.index.len() > 0
+    }
+
+    /// Moves elements and index out of pages being evacuated; see [`Index::evacuate`]. Nothing that
+    /// is counted changes.
+    pub(crate) fn evacuate<F: FnMut(&mut Slab, BlockRef, BlockRef) -> usize>(
+        &mut self,
+        slab: &mut Slab,
+        at: &mut Passage,
+        budget_slots: usize,
+        met: Option<F>,
+    ) -> (Passed, bool) {
+        self.index.evacuate(slab, at, budget_slots, met)
     }
 
     fn count(&mut self, entry: Entry) {

@@ -126,6 +126,17 @@ impl<'a> ZsetView<'a> {
             Bound::Excluded(max) => score < max,
             Bound::Unbounded => true,
         };
+        let is_empty = match (min, max) {
+            (Bound::Included(min), Bound::Included(max)) => min > max,
+            (
+                Bound::Included(min) | Bound::Excluded(min),
+                Bound::Included(max) | Bound::Excluded(max),
+            ) => min >= max,
+            _ => false,
+        };
+        if is_empty {
+            return 0..0;
+        }
         match self.form() {
             Form::Packed(pack) => {
                 let start = packed::count_while(pack, |_, score| is_below(score));

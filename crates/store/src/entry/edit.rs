@@ -2,6 +2,8 @@
 //! Never happens here: the index, or counting; a changed block reference goes back to the caller.
 //! Source: as the layout in the parent module.
 
+use memory::compact::SparsePages;
+
 use crate::classes::{BLOCK_BYTES_MAX, Class};
 use crate::collections::{Big, PackForm};
 use crate::heap::HeapBlock;
@@ -275,6 +277,33 @@ pub(crate) fn value_mut(slab: &mut Slab, block: BlockRef, base: Millis) -> &mut 
             std::slice::from_raw_parts_mut(at_value, header.value_len())
         }
     }
+}
+
+/// Moves the key and the string that an entry has on the heap out of sparse pages. Returns the
+/// bytes that were moved.
+pub(crate) fn relocate_heap(
+    slab: &mut Slab,
+    block: BlockRef,
+    sparse: &SparsePages,
+    base: Millis,
+) -> usize {
+    let header = Entry::at(slab, block, base).header;
+    let offsets = [
+        header.is_key_long().then(|| header.key_offset()),
+        (header.shape() == Shape::Large).then(|| header.value_offset()),
+    ];
+    let mut moved_bytes = 0;
+    for offset in offsets.into_iter().flatten() {
+        // SAFETY: the header says that a reference made by `into_words` is there. Its block is
+        // taken from it and put back, wherever it lies then, before anybody else looks.
+        unsafe {
+            let words = slab.pointer(block).add(offset).cast::<[u64; 3]>();
+            let mut heap = HeapBlock::from_words(words.read_unaligned().map(u64::from_le));
+            moved_bytes += heap.relocate(sparse);
+            words.write_unaligned(heap.into_words().map(u64::to_le));
+        }
+    }
+    moved_bytes
 }
 
 fn lengthen_on_heap(slab: &mut Slab, block: BlockRef, header: Header, len: usize) {

@@ -489,6 +489,12 @@ impl<'a> Entry<'a> {
         self.header.shape() == Shape::Large
     }
 
+    /// Whether the value is a large collection in a box.
+    #[inline]
+    pub(crate) fn is_boxed(&self) -> bool {
+        self.header.shape() == Shape::Boxed
+    }
+
     /// Whether key or value live on the heap.
     #[inline(always)]
     pub(crate) fn owns_heap(&self) -> bool {

@@ -7,12 +7,14 @@
 
 mod bucket;
 mod cursor;
+mod evacuate;
 mod resize;
 mod segment;
 mod walk;
 
 pub(crate) use bucket::Slot;
 pub(crate) use cursor::{CURSOR_BITS, Cursor};
+pub(crate) use evacuate::{Passage, Passed};
 pub(crate) use segment::Found;
 
 use crate::access::Access;

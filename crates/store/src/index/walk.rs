@@ -1,4 +1,4 @@
-//! Owns walks over an index, segment by segment: sweeping, moving, sampling, checking, taking down.
+//! Owns walks over an index, segment by segment: sweeping, sampling, checking, taking down.
 //! Never happens here: state between steps; a prefix of the hash says where a walk goes on.
 //! Source: as the SCAN cursor, without its tags.
 #![forbid(unsafe_code)]
@@ -76,36 +76,6 @@ impl Index {
             for access in &mut segment.bucket_mut(number).access {
                 *access = clock.pinned(*access);
             }
-        }
-        segment.len()
-    }
-
-    /// Moves every block of a segment, and every block its slots refer to, that lies in a page
-    /// being evacuated. Returns how many blocks were looked at.
-    pub(crate) fn evacuate(&mut self, slab: &mut Slab, place: usize) -> usize {
-        let entry = self.directory[place];
-        let mut segment = entry.segment(slab);
-        for number in 0..segment.buckets() {
-            for lane in 0..segment.bucket(number).len() {
-                let block = segment.bucket(number).blocks[lane];
-                if slab.is_evacuating(block) {
-                    segment.bucket_mut(number).blocks[lane] = slab.relocate(block);
-                }
-            }
-        }
-        for chunk in segment.chunks_mut() {
-            if slab.is_evacuating(*chunk) {
-                *chunk = slab.relocate(*chunk);
-            }
-        }
-        if slab.is_evacuating(entry.block()) {
-            let moved = slab.relocate(entry.block());
-            let (start, span) = self.extent(place);
-            self.directory[start..start + span].fill(DirectoryEntry::new(
-                moved,
-                entry.buckets(),
-                entry.depth(),
-            ));
         }
         segment.len()
     }
@@ -202,6 +172,19 @@ impl Index {
         segment
             .slots_with(hash as u16)
             .find(|found| found.block == block)
+    }
+
+    /// The key with this hash whose block is the one looked for.
+    pub(crate) fn find_where(
+        &self,
+        slab: &Slab,
+        hash: u64,
+        is_it: impl Fn(BlockRef) -> bool,
+    ) -> Option<Found> {
+        let segment = self.directory.get(self.place_of(hash))?.segment(slab);
+        segment
+            .slots_with(hash as u16)
+            .find(|found| is_it(found.block))
     }
 
     /// Every slot.

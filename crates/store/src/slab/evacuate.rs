@@ -39,6 +39,14 @@ impl Slab {
         doomed_blocks
     }
 
+    /// Pages beyond as many as the blocks of each class would fill.
+    pub(crate) fn sparse_pages(&self) -> u64 {
+        let surplus = |(pages, capacity): (&ClassPages, &u16)| {
+            u64::from(pages.pages - pages.used_blocks.div_ceil(u32::from(*capacity)))
+        };
+        self.classes.iter().zip(&CAPACITY).map(surplus).sum()
+    }
+
     /// Takes pages that still hold blocks back into service.
     pub(crate) fn end_evacuation(&mut self) {
         for number in 1..self.pages.len() {

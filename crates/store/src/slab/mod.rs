@@ -28,8 +28,9 @@ const HUGE_FROM_BYTES: usize = 16 << 20;
 const RESERVE_PAGES: usize = 8;
 /// Empty pages kept for reuse before the background step gives any back: 1 MiB.
 pub(crate) const EMPTY_PAGES_KEPT: usize = 16;
-/// Empty pages given back by one step, about a millisecond; neighbours share a system call: 8 MiB.
-pub(crate) const RELEASE_STEP_PAGES: usize = 128;
+/// Empty pages given back by one step, about a tenth of a millisecond; neighbours share a system
+/// call: 512 KiB.
+pub(crate) const RELEASE_STEP_PAGES: usize = 8;
 
 /// Bytes of a cache line.
 const LINE_BYTES: usize = 64;

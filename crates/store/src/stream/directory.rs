@@ -3,8 +3,11 @@
 //! Source: a B-tree of two levels, both of rings: nodes come at the end and go at the front.
 
 use super::node::Node;
+use crate::collections::HeapPlace;
 use crate::content::StreamId;
+use crate::index::Passed;
 use memory::alloc::good_size;
+use memory::compact::SparsePages;
 use std::collections::VecDeque;
 use std::mem::size_of;
 
@@ -64,6 +67,34 @@ impl Directory {
             chunk.table_bytes() + chunk.nodes.iter().map(Node::heap_bytes).sum::<usize>()
         };
         self.ring_bytes() + self.chunks.iter().map(chunk_bytes).sum::<usize>()
+    }
+
+    /// Moves nodes out of sparse pages of the heap, from `at` on, looking at about so many. Returns what it did and whether
+    /// there is more.
+    pub(super) fn relocate(
+        &mut self,
+        sparse: &SparsePages,
+        at: &mut HeapPlace,
+        budget: usize,
+    ) -> (Passed, bool) {
+        let mut passed = Passed::default();
+        while let Some(chunk) = self.chunks.get_mut(at.part) {
+            if at.place == 0 {
+                passed += Passed::of_heap(sparse.relocate_deque(&mut chunk.nodes));
+            }
+            while let Some(node) = chunk.nodes.get_mut(at.place) {
+                passed += Passed::of_heap(node.relocate(sparse));
+                at.place += 1;
+                if passed.cost_slots >= budget {
+                    return (passed, true);
+                }
+            }
+            *at = HeapPlace {
+                part: at.part + 1,
+                place: 0,
+            };
+        }
+        (passed, false)
     }
 
     /// Appends a node whose IDs are above all others.

@@ -348,7 +348,7 @@ impl Group {
         deliveries: u64,
     ) {
         let fresh = Pending::new(id, consumer, delivered, deliveries);
-        let before = match self.pending.get_mut(to(id)) {
+        let before = match self.pending.find_mut(to(id)) {
             Some(pending) => Some(ConsumerId(std::mem::replace(pending, fresh).consumer)),
             None => {
                 let inserted = self.pending.insert(fresh, to(id));

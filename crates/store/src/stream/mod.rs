@@ -18,10 +18,13 @@ pub use group::{Consumer, ConsumerId, Group, PendingEntry};
 pub use node::{Fields, NodeLimits, StreamEntry};
 pub use range::{Backward, Forward};
 
+use crate::collections::HeapPlace;
 use crate::content::StreamId;
+use crate::index::Passed;
 use crate::value::Millis;
 use directory::Directory;
 use group::Groups;
+use memory::compact::SparsePages;
 use node::Node;
 
 /// A stream.
@@ -470,6 +473,17 @@ impl Stream {
     /// As [`Stream::bytes`], by a full walk.
     pub fn recount_bytes(&self) -> u64 {
         (self.nodes.recount_bytes() + self.groups.recount_bytes()) as u64
+    }
+
+    /// Moves nodes out of sparse pages of the heap, from `at` on, looking at about so many. Returns what it did and whether
+    /// there is more. What groups hold stays where it is.
+    pub(crate) fn relocate(
+        &mut self,
+        sparse: &SparsePages,
+        at: &mut HeapPlace,
+        budget: usize,
+    ) -> (Passed, bool) {
+        self.nodes.relocate(sparse, at, budget)
     }
 
     /// Frees up to `budget` nodes and nodes of trees; whether more is left. Nothing else may be asked afterwards but

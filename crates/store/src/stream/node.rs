@@ -10,6 +10,7 @@ use super::items::{is_text, item_len, number_len, put_item, put_number, take_ite
 use crate::content::StreamId;
 use crate::value::Value;
 use memory::alloc::good_size;
+use memory::compact::SparsePages;
 
 /// The entry was deleted.
 const DELETED: u64 = 1;
@@ -146,6 +147,11 @@ impl Node {
     /// Entries that are not deleted.
     pub(super) fn live(&self) -> usize {
         self.live as usize
+    }
+
+    /// Moves the node's block if it lies in a sparse page. Returns the bytes that were moved.
+    pub(super) fn relocate(&mut self, sparse: &SparsePages) -> usize {
+        sparse.relocate_vec(&mut self.data)
     }
 
     /// Bytes of its block as the allocator rounds them.

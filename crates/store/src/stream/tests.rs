@@ -1,4 +1,6 @@
 //! Streams against a plain model: ordered maps of entries and of pending entries.
+//! Never asserts how long anything takes.
+//! Source: a seeded generator; the same sequence of changes on both sides.
 
 use super::*;
 use crate::content::StreamContent;

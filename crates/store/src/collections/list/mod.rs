@@ -8,10 +8,12 @@ mod elements;
 mod node;
 mod skeleton;
 
-use super::Thresholds;
+use super::{HeapPlace, Thresholds};
+use crate::index::Passed;
 use crate::pack::{self, IntBuffer};
 pub use edit::{ListEdit, ListEnd};
 pub use elements::{Elements, ListView};
+use memory::compact::SparsePages;
 use node::Node;
 use skeleton::{Place, Skeleton};
 
@@ -133,6 +135,17 @@ impl List {
     /// Heap bytes the list owns as the allocator rounds them, without the `List` itself. Kept, not counted.
     pub(crate) fn bytes(&self) -> usize {
         self.skeleton.bytes()
+    }
+
+    /// Moves nodes out of sparse pages of the heap, from `at` on, looking at about so many. Returns what it did and whether
+    /// there is more.
+    pub(crate) fn relocate(
+        &mut self,
+        sparse: &SparsePages,
+        at: &mut HeapPlace,
+        budget: usize,
+    ) -> (Passed, bool) {
+        self.skeleton.relocate(sparse, at, budget)
     }
 
     /// The same by a walk over all nodes.

@@ -5,6 +5,7 @@
 use super::{FRAME_BYTES_MAX, ListLimits};
 use crate::pack;
 use memory::alloc::good_size;
+use memory::compact::SparsePages;
 
 /// What a new pack asks for at first; it grows by doubling.
 const FIRST_CAPACITY_BYTES: usize = 64;
@@ -77,6 +78,11 @@ impl Node {
     /// The pack, or the element itself where the node is plain.
     pub(super) fn bytes(&self) -> &[u8] {
         &self.bytes
+    }
+
+    /// Moves the node's block if it lies in a sparse page. Returns the bytes that were moved.
+    pub(super) fn relocate(&mut self, sparse: &SparsePages) -> usize {
+        sparse.relocate_vec(&mut self.bytes)
     }
 
     /// Bytes asked of the allocator.

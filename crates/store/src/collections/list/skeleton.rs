@@ -4,7 +4,11 @@
 
 use std::collections::VecDeque;
 
+use memory::compact::SparsePages;
+
 use super::node::{Node, rounded};
+use crate::collections::HeapPlace;
+use crate::index::Passed;
 
 /// Nodes in a block: with full blocks, a walk over the blocks of ten million small elements is about a hundred steps.
 const BLOCK_NODES_MAX: usize = 128;
@@ -158,6 +162,34 @@ impl Skeleton {
             self.bytes = self.bytes - rounded(capacity) + rounded(node.capacity());
         }
         result
+    }
+
+    /// Moves nodes out of sparse pages, from `at` on, looking at about so many. Returns what it did
+    /// and whether there is more.
+    pub(super) fn relocate(
+        &mut self,
+        sparse: &SparsePages,
+        at: &mut HeapPlace,
+        budget: usize,
+    ) -> (Passed, bool) {
+        let mut passed = Passed::default();
+        while let Some(block) = self.blocks.get_mut(at.part) {
+            if at.place == 0 {
+                passed += Passed::of_heap(sparse.relocate_deque(&mut block.nodes));
+            }
+            while let Some(node) = block.nodes.get_mut(at.place) {
+                passed += Passed::of_heap(node.relocate(sparse));
+                at.place += 1;
+                if passed.cost_slots >= budget {
+                    return (passed, true);
+                }
+            }
+            *at = HeapPlace {
+                part: at.part + 1,
+                place: 0,
+            };
+        }
+        (passed, false)
     }
 
     pub(super) fn push_front(&mut self, node: Node) {

@@ -7,9 +7,12 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::ops;
 
-use crate::collections::{Arena, ArenaMut, Counted, Table};
+use memory::compact::SparsePages;
+
+use crate::collections::{Arena, ArenaMut, Counted, HeapPlace, Table};
 use crate::entry::{Entry, edit};
 use crate::hasher::Key;
+use crate::index::{Passage, Passed};
 use crate::pack::Item;
 use crate::slab::{BlockRef, Slab};
 use crate::tree::{Range, Tree, leaf_items};
@@ -49,6 +52,19 @@ pub(super) fn score_of(entry: Entry) -> f64 {
         }
         Value::Int(_) => unreachable!("a score is stored raw"),
     }
+}
+
+/// Has the order refer to the block that an entry was moved to; the old one is not read.
+fn refer_anew(order: &mut Tree<BlockRef, LEAF>, slab: &Slab, old: BlockRef, new: BlockRef) {
+    let entry = Entry::at(slab, new, NOW);
+    let (score, member) = (score_of(entry), entry.key());
+    let item = order.find_mut(|other| {
+        if *other == old {
+            return Ordering::Equal;
+        }
+        lies(slab, *other, score, member)
+    });
+    *item.expect("the tree has every entry") = new;
 }
 
 /// How an entry lies to a score and a member.
@@ -240,6 +256,16 @@ impl Zset {
         debug_assert!(done.is_ok(), "the tree has what the table has");
     }
 
+    /// Moves nodes of the order out of sparse pages of the heap, from the member at `at.part` on.
+    pub(crate) fn relocate(
+        &mut self,
+        sparse: &SparsePages,
+        at: &mut HeapPlace,
+        budget: usize,
+    ) -> (Passed, bool) {
+        self.order.relocate(sparse, &mut at.part, budget)
+    }
+
     /// Gives the member in a block another score.
     pub(super) fn replace(&mut self, arena: &mut ArenaMut, block: BlockRef, score: f64) {
         self.take_out(arena, block);
@@ -266,18 +292,24 @@ impl Zset {
         }
     }
 
-    /// Has the order refer to the block that an entry was moved to; the old one is not read.
-    #[expect(dead_code, reason = "for whoever moves the entries of a table")]
-    pub(crate) fn replace_block(&mut self, arena: Arena, old: BlockRef, new: BlockRef) {
-        let entry = Entry::at(arena.slab, new, arena.base);
-        let (score, member) = (score_of(entry), entry.key());
-        let item = self.order.get_mut(|other| {
-            if *other == old {
-                return Ordering::Equal;
+    /// Moves entries and their index out of pages being evacuated; see [`Table::evacuate`].
+    pub(crate) fn evacuate(
+        &mut self,
+        slab: &mut Slab,
+        at: &mut Passage,
+        budget_slots: usize,
+    ) -> (Passed, bool) {
+        /// A moved entry is looked up in the order: as dear as so many slots.
+        const MOVE_COST_SLOTS: usize = 16;
+        let Zset { table, order } = self;
+        let met = |slab: &mut Slab, old: BlockRef, new: BlockRef| {
+            if old == new {
+                return 0;
             }
-            lies(arena.slab, *other, score, member)
-        });
-        *item.expect("the tree has every entry") = new;
+            refer_anew(order, slab, old, new);
+            MOVE_COST_SLOTS
+        };
+        table.evacuate(slab, at, budget_slots, Some(met))
     }
 
     fn take_out(&mut self, arena: &ArenaMut, block: BlockRef) {

@@ -1,0 +1,242 @@
+//! Owns the accounts of key prefixes: rules of what a prefix is, its sums, and the rows that are told.
+//! Never happens here: a walk over keys; `survey` does that and fills a tree as any write does.
+//! Source: hierarchical heavy hitters, kept exactly where there is room and as `(other)` beyond.
+
+mod ids;
+mod scan;
+mod shortcuts;
+mod sketch;
+mod tree;
+
+pub(crate) use tree::Tree;
+
+use crate::account::Footprint;
+
+/// Delimiters there can be.
+pub const PREFIX_DELIMITERS_MAX: usize = 4;
+/// Segments a prefix can have.
+pub const PREFIX_DEPTH_MAX: usize = 2;
+
+/// What a prefix is, and whether prefixes have accounts at all.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PrefixRules {
+    /// Whether prefixes are counted.
+    pub is_on: bool,
+    /// One to four bytes that end a segment; the first is repeated where there are fewer.
+    delimiters: [u8; PREFIX_DELIMITERS_MAX],
+    depth: u8,
+}
+
+impl Default for PrefixRules {
+    /// Counted, up to the second colon.
+    fn default() -> PrefixRules {
+        PrefixRules {
+            is_on: true,
+            delimiters: [b':'; PREFIX_DELIMITERS_MAX],
+            depth: PREFIX_DEPTH_MAX as u8,
+        }
+    }
+}
+
+impl PrefixRules {
+    /// Rules with these delimiters and so many segments; `None` unless there are one to four
+    /// delimiters, none of them a letter, a digit, `*` or a zero byte, and one or two segments.
+    pub fn new(is_on: bool, delimiters: &[u8], depth: usize) -> Option<PrefixRules> {
+        let first = *delimiters.first()?;
+        if delimiters.len() > PREFIX_DELIMITERS_MAX
+            || delimiters
+                .iter()
+                .any(|byte| matches!(byte, 0 | b'*') || byte.is_ascii_alphanumeric())
+            || !(1..=PREFIX_DEPTH_MAX).contains(&depth)
+        {
+            return None;
+        }
+        // A delimiter that differs from the first stands in the second place, if there is any.
+        let mut all = [first; PREFIX_DELIMITERS_MAX];
+        let others = delimiters.iter().filter(|other| **other != first);
+        for (place, other) in all[1..].iter_mut().zip(others) {
+            *place = *other;
+        }
+        Some(PrefixRules {
+            is_on,
+            delimiters: all,
+            depth: depth as u8,
+        })
+    }
+}
+
+impl PrefixRules {
+    /// The delimiters, each once.
+    pub fn delimiters(&self) -> Vec<u8> {
+        let [first, others @ ..] = self.delimiters;
+        let others = others.into_iter().filter(|other| *other != first);
+        [first].into_iter().chain(others).collect()
+    }
+
+    /// Lets a prefix have so many segments, held between one and two.
+    pub fn set_depth(&mut self, depth: usize) {
+        self.depth = depth.clamp(1, PREFIX_DEPTH_MAX) as u8;
+    }
+
+    /// Segments that a prefix can have.
+    pub fn depth(&self) -> usize {
+        usize::from(self.depth)
+    }
+}
+
+/// What the keys of one prefix add up to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Sums {
+    pub(crate) bytes: u64,
+    pub(crate) keys: u64,
+    /// Keys without an expiry.
+    pub(crate) lasting_keys: u64,
+}
+
+impl Sums {
+    #[inline(always)]
+    pub(crate) fn change(&mut self, before: Option<Footprint>, after: Option<Footprint>) {
+        if let Some(before) = before {
+            debug_assert!(self.keys > 0 && self.bytes >= before.bytes);
+            self.bytes -= before.bytes;
+            self.keys -= 1;
+            self.lasting_keys -= u64::from(!before.has_expiry);
+        }
+        if let Some(after) = after {
+            self.bytes += after.bytes;
+            self.keys += 1;
+            self.lasting_keys += u64::from(!after.has_expiry);
+        }
+    }
+
+    pub(crate) fn merge(&mut self, other: Sums) {
+        let Sums {
+            bytes,
+            keys,
+            lasting_keys,
+        } = other;
+        self.bytes += bytes;
+        self.keys += keys;
+        self.lasting_keys += lasting_keys;
+    }
+}
+
+/// Sums, and the bytes at the two latest marks of time, the older one first.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Marked {
+    pub(crate) sums: Sums,
+    pub(crate) marks: [u64; 2],
+}
+
+impl Marked {
+    fn merge(&mut self, other: Marked) {
+        self.sums.merge(other.sums);
+        self.marks[0] += other.marks[0];
+        self.marks[1] += other.marks[1];
+    }
+
+    fn mark(&mut self) {
+        self.marks = [self.marks[1], self.sums.bytes];
+    }
+}
+
+/// The account of one prefix, of one shard or of several.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct PrefixRow {
+    /// Bytes of the blocks of its keys, allocator rounding included.
+    pub bytes: u64,
+    /// Its keys, expired ones that nobody met yet included.
+    pub keys: u64,
+    /// Those of them without an expiry.
+    pub lasting_keys: u64,
+    /// Bytes it has grown a minute, over the latest one to two minutes.
+    pub growth_bytes: i64,
+}
+
+impl PrefixRow {
+    fn of(marked: &Marked, since_ms: i64) -> PrefixRow {
+        let Sums {
+            bytes,
+            keys,
+            lasting_keys,
+        } = marked.sums;
+        let grown_bytes = bytes as i64 - marked.marks[0] as i64;
+        PrefixRow {
+            bytes,
+            keys,
+            lasting_keys,
+            growth_bytes: (i128::from(grown_bytes) * 60_000 / i128::from(since_ms.max(1000)))
+                as i64,
+        }
+    }
+
+    /// Adds another row to this one.
+    pub fn merge(&mut self, other: &PrefixRow) {
+        let PrefixRow {
+            bytes,
+            keys,
+            lasting_keys,
+            growth_bytes,
+        } = other;
+        self.bytes += bytes;
+        self.keys += keys;
+        self.lasting_keys += lasting_keys;
+        self.growth_bytes += growth_bytes;
+    }
+}
+
+/// The accounts of the prefixes of one database of a shard. All rows together are its dataset.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct PrefixReport {
+    /// Prefixes with an account of their own, each as it is named, and their rows. A prefix of two
+    /// segments is not part of the one of its first segment. Those without keys are among them.
+    pub prefixes: Vec<(Box<[u8]>, PrefixRow)>,
+    /// Prefixes of one segment whose second segments are not told apart.
+    pub collapsed: Vec<Box<[u8]>>,
+    /// Keys without a delimiter.
+    pub none: PrefixRow,
+    /// Keys whose prefix has no account of its own.
+    pub other: PrefixRow,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rules_take_one_to_four_delimiters_and_one_or_two_segments() {
+        assert_eq!(
+            PrefixRules::new(true, b":", 2),
+            Some(PrefixRules::default())
+        );
+        assert_eq!(
+            PrefixRules::new(true, b"::", 2),
+            Some(PrefixRules::default())
+        );
+        assert!(PrefixRules::new(true, b":/|.", 1).is_some());
+        for (delimiters, depth) in [
+            (&b""[..], 1),
+            (b":/|.-", 1),
+            (b"\0", 1),
+            (b"*", 1),
+            (b":x", 1),
+            (b":", 0),
+            (b":", 3),
+        ] {
+            assert_eq!(PrefixRules::new(true, delimiters, depth), None);
+        }
+    }
+
+    #[test]
+    fn growth_is_told_by_the_minute() {
+        let marked = Marked {
+            sums: Sums {
+                bytes: 700,
+                ..Sums::default()
+            },
+            marks: [100, 400],
+        };
+        assert_eq!(PrefixRow::of(&marked, 90_000).growth_bytes, 400);
+        assert_eq!(PrefixRow::of(&Marked::default(), 0).growth_bytes, 0);
+    }
+}

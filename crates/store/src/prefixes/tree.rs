@@ -1,0 +1,529 @@
+//! Owns the accounts of the prefixes of one database: which there are, and which of them a key counts in.
+//! Never happens here: a key counted twice, or moved while it is written; accounts are joined only whole.
+//! Source: our own; what is beyond the room is nominated by Space-Saving and told apart by a walk.
+//!
+//! The state of the tree alone says where a key counts, so what was added is found again when it
+//! is taken away. A prefix gets an account only while `(other)` is empty: then no key of it can be
+//! there. Below a collapsed prefix every key counts in `*`.
+#![forbid(unsafe_code)]
+
+use std::collections::HashMap;
+
+use ahash::RandomState;
+
+use crate::account::{Footprint, Packed};
+use crate::collections::heap_bytes;
+use crate::hasher::Hasher;
+
+use super::ids::is_id;
+use super::shortcuts::{Cuts, NO_PREFIX, Shortcuts, Star};
+use super::sketch::Sketch;
+use super::{Marked, PrefixReport, PrefixRow, PrefixRules, Sums};
+
+/// Accounts of prefixes that a tree has room for.
+pub(crate) const NODES_MAX: usize = 4096;
+/// Prefixes of two segments that are told apart below one of one segment.
+const FAN_OUT_MAX: usize = 64;
+/// A name is no longer than what is seen of a key, but for `*` in the place of an empty segment.
+pub(super) const NAME_BYTES_MAX: usize = super::scan::SEEN_BYTES + 2;
+
+/// One account.
+#[derive(Clone, Copy, Debug, Default)]
+struct Node {
+    marked: Marked,
+    parent: u16,
+    children: u16,
+    is_collapsed: bool,
+}
+
+/// A prefix as it is named.
+#[derive(Clone, Copy)]
+struct Name {
+    bytes: [u8; NAME_BYTES_MAX],
+    len: usize,
+    /// Length of its first segment.
+    first: usize,
+}
+
+impl Name {
+    const EMPTY: Name = Name {
+        bytes: [0; NAME_BYTES_MAX],
+        len: 0,
+        first: 0,
+    };
+
+    fn push(&mut self, bytes: &[u8]) {
+        self.bytes[self.len..self.len + bytes.len()].copy_from_slice(bytes);
+        self.len += bytes.len();
+    }
+
+    /// Adds a segment with its delimiter, as itself or as `*`.
+    fn push_segment(&mut self, segment: &[u8], is_star: bool) {
+        let (inner, delimiter) = segment.split_at(segment.len() - 1);
+        if is_star || is_id(inner) {
+            self.push(b"*");
+            self.push(delimiter);
+        } else {
+            self.push(segment);
+        }
+        if self.first == 0 {
+            self.first = self.len;
+        }
+    }
+
+    fn text(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+
+    fn first(&self) -> &[u8] {
+        &self.bytes[..self.first]
+    }
+
+    fn has_second(&self) -> bool {
+        self.len > self.first
+    }
+}
+
+/// Where a key counts.
+enum Place {
+    Node(u16),
+    /// Its prefix has no account; that of its first segment may.
+    Missing {
+        name: Name,
+        parent: Option<u16>,
+    },
+}
+
+/// The accounts of one database's prefixes.
+#[derive(Debug)]
+pub(crate) struct Tree {
+    nodes: Vec<Node>,
+    shortcuts: Shortcuts,
+    other: Marked,
+    names: HashMap<Box<[u8]>, u16, RandomState>,
+    /// Bytes of the names' blocks.
+    names_bytes: u64,
+    free: Vec<u16>,
+    sketch: Sketch,
+    /// Whether empty accounts were looked for since the latest mark of time.
+    is_pruned: bool,
+}
+
+impl Tree {
+    pub(crate) fn new(rules: &PrefixRules) -> Tree {
+        let [first, second, third, fourth] = Hasher::random_seeds();
+        Tree {
+            nodes: vec![Node::default()],
+            shortcuts: Shortcuts::new(rules.delimiters, rules.depth),
+            other: Marked::default(),
+            names: HashMap::with_hasher(RandomState::with_seeds(first, second, third, fourth)),
+            names_bytes: 0,
+            free: Vec::new(),
+            sketch: Sketch::default(),
+            is_pruned: false,
+        }
+    }
+
+    /// A tree over keys that nobody has looked at: all of them count as others.
+    pub(crate) fn unknown(rules: &PrefixRules, sums: Sums) -> Tree {
+        let mut tree = Tree::new(rules);
+        // Not even keys without a delimiter have their account.
+        tree.nodes.clear();
+        tree.other = Marked {
+            sums,
+            marks: [sums.bytes; 2],
+        };
+        tree
+    }
+
+    /// An empty tree with room for what is heaviest here, nominated prefixes included.
+    pub(crate) fn successor(&self, rules: &PrefixRules) -> Tree {
+        let mut tree = Tree::new(rules);
+        for name in self.collapsed() {
+            if let Ok(node) = tree.find_or_make(name) {
+                tree.nodes[usize::from(node)].is_collapsed = true;
+            }
+        }
+        let mut wanted: Vec<(&[u8], u64)> = self.sketch.nominations();
+        let held = self.names.iter();
+        wanted.extend(held.map(|(name, node)| (&**name, self.node(*node).marked.sums.bytes)));
+        wanted.sort_by_key(|(_, bytes)| std::cmp::Reverse(*bytes));
+        for (text, bytes) in wanted {
+            if bytes > 0 && tree.names.len() + 2 <= NODES_MAX {
+                // As a key below the prefix would. Where there is no room after all it has none.
+                let _ = tree.find_or_make(text);
+            }
+        }
+        tree
+    }
+
+    /// Takes over when the keys were marked, from the tree that counted before.
+    pub(crate) fn inherit(&mut self, former: &Tree) {
+        for (name, node) in &self.names {
+            let marked = &mut self.nodes[usize::from(*node)].marked;
+            let known = former.names.get(name);
+            marked.marks = known.map_or([marked.sums.bytes; 2], |node| {
+                former.node(*node).marked.marks
+            });
+        }
+        let none = &mut self.nodes[0].marked;
+        let known = former.nodes.first();
+        none.marks = known.map_or([none.sums.bytes; 2], |node| node.marked.marks);
+        self.other.marks = [self.other.sums.bytes; 2];
+    }
+
+    /// Settles a change of a key in the account of its prefix.
+    #[inline(always)]
+    pub(crate) fn settle(
+        &mut self,
+        key: &[u8],
+        before: Option<Footprint>,
+        after: Option<Footprint>,
+    ) {
+        if let Some(node) = self.shortcuts.find(key)
+            && let Some(node) = self.nodes.get_mut(usize::from(node))
+        {
+            node.marked.sums.change(before, after);
+        } else {
+            self.settle_anew(key, Packed::of(before), Packed::of(after));
+        }
+    }
+
+    #[inline(never)]
+    fn settle_anew(&mut self, key: &[u8], before: Packed, after: Packed) {
+        let (before, after) = (before.footprint(), after.footprint());
+        if self.nodes.is_empty() && self.other.sums.keys == 0 {
+            self.nodes.push(Node::default());
+        }
+        match self.find_or_make(key) {
+            Ok(node) => {
+                self.nodes[usize::from(node)]
+                    .marked
+                    .sums
+                    .change(before, after);
+                self.keep_shortcut(key, node);
+            }
+            Err(name) => {
+                self.other.sums.change(before, after);
+                let bytes = |footprint: Option<Footprint>| footprint.map_or(0, |one| one.bytes);
+                let (before, after) = (bytes(before), bytes(after));
+                if after > before {
+                    self.sketch.add(name.text(), after - before);
+                } else {
+                    self.sketch.subtract(name.text(), before - after);
+                }
+            }
+        }
+    }
+
+    fn node(&self, number: u16) -> &Node {
+        &self.nodes[usize::from(number)]
+    }
+
+    /// Where a key counts.
+    fn find(&self, key: &[u8]) -> Place {
+        let Cuts { first, second } = self.shortcuts.cuts(key);
+        let mut name = Name::EMPTY;
+        if first == 0 {
+            return if self.nodes.is_empty() {
+                Place::Missing { name, parent: None }
+            } else {
+                Place::Node(NO_PREFIX)
+            };
+        }
+        name.push_segment(&key[..first], false);
+        let parent = self.names.get(name.text()).copied();
+        if second > 0 {
+            let is_collapsed = parent.is_some_and(|parent| self.node(parent).is_collapsed);
+            name.push_segment(&key[first..second], is_collapsed);
+        }
+        match (parent, second) {
+            (Some(node), 0) => Place::Node(node),
+            (None, _) => Place::Missing { name, parent },
+            (Some(_), _) => match self.names.get(name.text()) {
+                Some(node) => Place::Node(*node),
+                None => Place::Missing { name, parent },
+            },
+        }
+    }
+
+    /// Where a key counts, in an account made for it if need be and possible; else the name the
+    /// account would have.
+    fn find_or_make(&mut self, key: &[u8]) -> Result<u16, Name> {
+        let mut place = self.find(key);
+        if let Place::Missing { .. } = place
+            && self.other.sums.keys == 0
+            && self.names.len() + 2 > NODES_MAX
+            && !self.is_pruned
+        {
+            self.prune();
+            place = self.find(key);
+        }
+        let (name, parent) = match place {
+            Place::Node(node) => return Ok(node),
+            Place::Missing { name, parent } => (name, parent),
+        };
+        let wanted = usize::from(parent.is_none()) + usize::from(name.has_second());
+        if self.other.sums.keys > 0 || self.names.len() + wanted > NODES_MAX {
+            return Err(name);
+        }
+        let parent = parent.unwrap_or_else(|| self.add(name.first(), NO_PREFIX));
+        if !name.has_second() {
+            return Ok(parent);
+        }
+        let Some(star) = self.star_instead(&name, parent) else {
+            return Ok(self.add(name.text(), parent));
+        };
+        match self.names.get(star.text()) {
+            Some(node) => Ok(*node),
+            None => Ok(self.add(star.text(), parent)),
+        }
+    }
+
+    fn add(&mut self, name: &[u8], parent: u16) -> u16 {
+        let node = Node {
+            parent,
+            ..Node::default()
+        };
+        let number = match self.free.pop() {
+            Some(number) => {
+                self.nodes[usize::from(number)] = node;
+                number
+            }
+            None => {
+                self.nodes.push(node);
+                (self.nodes.len() - 1) as u16
+            }
+        };
+        if parent != NO_PREFIX {
+            self.nodes[usize::from(parent)].children += 1;
+        }
+        self.names_bytes += heap_bytes(name.len());
+        let was = self.names.insert(name.into(), number);
+        debug_assert!(was.is_none(), "a prefix has one account");
+        number
+    }
+
+    /// The name to use instead where one more name below a prefix would be too many.
+    fn star_instead(&mut self, name: &Name, parent: u16) -> Option<Name> {
+        let mut star = Name::EMPTY;
+        star.push(name.first());
+        star.first = name.first;
+        star.push_segment(&name.text()[name.first..], true);
+        if star.text() == name.text() || usize::from(self.node(parent).children) < FAN_OUT_MAX {
+            return None;
+        }
+        self.collapse(name.first(), parent);
+        Some(star)
+    }
+
+    /// Joins all that is told apart below a prefix in `*`, one for each delimiter.
+    fn collapse(&mut self, first: &[u8], parent: u16) {
+        self.shortcuts.clear();
+        let is_below = |node: u16| self.nodes[usize::from(node)].parent == parent;
+        let below: Vec<(Box<[u8]>, u16)> =
+            self.names.extract_if(|_, node| is_below(*node)).collect();
+        self.nodes[usize::from(parent)].children = 0;
+        self.nodes[usize::from(parent)].is_collapsed = true;
+        for (name, node) in below {
+            self.names_bytes -= heap_bytes(name.len());
+            let marked = self.node(node).marked;
+            self.free.push(node);
+            let star = [first, b"*", &name[name.len() - 1..]].concat();
+            let node = match self.names.get(&star[..]) {
+                Some(node) => *node,
+                None => self.add(&star, parent),
+            };
+            self.nodes[usize::from(node)].marked.merge(marked);
+        }
+    }
+
+    /// Removes accounts that hold nothing, and has names told apart again where nothing is left.
+    fn prune(&mut self) {
+        self.is_pruned = true;
+        self.shortcuts.clear();
+        let mut has_keys_below = vec![false; self.nodes.len()];
+        for node in self.names.values().map(|number| self.node(*number)) {
+            has_keys_below[usize::from(node.parent)] |= node.marked.sums.keys > 0;
+        }
+        for number in self.names.values() {
+            let node = &mut self.nodes[usize::from(*number)];
+            node.is_collapsed &= has_keys_below[usize::from(*number)];
+        }
+        // Those of two segments first, so that the others have nothing below them.
+        for is_second in [true, false] {
+            let (nodes, free) = (&mut self.nodes, &mut self.free);
+            let names_bytes = &mut self.names_bytes;
+            self.names.retain(|name, number| {
+                let Node {
+                    marked,
+                    parent,
+                    children,
+                    is_collapsed,
+                } = nodes[usize::from(*number)];
+                let is_kept = marked.sums.keys > 0
+                    || children > 0
+                    || is_collapsed
+                    || is_second != (parent != NO_PREFIX);
+                if !is_kept {
+                    *names_bytes -= heap_bytes(name.len());
+                    free.push(*number);
+                    if is_second {
+                        nodes[usize::from(parent)].children -= 1;
+                    }
+                }
+                is_kept
+            });
+        }
+    }
+
+    fn keep_shortcut(&mut self, key: &[u8], node: u16) {
+        let Cuts { first, second } = self.shortcuts.cuts(key);
+        if first == 0 {
+            return;
+        }
+        let mut name = Name::EMPTY;
+        name.push_segment(&key[..first], false);
+        let is_named = name.text() == &key[..first];
+        let Some(&parent) = self.names.get(name.text()) else {
+            return;
+        };
+        let delimiter = key[second.max(first) - 1];
+        name.push(&[b'*', delimiter]);
+        let star = self.names.get(name.text()).map(|star| Star {
+            node: *star,
+            delimiter,
+            is_collapsed: self.node(parent).is_collapsed,
+        });
+        // What an identifier leads to is found by the segment before it.
+        if is_named {
+            self.shortcuts.keep(key, first, parent, star);
+        }
+        if is_named && second > 0 && star.is_none_or(|star| star.node != node) {
+            self.shortcuts.keep(key, second, node, None);
+        }
+    }
+
+    /// Notes the bytes of every account, once a minute.
+    pub(crate) fn mark(&mut self) {
+        if self.other.sums.keys == 0 {
+            self.sketch = Sketch::default();
+            self.prune();
+        }
+        self.is_pruned = false;
+        self.other.mark();
+        self.nodes.iter_mut().for_each(|node| node.marked.mark());
+    }
+
+    /// Whether a prefix that has no account seems heavier than one that has, by so much that it is
+    /// worth a walk over all keys.
+    pub(crate) fn is_worth_a_walk(&self) -> bool {
+        if self.other.sums.keys == 0 {
+            return false;
+        }
+        let nominations = self.sketch.nominations();
+        let Some((_, heaviest)) = nominations.first() else {
+            return false;
+        };
+        let held = self
+            .names
+            .values()
+            .map(|node| &self.node(*node).marked.sums);
+        let live = held.clone().filter(|sums| sums.keys > 0).count();
+        let lightest = held.map(|sums| sums.bytes).filter(|bytes| *bytes > 0).min();
+        live + 2 <= NODES_MAX || *heaviest > 2 * lightest.unwrap_or(0)
+    }
+
+    /// The sums of all accounts.
+    pub(crate) fn sums(&self) -> Sums {
+        let mut sums = self.other.sums;
+        let held = self.nodes.iter().enumerate();
+        // What is free has its old figures.
+        held.filter(|(number, _)| !self.free.contains(&(*number as u16)))
+            .for_each(|(_, node)| sums.merge(node.marked.sums));
+        sums
+    }
+
+    /// Bytes of keys without an account of their own.
+    pub(crate) fn other_bytes(&self) -> u64 {
+        self.other.sums.bytes
+    }
+
+    /// Every account; `since_ms` is how long ago the older mark was made.
+    pub(crate) fn report(&self, since_ms: i64) -> PrefixReport {
+        let row = |marked: &Marked| PrefixRow::of(marked, since_ms);
+        let named = self.names.iter();
+        let none = self.nodes.first();
+        PrefixReport {
+            prefixes: named
+                .map(|(name, node)| (name.clone(), row(&self.node(*node).marked)))
+                .collect(),
+            collapsed: self.collapsed().cloned().collect(),
+            none: none.map_or_else(PrefixRow::default, |none| row(&none.marked)),
+            other: row(&self.other),
+        }
+    }
+
+    fn collapsed(&self) -> impl Iterator<Item = &Box<[u8]>> {
+        let held = self.names.iter();
+        held.filter(|(_, node)| self.node(**node).is_collapsed)
+            .map(|(name, _)| name)
+    }
+
+    /// Bytes of its own.
+    pub(crate) fn heap_bytes(&self) -> u64 {
+        // A table of the standard library: places for an eighth more, and a byte for each.
+        let places = (self.names.capacity() * 8).div_ceil(7);
+        let names = places * (size_of::<(Box<[u8]>, u16)>() + 1);
+        heap_bytes(size_of::<Tree>())
+            + heap_bytes(self.nodes.capacity() * size_of::<Node>())
+            + heap_bytes(names)
+            + self.names_bytes
+            + heap_bytes(self.free.capacity() * size_of::<u16>())
+            + self.shortcuts.heap_bytes()
+            + self.sketch.heap_bytes()
+    }
+
+    /// Asserts that these keys are what the accounts say.
+    pub(crate) fn check<'a>(&self, keys: impl Iterator<Item = (&'a [u8], Footprint)>) {
+        let mut sums = vec![Sums::default(); self.nodes.len()];
+        let mut other = Sums::default();
+        for (key, footprint) in keys {
+            let place = match self.find(key) {
+                Place::Node(node) => {
+                    let quick = self.shortcuts.find(key);
+                    assert_eq!(
+                        quick.unwrap_or(node),
+                        node,
+                        "the quick way of {}",
+                        key.escape_ascii()
+                    );
+                    &mut sums[usize::from(node)]
+                }
+                Place::Missing { .. } => &mut other,
+            };
+            place.change(None, Some(footprint));
+        }
+        assert_eq!(other, self.other.sums);
+        for (number, node) in self.nodes.iter().enumerate() {
+            if !self.free.contains(&(number as u16)) {
+                assert_eq!(sums[number], node.marked.sums);
+            }
+        }
+        let held = self.names.len() + self.free.len();
+        assert_eq!(held, self.nodes.len().saturating_sub(1));
+        assert!(self.names.len() <= NODES_MAX);
+        for (name, number) in &self.names {
+            let children = self
+                .names
+                .values()
+                .filter(|node| self.node(**node).parent == *number);
+            assert_eq!(
+                children.count(),
+                usize::from(self.node(*number).children),
+                "{}",
+                name.escape_ascii()
+            );
+        }
+    }
+}
