@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 use super::policy::{Policy, held};
+use super::records::Records;
 use crate::evict::Order;
 use crate::random::Rng;
 
@@ -43,11 +44,6 @@ impl Miniature {
     #[inline]
     pub(super) fn is_short_of(&self, charge: u64) -> bool {
         self.used + charge > self.capacity
-    }
-
-    /// Whether something of this charge fits into the cache at all.
-    pub(super) fn takes(&self, charge: u64) -> bool {
-        charge <= self.capacity
     }
 
     pub(super) fn len(&self) -> usize {
@@ -143,31 +139,30 @@ impl Miniature {
         self.records.clear();
     }
 
-    /// The place that goes first among keys that lie together at random. `expiry_of` is asked by
-    /// record, where the policy wants to know. `None` if none of them may go.
-    pub(super) fn victim(
-        &self,
-        policy: &Policy,
-        rng: &mut Rng,
-        expiry_of: impl Fn(u16) -> Option<u32>,
-    ) -> Option<u16> {
+    /// The place that goes first among keys that lie together at random. `None` if none of them may.
+    pub(super) fn victim(&self, policy: &Policy, records: &Records, rng: &mut Rng) -> Option<u16> {
         if self.records.is_empty() {
             return None;
         }
         let start = rng.below(self.records.len() as u64) as usize;
         let dice = rng.next_u64();
         if policy.spares_lasting() {
-            return self.expiring_victim(policy, start, expiry_of);
+            return self.expiring_victim(policy, records, start);
         }
+        let units = |place: usize| policy.units(self.lows[place]);
         let place = match policy.order() {
-            Order::Ifs => self.best(policy, start, dice, |low, ticks| {
+            Order::Ifs => self.best(policy, start, dice, units, |low, ticks| {
                 policy.ifs_score(low, ticks)
             }),
-            Order::Lru => self.best(policy, start, dice, |_, ticks| held(ticks).into()),
-            Order::Lfu => self.best(policy, start, dice, |low, ticks| {
-                -i32::from(policy.decayed(low, ticks))
-            }),
-            Order::Random | Order::Ttl => start as u16,
+            Order::Lru => self.best(policy, start, dice, units, |_, ticks| held(ticks).into()),
+            Order::Lfu => {
+                let class = |place: usize| records.at(self.records[place]).class;
+                let units = |place: usize| policy.units_of(class(place));
+                self.best(policy, start, dice, units, |low, ticks| {
+                    -i32::from(policy.decayed(low, ticks))
+                })
+            }
+            Order::Random | Order::Ttl => self.best(policy, start, dice, units, |_, _| 0),
         };
         Some(place)
     }
@@ -180,6 +175,7 @@ impl Miniature {
         policy: &Policy,
         start: usize,
         dice: u64,
+        units: impl Fn(usize) -> u32,
         score: impl Fn(u8, u16) -> i32,
     ) -> u16 {
         let (len, now) = (self.records.len(), self.tick);
@@ -190,8 +186,7 @@ impl Miniature {
         let mut best = i32::MIN | start as i32;
         let mut place = start;
         for _ in 0..len {
-            let low = lows[place];
-            let units = policy.units(low);
+            let units = units(place);
             // A key comes up as often as the keys that it stands for.
             let mut is_up = units == UNIT;
             if !is_up {
@@ -199,7 +194,7 @@ impl Miniature {
                 is_up = dice >> 54 < u64::from(units);
             }
             if is_up {
-                let score = score(low, now.wrapping_sub(ticks[place]));
+                let score = score(lows[place], now.wrapping_sub(ticks[place]));
                 best = best.max(score << 16 | place as i32);
                 wanted -= 1;
                 if wanted == 0 {
@@ -216,15 +211,13 @@ impl Miniature {
 
     /// As [`Miniature::victim`], where only keys with an expiry may go.
     #[inline(never)]
-    fn expiring_victim(
-        &self,
-        policy: &Policy,
-        start: usize,
-        expiry_of: impl Fn(u16) -> Option<u32>,
-    ) -> Option<u16> {
+    fn expiring_victim(&self, policy: &Policy, records: &Records, start: usize) -> Option<u16> {
         let len = self.records.len();
         let score = |place: usize| {
-            let expiry = expiry_of(self.records[place])?;
+            let expiry = match records.at(self.records[place]).expiry {
+                0 => return None,
+                expiry => expiry,
+            };
             let (low, ticks) = (self.lows[place], self.tick.wrapping_sub(self.ticks[place]));
             let score = match policy.order() {
                 Order::Ifs => policy.ifs_score(low, ticks).into(),

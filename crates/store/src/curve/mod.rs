@@ -162,7 +162,7 @@ impl Curve {
         expiry: Option<Millis>,
         now: Millis,
     ) {
-        self.tell(|sample| sample.hit(id, key, bytes + SLOT_SHARE_BYTES, expiry, now));
+        self.tell(|sample| sample.hit(id, key, bytes, expiry, now));
     }
 
     /// A key was asked for that is not there.
@@ -184,7 +184,7 @@ impl Curve {
         is_new: bool,
         now: Millis,
     ) {
-        self.tell(|sample| sample.written(id, key, bytes + SLOT_SHARE_BYTES, expiry, is_new, now));
+        self.tell(|sample| sample.written(id, key, bytes, expiry, is_new, now));
     }
 
     /// A key was deleted, by a client.

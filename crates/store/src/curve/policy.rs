@@ -40,20 +40,13 @@ impl Policy {
         self.eviction
     }
 
-    /// Under an LFU policy all keys count alike.
     pub(super) fn set_units(&mut self, units: [u32; CLASSES]) {
-        if self.frequency.is_none() {
-            self.units = units;
-        }
+        self.units = units;
     }
 
-    /// The class by which a key of so many bytes is sampled. Under an LFU policy the shard does
-    /// not know sizes where it decides whether to sample: there all keys are of one class.
-    pub(super) fn class_of(&self, bytes: u64) -> u8 {
-        if self.frequency.is_some() {
-            return 0;
-        }
-        size_class_of(bytes)
+    /// Whether the shard's access metadata count hits and know no size.
+    pub(super) fn counts_frequency(&self) -> bool {
+        self.frequency.is_some()
     }
 
     /// What a key of a class counts for.
@@ -62,10 +55,9 @@ impl Policy {
         self.units[usize::from(class)]
     }
 
-    /// What the key behind these metadata counts for.
+    /// What the key behind these metadata counts for, unless they count hits.
     #[inline]
     pub(super) fn units(&self, low: u8) -> u32 {
-        // Under an LFU policy the metadata know no class, and all units are alike.
         self.units[usize::from(low & CLASS_MASK)]
     }
 

@@ -17,7 +17,7 @@ pub(super) const NONE: u16 = u16::MAX;
 pub(super) struct Record {
     /// Its sampling hash.
     pub(super) id: u64,
-    /// What it takes of a cache.
+    /// Bytes of its entry.
     pub(super) bytes: u32,
     /// When it expires; 0 is never.
     pub(super) expiry: u32,

@@ -7,13 +7,16 @@ use super::miniature::{Miniature, UNIT};
 use super::policy::{CLASSES, Policy};
 use super::records::{NONE, RECORDS_MAX, Record, Records};
 use super::window::{Served, Window};
-use super::{Figures, Label, Memory, SIZES, Surroundings, TIMES};
+use super::{Figures, Label, Memory, SIZES, SLOT_SHARE_BYTES, Surroundings, TIMES};
+use crate::access::size_class_of;
 use crate::evict::Eviction;
 use crate::random::Rng;
 use crate::value::Millis;
 
 /// A key many times the mean is sampled that much more often, up to so many times.
 const WEIGHT_MAX: f64 = 64.0;
+/// Under a policy whose access metadata do not know the size.
+const WEIGHT_MAX_UNKNOWN: f64 = 16.0;
 /// When the sample is full it is thinned to so many sixteenths.
 const THINNED: u64 = 13;
 /// The weights of sizes are reckoned anew when the mean has changed by this factor.
@@ -91,8 +94,13 @@ impl Sample {
             let threshold = u128::from(self.threshold) * u128::from(UNIT) / u128::from(units);
             u64::try_from(threshold).unwrap_or(u64::MAX)
         };
+        // Where the shard does not know sizes it passes on whatever may be sampled.
+        let class_units = |class: usize| match self.policy.counts_frequency() {
+            true => (f64::from(UNIT) / WEIGHT_MAX_UNKNOWN) as u32,
+            false => self.policy.units_of(class as u8),
+        };
         Filter {
-            by_class: std::array::from_fn(|class| below(self.policy.units_of(class as u8))),
+            by_class: std::array::from_fn(|class| below(class_units(class))),
             unknown: below(self.units_min),
         }
     }
@@ -216,8 +224,8 @@ impl Sample {
     }
 
     fn create(&mut self, id: u64, key: &[u8], bytes: u64, expiry: Option<Millis>, now: Millis) {
-        let class = self.policy.class_of(bytes);
-        if self.records.is_full() {
+        let class = size_class_of(bytes);
+        if self.is_sampled(id, class) && self.records.is_full() {
             self.thin();
         }
         if !self.is_sampled(id, class) {
@@ -291,15 +299,13 @@ impl Sample {
     fn weight_of(&self, number: u16) -> (u32, u64) {
         let record = self.records.at(number);
         let units = self.policy.units_of(record.class);
-        (units, u64::from(record.bytes) * u64::from(units))
+        let bytes = u64::from(record.bytes) + SLOT_SHARE_BYTES;
+        (units, bytes * u64::from(units))
     }
 
     fn admit(&mut self, number: u16, size: usize) {
         let (units, charge) = self.weight_of(number);
         let fresh = self.policy.fresh(self.records.at(number).bytes.into());
-        if !self.miniatures[size].takes(charge) {
-            return;
-        }
         let grows = !self.miniatures[size].is_short_of(charge);
         if !self.make_room(size, charge) {
             return;
@@ -321,14 +327,11 @@ impl Sample {
     /// Evicts until there is room; false if nothing may go.
     fn make_room(&mut self, size: usize, charge: u64) -> bool {
         while self.miniatures[size].is_short_of(charge) {
-            let records = &self.records;
-            let expiry_of = |number| match records.at(number).expiry {
-                0 => None,
-                expiry => Some(expiry),
-            };
-            let victim = self.miniatures[size].victim(&self.policy, &mut self.rng, expiry_of);
+            let miniature = &self.miniatures[size];
+            let victim = miniature.victim(&self.policy, &self.records, &mut self.rng);
             let Some(place) = victim else {
-                return false;
+                // What is larger than the whole cache is there alone until the next key comes.
+                return miniature.len() == 0;
             };
             let number = self.miniatures[size].record(place.into());
             self.leave(number, size);
@@ -365,7 +368,7 @@ impl Sample {
         if bytes == self.records.at(number).bytes {
             return true;
         }
-        let class = self.policy.class_of(bytes.into());
+        let class = size_class_of(bytes.into());
         if !self.is_sampled(self.records.at(number).id, class) {
             self.remove(number);
             return false;
@@ -439,7 +442,12 @@ impl Sample {
     fn weigh(&mut self, mean_bytes: f64) {
         self.mean_bytes = mean_bytes;
         let rate = self.threshold as f64 / u64::MAX as f64;
-        let weight_max = WEIGHT_MAX.min(1.0 / rate).max(1.0);
+        let most = if self.policy.counts_frequency() {
+            WEIGHT_MAX_UNKNOWN
+        } else {
+            WEIGHT_MAX
+        };
+        let weight_max = most.min(1.0 / rate).max(1.0);
         self.policy.set_units(std::array::from_fn(|class| {
             let bytes = 32.0 * 2f64.powf(class as f64 / 2.0);
             let weight = (bytes / mean_bytes).clamp(1.0, weight_max);
@@ -448,7 +456,7 @@ impl Sample {
         for number in self.records.numbers() {
             if self.records.is_live(number) {
                 let bytes = self.records.at(number).bytes;
-                self.records.at_mut(number).class = self.policy.class_of(bytes.into());
+                self.records.at_mut(number).class = size_class_of(bytes.into());
             }
         }
         self.recount();
