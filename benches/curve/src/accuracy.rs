@@ -104,9 +104,10 @@ fn run() -> Result<(), String> {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let list = |text: &str| -> Vec<String> { text.split(',').map(str::to_owned).collect() };
     let (mut percents, mut shards) = (list("10"), list("1"));
-    let (mut policies, mut only) = (list("ifs"), String::new());
+    let (mut policies, mut only, mut place) = (list("ifs"), String::new(), String::new());
     for pair in words.chunks(2) {
         match pair {
+            [name, value] if name == "--traces" => place = value.clone(),
             [name, value] if name == "--percent" => percents = list(value),
             [name, value] if name == "--shards" => shards = list(value),
             [name, value] if name == "--policies" => policies = list(value),
@@ -114,7 +115,6 @@ fn run() -> Result<(), String> {
             _ => return Err(format!("{}: no such option", pair.join(" "))),
         }
     }
-    let place = std::env::var("TRACES").map_err(|_| "TRACES names no directory".to_string())?;
     let told = |error: std::io::Error| format!("{place}: {error}");
     println!(
         "| trace | memory | policy | shards | sampled keys | sampled reads | unanchored at 1× | mean error | largest |"
@@ -154,7 +154,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(text) => {
             eprintln!(
-                "curve: {text}\nusage: TRACES=directory pinyon-curve [--percent 10] [--shards 1,4] [--policies ifs,ifs0.5,lru,lfu,random] [--only trace]"
+                "curve: {text}\nusage: pinyon-curve --traces PATH [--percent 10] [--shards 1,4] [--policies ifs,ifs0.5,lru,lfu,random] [--only trace]"
             );
             ExitCode::from(2)
         }

@@ -151,9 +151,7 @@ impl Cache {
 fn make_room(shard: &mut Shard, written: u64, now: Millis, share_bytes: u64, value_bytes: u64) {
     let wanted_bytes = value_bytes + OVERHEAD_BYTES;
     while used_bytes(shard) + wanted_bytes > share_bytes
-        && shard
-            .evict(now, &mut |_, hash| hash != written)
-            .is_some()
+        && shard.evict(now, &mut |_, hash| hash != written).is_some()
     {}
 }
 
@@ -178,7 +176,9 @@ fn compare(trace: &Trace, percents: &[u64], shard_counts: &[usize]) {
         trace.requests.len(),
         footprint_bytes >> 20
     );
-    println!("| memory | policy | shards | objects | bytes | ns a request |\n|---|---|---|---|---|---|");
+    println!(
+        "| memory | policy | shards | objects | bytes | ns a request |\n|---|---|---|---|---|---|"
+    );
     for &percent in percents {
         let limit_bytes = footprint_bytes * percent / 100;
         for contender in contenders() {
@@ -196,7 +196,9 @@ fn compare(trace: &Trace, percents: &[u64], shard_counts: &[usize]) {
 }
 
 fn numbers<T: std::str::FromStr>(text: &str) -> Option<Vec<T>> {
-    text.split(',').map(|part| part.trim().parse().ok()).collect()
+    text.split(',')
+        .map(|part| part.trim().parse().ok())
+        .collect()
 }
 
 fn run() -> Result<(), String> {

@@ -77,6 +77,11 @@ pub struct Client {
 }
 
 impl Client {
+    /// What a call takes over from its client: database, protocol, and whether reads leave no trace.
+    pub fn manners(&self) -> (usize, Proto, bool) {
+        (usize::from(self.db), self.proto, self.no_touch)
+    }
+
     /// Whether the reply that is due now is wanted; counts it for CLIENT REPLY SKIP.
     pub fn wants_reply(&mut self) -> bool {
         match self.reply_mode {

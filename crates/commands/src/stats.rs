@@ -175,6 +175,19 @@ impl Rates {
     }
 }
 
+impl CommandStats {
+    fn merge(&mut self, other: &CommandStats) {
+        let CommandStats {
+            calls,
+            rejected,
+            failed,
+        } = other;
+        self.calls += calls;
+        self.rejected += rejected;
+        self.failed += failed;
+    }
+}
+
 impl CoreStats {
     /// Takes a sample of the rates if it is time; called on every tick and before a report.
     pub fn sample(&mut self, mono_us: u64) {
@@ -259,14 +272,7 @@ impl CoreStats {
         self.calls
             .resize(self.calls.len().max(calls.len()), CommandStats::default());
         for (mine, theirs) in self.calls.iter_mut().zip(calls) {
-            let CommandStats {
-                calls,
-                rejected,
-                failed,
-            } = theirs;
-            mine.calls += calls;
-            mine.rejected += rejected;
-            mine.failed += failed;
+            mine.merge(theirs);
         }
         self.commands_processed += commands_processed;
         self.net_input_bytes += net_input_bytes;

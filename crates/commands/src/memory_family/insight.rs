@@ -275,8 +275,11 @@ struct Merged {
     is_whole: bool,
 }
 
+/// Prefixes by name.
+type Named = Vec<(Box<[u8]>, Merged)>;
+
 /// The rows of all reports by name, and that of the others. What one report does not tell apart no row does.
-fn merged(reports: Vec<PrefixReport>, delimiters: &[u8]) -> (Vec<(Box<[u8]>, Merged)>, PrefixRow) {
+fn merged(reports: Vec<PrefixReport>, delimiters: &[u8]) -> (Named, PrefixRow) {
     let collapsed: HashSet<Box<[u8]>> = reports
         .iter()
         .flat_map(|report| report.collapsed.iter().cloned())

@@ -442,12 +442,7 @@ impl Driver {
         }
         let client = core.clients.at_mut(ClientId(place));
         client.commands += 1;
-        let (db, proto, no_touch, mode) = (
-            usize::from(client.db),
-            client.proto,
-            client.no_touch,
-            client.reply_mode,
-        );
+        let ((db, proto, no_touch), mode) = (client.manners(), client.reply_mode);
         let plain = mode == ReplyMode::On && !matches!(row.run, Run::Here(_));
         let mut call = Call {
             core,
