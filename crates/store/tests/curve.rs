@@ -203,6 +203,7 @@ fn a_flushed_shard_samples_anew() {
     (0..5000u32).for_each(|key| cache.read(&key.to_le_bytes(), 100, None));
     cache.shard.detach_database(0);
     assert_eq!(cache.figures().sampled_keys, 0);
+    assert!(cache.shard.curve().heap_bytes() < 16 << 10);
     cache.read(b"key", 100, None);
 }
 

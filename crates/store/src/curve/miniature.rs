@@ -133,10 +133,11 @@ impl Miniature {
     }
 
     pub(super) fn clear(&mut self) {
-        self.begin_recount();
-        self.ticks.clear();
-        self.lows.clear();
-        self.records.clear();
+        *self = Miniature {
+            capacity: self.capacity,
+            tick: self.tick,
+            ..Miniature::default()
+        };
     }
 
     /// The place that goes first among keys that lie together at random. `None` if none of them may.
