@@ -64,7 +64,10 @@ impl Engine {
     fn new(config: commands::config::Config) -> std::io::Result<Engine> {
         // Any moment will do; it never changes, so nothing expires.
         let now = Millis(1_700_000_000_000);
-        let facts = Arc::new(Facts::of_this_process(1, 0, String::new(), now));
+        let mut facts = Facts::of_this_process(1, 0, String::new(), now);
+        // Equal in every run, so that the same keys meet in the same buckets.
+        facts.hash_seeds = [1, 2, 3, 4];
+        let facts = Arc::new(facts);
         Ok(Engine {
             core: Core::new(ShardId(0), config, facts)?,
             rows: Rows::instance(),

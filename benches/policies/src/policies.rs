@@ -22,30 +22,38 @@ const EXPIRE_STEPS_MAX: usize = 64;
 
 /// A policy with its parameters.
 struct Contender {
-    name: &'static str,
+    name: String,
     eviction: Eviction,
 }
 
+fn ifs(size_weight_percent: u8, fresh_weight_percent: u8, samples: usize) -> Contender {
+    let name = format!(
+        "ifs β={:.2} w={:.2} K={samples}",
+        f64::from(size_weight_percent) / 100.0,
+        f64::from(fresh_weight_percent) / 100.0
+    );
+    let eviction = Eviction {
+        samples,
+        size_weight_percent,
+        fresh_weight_percent,
+        ..Eviction::default()
+    };
+    Contender { name, eviction }
+}
+
 fn contenders() -> Vec<Contender> {
-    let with = |name, order, samples| Contender {
-        name,
+    let with = |name: &str, order, samples| Contender {
+        name: name.into(),
         eviction: Eviction {
             order,
             samples,
             ..Eviction::default()
         },
     };
-    let ifs = |name, size_weight_percent| Contender {
-        name,
-        eviction: Eviction {
-            size_weight_percent,
-            ..Eviction::default()
-        },
-    };
     vec![
-        ifs("ifs", 100),
-        ifs("ifs β=0.5", 50),
-        ifs("ifs β=0", 0),
+        ifs(100, 50, 32),
+        ifs(50, 50, 32),
+        ifs(0, 50, 32),
         with("lru", Order::Lru, 40),
         with("lfu", Order::Lfu, 40),
         with("random", Order::Random, 1),
@@ -168,7 +176,7 @@ fn measure(trace: &Trace, limit_bytes: u64, shards: usize, eviction: Eviction) -
     (cache.ratios, nanoseconds / trace.requests.len() as f64)
 }
 
-fn compare(trace: &Trace, percents: &[u64], shard_counts: &[usize]) {
+fn compare(trace: &Trace, percents: &[u64], shard_counts: &[usize], contenders: &[Contender]) {
     let footprint_bytes = trace.footprint_bytes(OVERHEAD_BYTES);
     println!(
         "\n{}: {} requests, {} MiB of different keys",
@@ -181,7 +189,7 @@ fn compare(trace: &Trace, percents: &[u64], shard_counts: &[usize]) {
     );
     for &percent in percents {
         let limit_bytes = footprint_bytes * percent / 100;
-        for contender in contenders() {
+        for contender in contenders {
             for &shards in shard_counts {
                 let (ratios, ns) = measure(trace, limit_bytes, shards, contender.eviction);
                 println!(
@@ -204,18 +212,34 @@ fn numbers<T: std::str::FromStr>(text: &str) -> Option<Vec<T>> {
 fn run() -> Result<(), String> {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let (mut place, mut percents, mut shards) = (String::new(), vec![1, 3, 10, 30], vec![1, 4, 16]);
+    let mut chosen = Vec::new();
     for pair in words.chunks(2) {
         let wrong = || format!("{}: no such option or value", pair.join(" "));
         match pair {
             [name, value] if name == "--traces" => place = value.clone(),
             [name, value] if name == "--percent" => percents = numbers(value).ok_or_else(wrong)?,
+            [name, value] if name == "--ifs" => {
+                let three: Vec<u8> = numbers(value).ok_or_else(wrong)?;
+                let &[beta, fresh, samples] = &three[..] else {
+                    return Err(wrong());
+                };
+                chosen.push(ifs(beta, fresh, samples.into()));
+            }
             [name, value] if name == "--shards" => shards = numbers(value).ok_or_else(wrong)?,
             _ => return Err(wrong()),
         }
     }
+    if chosen.is_empty() {
+        chosen = contenders();
+    }
     let told = |error: std::io::Error| format!("{place}: {error}");
     for path in pinyon_trace::paths(Path::new(&place)).map_err(told)? {
-        compare(&Trace::read(&path).map_err(told)?, &percents, &shards);
+        compare(
+            &Trace::read(&path).map_err(told)?,
+            &percents,
+            &shards,
+            &chosen,
+        );
     }
     Ok(())
 }
@@ -225,7 +249,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(text) => {
             eprintln!(
-                "policies: {text}\nusage: pinyon-policies --traces DIRECTORY [--percent 1,3,10,30] [--shards 1,4,16]"
+                "policies: {text}\nusage: pinyon-policies --traces DIRECTORY [--percent 1,3,10,30] [--shards 1,4,16] [--ifs β,w,K]..."
             );
             ExitCode::from(2)
         }

@@ -80,6 +80,15 @@ impl Exceeded {
             self.current_us = 0;
         }
     }
+
+    fn merge(&mut self, other: &Exceeded) {
+        let Exceeded {
+            total_us,
+            current_us,
+        } = other;
+        self.total_us += total_us;
+        self.current_us += current_us;
+    }
 }
 
 /// Counters of one command on one core.
@@ -282,12 +291,7 @@ impl CoreStats {
         self.expired_keys += expired_keys;
         self.evicted_keys += evicted_keys;
         self.evicted_clients += evicted_clients;
-        let Exceeded {
-            total_us,
-            current_us,
-        } = exceeded;
-        self.exceeded.total_us += total_us;
-        self.exceeded.current_us += current_us;
+        self.exceeded.merge(exceeded);
         self.error_replies += error_replies;
         for (code, count) in &errors.counts {
             self.errors.add(code, *count);

@@ -267,7 +267,10 @@ const NOT_IN_7_0: &[(&str, &str)] = &[
     ("memory|curve", "our own"),
     ("memory|defrag", "our own"),
     ("memory|explain", "our own"),
+    ("memory|prefixes", "our own"),
     ("memory|shards", "our own"),
+    ("memory|topkeys", "our own"),
+    ("memory|types", "our own"),
 ];
 
 #[test]

@@ -48,7 +48,7 @@ impl Ledger {
         if let Some(after) = after {
             self.account.add(after);
         }
-        if self.tree.is_none() {
+        if self.tree.is_none() && rules.is_on {
             self.begin_tree(rules);
         }
         if let Some(tree) = &mut self.tree {
@@ -65,11 +65,32 @@ impl Ledger {
         }
     }
 
+    /// As [`Ledger::settle`], for a key that was not there.
+    #[inline(always)]
+    pub(crate) fn add(&mut self, key: Key, footprint: Footprint, rules: &PrefixRules) {
+        self.account.add(footprint);
+        if self.tree.is_none() && rules.is_on {
+            self.begin_tree(rules);
+        }
+        if let Some(tree) = &mut self.tree {
+            tree.settle(key.bytes, None, Some(footprint));
+        }
+        if self.tops.is_none() {
+            self.begin_tops();
+        }
+        if let Some(tops) = &mut self.tops {
+            tops.settle(key.hash, None, Some(footprint));
+        }
+        if self.survey.is_some() {
+            self.settle_survey(key, Packed::of(None), Packed::of(Some(footprint)));
+        }
+    }
+
     /// Begins counting prefixes with the first key of a database.
     #[cold]
     #[inline(never)]
     fn begin_tree(&mut self, rules: &PrefixRules) {
-        if rules.is_on && !self.is_scratch {
+        if !self.is_scratch {
             self.tree = Some(Box::new(Tree::new(rules)));
         }
     }

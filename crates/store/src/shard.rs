@@ -244,7 +244,7 @@ impl Shard {
         let draft = Draft::new(key, value, expiry, self.base, &mut scratch);
         match found {
             Some(found) => self.replace(db, key.hash, found, draft, expiry, now),
-            None => self.insert(db, key, draft, expiry, now),
+            None => self.insert(db, key.hash, draft, expiry, now),
         }
         found.is_some()
     }
@@ -295,7 +295,7 @@ impl Shard {
     pub(crate) fn insert(
         &mut self,
         db: usize,
-        key: Key,
+        hash: u64,
         draft: Draft,
         expiry: Option<Millis>,
         now: Millis,
@@ -319,8 +319,10 @@ impl Shard {
             base: *base,
         };
         let Database { index, ledger } = &mut databases[db];
-        index.insert(slab, key.hash, block, access, sweep_at, rehash);
-        ledger.settle(key, None, Some(footprint), prefix_rules);
+        index.insert(slab, hash, block, access, sweep_at, rehash);
+        // Handed in, the key would cost a write that finds its key.
+        let bytes = Entry::at(slab, block, *base).key();
+        ledger.add(Key { bytes, hash }, footprint, prefix_rules);
         self.note_insertion(now);
         self.watch_write(db, key.hash, access, block, true, now);
     }

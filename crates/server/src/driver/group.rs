@@ -83,6 +83,11 @@ impl Group {
     }
 }
 
+/// Whether a reply is left out (CLIENT REPLY), by the modes before and after the command.
+fn is_unwanted(before: ReplyMode, after: ReplyMode) -> bool {
+    before == ReplyMode::SkipNext || (before == ReplyMode::Off && after != ReplyMode::On)
+}
+
 impl Driver {
     /// Decodes all whole commands of these bytes into groups and runs the full groups.
     pub(super) fn decode(&mut self, place: u32, from: From) {
@@ -462,12 +467,8 @@ impl Driver {
             if out.len() > LARGE_REPLY_BYTES {
                 call.core.shortage.is_unsettled = true;
             }
-            if !plain {
-                let after = call.core.clients.at(ClientId(place)).reply_mode;
-                if mode == ReplyMode::SkipNext || (mode == ReplyMode::Off && after != ReplyMode::On)
-                {
-                    out.truncate(start);
-                }
+            if !plain && is_unwanted(mode, call.core.clients.at(ClientId(place)).reply_mode) {
+                out.truncate(start);
             }
             ran
         });

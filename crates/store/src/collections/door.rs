@@ -311,12 +311,12 @@ impl Shard {
         match body {
             Body::Big(big) => {
                 let draft = Draft::new(key, NewValue::Big(big), None, self.base, &mut scratch);
-                self.insert(db, key, draft, None, now);
+                self.insert(db, key.hash, draft, None, now);
             }
             Body::Packed(form, pack) => {
                 let value = NewValue::Packed(form, &pack);
                 let draft = Draft::new(key, value, None, self.base, &mut scratch);
-                self.insert(db, key, draft, None, now);
+                self.insert(db, key.hash, draft, None, now);
                 self.keep_buffer(pack);
             }
         }

@@ -1,4 +1,4 @@
-//! Owns the look at the first 64 bytes of a key, sixteen at once: where delimiters are, where digits.
+//! Owns the look at the first 64 bytes of a key, sixteen at once: where delimiters are, what begins with digits.
 //! Never happens here: what a place means for the prefix of the key.
 //! Source: byte comparisons with the SSE2 of every x86_64; bit by bit elsewhere.
 
@@ -6,14 +6,15 @@
 pub(super) const SEEN_BYTES: usize = 64;
 /// Bytes compared at once.
 const CHUNK: usize = 16;
+/// Length of a UUID as text.
+pub(super) const UUID_BYTES: usize = 36;
 
 /// The first sixteen bytes of a key as two words, zeroes behind a shorter one.
 #[inline(always)]
 pub(super) fn head(key: &[u8]) -> [u64; 2] {
     let len = key.len();
     if let Some(chunk) = key.first_chunk::<CHUNK>() {
-        let both = u128::from_le_bytes(*chunk);
-        return [both as u64, (both >> 64) as u64];
+        return words(chunk);
     }
     if let (Some(low), Some(high)) = (key.first_chunk::<8>(), key.last_chunk::<8>()) {
         let shift = 8 * (CHUNK - len) as u32;
@@ -28,64 +29,135 @@ pub(super) fn head(key: &[u8]) -> [u64; 2] {
     [word, 0]
 }
 
+#[inline(always)]
+fn words(chunk: &[u8; CHUNK]) -> [u64; 2] {
+    let both = u128::from_le_bytes(*chunk);
+    [both as u64, (both >> 64) as u64]
+}
+
+#[inline(always)]
+fn bytes([low, high]: [u64; 2]) -> [u8; CHUNK] {
+    (u128::from(low) | u128::from(high) << 64).to_le_bytes()
+}
+
 /// Delimiters as they are looked for, each sixteen times.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Delimiters {
     each: [[u8; CHUNK]; 4],
-    has_several: bool,
+    /// Keys of sixteen bytes and up to so many are looked at in one step: sixteen where there is
+    /// one delimiter, none where there are several.
+    quick_bytes_max: usize,
 }
 
 impl Delimiters {
     pub(super) fn new(delimiters: [u8; 4]) -> Delimiters {
+        let has_several = delimiters[1] != delimiters[0];
         Delimiters {
             each: delimiters.map(|delimiter| [delimiter; CHUNK]),
-            has_several: delimiters[1] != delimiters[0],
+            quick_bytes_max: if has_several { 0 } else { CHUNK },
         }
     }
 }
 
-/// The places among the first 64 bytes that hold one of the delimiters, as bits.
-#[inline(always)]
-pub(super) fn delimiters(key: &[u8], head: [u64; 2], delimiters: &Delimiters) -> u64 {
-    let [first, others @ ..] = &delimiters.each;
-    if delimiters.has_several {
-        let look = |chunk: &[u8; CHUNK]| {
-            let others = others.iter().map(|other| equal(chunk, other));
-            others.fold(equal(chunk, first), |all, one| all | one)
-        };
-        return marks_of_several(key, head, look);
-    }
-    marks(key, head, |chunk| equal(chunk, first))
+/// What is seen of a key.
+#[derive(Clone, Copy)]
+pub(super) struct Seen {
+    /// Its first sixteen bytes, as [`head`] has them.
+    pub(super) head: [u64; 2],
+    /// The places among the first 64 bytes that hold a delimiter, as bits.
+    pub(super) delimiters: u64,
 }
 
-/// The places among the first 64 bytes that hold a decimal digit, as bits.
+/// Looks at a key.
 #[inline(always)]
-pub(super) fn digits(key: &[u8], head: [u64; 2]) -> u64 {
-    marks(key, head, decimal)
+pub(super) fn look(key: &[u8], delimiters: &Delimiters) -> Seen {
+    match key.first_chunk::<CHUNK>() {
+        Some(chunk) if key.len() <= delimiters.quick_bytes_max => Seen {
+            head: words(chunk),
+            delimiters: u64::from(equal(chunk, &delimiters.each[0])),
+        },
+        None if key.len() >= 8 && delimiters.quick_bytes_max > 0 => {
+            let head = head(key);
+            Seen {
+                head,
+                delimiters: u64::from(equal(&bytes(head), &delimiters.each[0])),
+            }
+        }
+        _ => look_at_all(key, delimiters),
+    }
 }
 
 #[inline(never)]
-fn marks_of_several(key: &[u8], head: [u64; 2], look: impl Fn(&[u8; CHUNK]) -> u32) -> u64 {
-    marks(key, head, look)
+fn look_at_all(key: &[u8], delimiters: &Delimiters) -> Seen {
+    let [first, others @ ..] = &delimiters.each;
+    let head = head(key);
+    let found = if delimiters.quick_bytes_max > 0 {
+        marks(key, head, |chunk| equal(chunk, first))
+    } else {
+        marks(key, head, |chunk| {
+            let others = others.iter().map(|other| equal(chunk, other));
+            others.fold(equal(chunk, first), |all, one| all | one)
+        })
+    };
+    Seen {
+        head,
+        delimiters: found,
+    }
+}
+
+/// How many of the bytes from `start` on are hexadecimal digits, and how many decimal; sixteen at most.
+#[inline(always)]
+pub(super) fn leading_digits(key: &[u8], start: usize) -> (u32, u32) {
+    let rest = &key[start..];
+    let found = match (rest.first_chunk(), key.last_chunk()) {
+        (Some(chunk), _) => digits(chunk),
+        // The end of the key, and before it what is not asked for.
+        (None, Some(chunk)) => digits(chunk).map(|found| found >> (CHUNK - rest.len())),
+        (None, None) => digits(&bytes(head(rest))),
+    };
+    let [hexadecimal, decimal] = found.map(u32::trailing_ones);
+    (hexadecimal, decimal)
+}
+
+/// The places of a segment as long as a UUID that hold a hexadecimal digit, as bits.
+pub(super) fn hex_digits(segment: &[u8; UUID_BYTES]) -> u64 {
+    let chunks = [0, CHUNK, UUID_BYTES - CHUNK];
+    let found = chunks.into_iter().filter_map(|at| {
+        let chunk = segment[at..].first_chunk()?;
+        Some(u64::from(digits(chunk)[0]) << at)
+    });
+    found.fold(0, |all, one| all | one)
+}
+
+/// The words of a key of more than sixteen bytes behind its head, zeroes behind its end.
+#[inline(always)]
+pub(super) fn second_head(key: &[u8]) -> [u64; 2] {
+    match (key[CHUNK..].first_chunk(), key.last_chunk::<CHUNK>()) {
+        (Some(chunk), _) => words(chunk),
+        (None, Some(chunk)) => {
+            let both = u128::from_le_bytes(*chunk) >> (8 * (2 * CHUNK - key.len()));
+            [both as u64, (both >> 64) as u64]
+        }
+        (None, None) => unreachable!("the key is longer than a chunk"),
+    }
 }
 
 #[inline(always)]
 fn marks(key: &[u8], head: [u64; 2], look: impl Fn(&[u8; CHUNK]) -> u32) -> u64 {
     let Some(chunk) = key.first_chunk() else {
-        let both = u128::from(head[0]) | u128::from(head[1]) << 64;
-        return u64::from(look(&both.to_le_bytes()));
+        return u64::from(look(&bytes(head)));
     };
     let mut found = u64::from(look(chunk));
-    if key.len() > CHUNK {
-        let seen = &key[..key.len().min(SEEN_BYTES)];
+    let seen = &key[..key.len().min(SEEN_BYTES)];
+    // The last chunk overlaps the one before; a place found twice is the same bit.
+    if let Some(chunk) = seen.last_chunk() {
+        found |= u64::from(look(chunk)) << (seen.len() - CHUNK);
+    }
+    if seen.len() > 2 * CHUNK {
         for at in [CHUNK, 2 * CHUNK] {
-            if let Some(chunk) = seen[at.min(seen.len())..].first_chunk() {
+            if let Some(chunk) = seen[at..].first_chunk() {
                 found |= u64::from(look(chunk)) << at;
             }
-        }
-        // The last chunk overlaps the one before; a place found twice is the same bit.
-        if let Some(chunk) = seen.last_chunk() {
-            found |= u64::from(look(chunk)) << (seen.len() - CHUNK);
         }
     }
     found
@@ -105,19 +177,24 @@ fn equal(chunk: &[u8; CHUNK], other: &[u8; CHUNK]) -> u32 {
     found.cast_unsigned()
 }
 
-/// The places of a chunk that hold a decimal digit.
+/// The places of a chunk that hold a hexadecimal digit, and those that hold a decimal one.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
-fn decimal(chunk: &[u8; CHUNK]) -> u32 {
+fn digits(chunk: &[u8; CHUNK]) -> [u32; 2] {
     use std::arch::x86_64::*;
     // SAFETY: SSE2 is part of x86_64; the chunk is sixteen bytes, and the load needs no alignment.
     let found = unsafe {
         let bytes = _mm_loadu_si128(chunk.as_ptr().cast());
+        let are_up_to =
+            |values, last| _mm_cmpeq_epi8(_mm_min_epu8(values, _mm_set1_epi8(last)), values);
         let values = _mm_sub_epi8(bytes, _mm_set1_epi8(b'0'.cast_signed()));
-        let nine = _mm_set1_epi8(9);
-        _mm_movemask_epi8(_mm_cmpeq_epi8(_mm_min_epu8(values, nine), values))
+        let small = _mm_or_si128(bytes, _mm_set1_epi8(0x20));
+        let letters = _mm_sub_epi8(small, _mm_set1_epi8(b'a'.cast_signed()));
+        let decimal = are_up_to(values, 9);
+        let hexadecimal = _mm_or_si128(decimal, are_up_to(letters, 5));
+        [_mm_movemask_epi8(hexadecimal), _mm_movemask_epi8(decimal)]
     };
-    found.cast_unsigned()
+    found.map(i32::cast_unsigned)
 }
 
 #[cfg(not(target_arch = "x86_64"))]
@@ -128,8 +205,11 @@ fn equal(chunk: &[u8; CHUNK], other: &[u8; CHUNK]) -> u32 {
 
 #[cfg(not(target_arch = "x86_64"))]
 #[inline(always)]
-fn decimal(chunk: &[u8; CHUNK]) -> u32 {
-    bits(chunk, |byte| byte.is_ascii_digit())
+fn digits(chunk: &[u8; CHUNK]) -> [u32; 2] {
+    [
+        bits(chunk, |byte| byte.is_ascii_hexdigit()),
+        bits(chunk, |byte| byte.is_ascii_digit()),
+    ]
 }
 
 #[cfg(not(target_arch = "x86_64"))]
@@ -156,24 +236,39 @@ mod tests {
         let mut rng = Rng::seeded(1);
         for len in 0..200 {
             for _ in 0..20 {
-                let key: Vec<u8> = (0..len)
-                    .map(|_| b"ab:/;0059\xff|"[rng.below(11) as usize])
-                    .collect();
-                let head = head(&key);
-                let one = delimiters(&key, head, &Delimiters::new([b':'; 4]));
+                let signs = b"ab:/;0059\xff|gG@`fFA";
+                let key: Vec<u8> = (0..len).map(|_| signs[rng.below(18) as usize]).collect();
+                let seen = |delimiters| look(&key, &Delimiters::new(delimiters));
+                let one = seen([b':'; 4]);
+                assert_eq!(one.delimiters, expected(&key, |byte| byte == b':'));
+                assert_eq!(one.head, head(&key));
+                let several = seen([b':', b'/', b'|', b':']);
                 assert_eq!(
-                    one,
-                    expected(&key, |byte| byte == b':'),
-                    "{}",
-                    key.escape_ascii()
+                    several.delimiters,
+                    expected(&key, |byte| b":/|".contains(&byte))
                 );
-                let several = delimiters(&key, head, &Delimiters::new([b':', b'/', b'|', b':']));
-                assert_eq!(several, expected(&key, |byte| b":/|".contains(&byte)));
-                assert_eq!(
-                    digits(&key, head),
-                    expected(&key, |byte| byte.is_ascii_digit())
-                );
+                for start in 0..len.min(60) {
+                    let rest = &key[start..];
+                    let leading = |holds: fn(&u8) -> bool| {
+                        let found = rest.iter().take_while(|byte| holds(byte)).count();
+                        found.min(CHUNK) as u32
+                    };
+                    let digits = (leading(u8::is_ascii_hexdigit), leading(u8::is_ascii_digit));
+                    assert_eq!(leading_digits(&key, start), digits);
+                }
             }
+        }
+    }
+
+    #[test]
+    fn the_second_head_ends_in_zeroes_too() {
+        let key = b"0123456789abcdefghijklmnopqrstuvwxyz";
+        for len in 17..key.len() {
+            let [low, high] = second_head(&key[..len]);
+            let mut bytes = [0; 16];
+            bytes[..len.min(32) - 16].copy_from_slice(&key[16..len.min(32)]);
+            let both = u128::from(low) | u128::from(high) << 64;
+            assert_eq!(both, u128::from_le_bytes(bytes));
         }
     }
 

@@ -1,64 +1,62 @@
-//! Owns the quick way from a key to the account of its prefix: a small table of prefixes seen before.
+//! Owns the quick way from a short prefix to its account: a small table of prefixes seen before.
 //! Never happens here: an answer that the tree would not give; whoever changes the tree clears this.
 //! Source: direct-mapped caches; prefixes of up to sixteen bytes are compared as two words.
 #![forbid(unsafe_code)]
 
 use super::PREFIX_DELIMITERS_MAX;
-use super::scan::{self, Delimiters};
-
-/// The account of keys without a delimiter.
-pub(super) const NO_PREFIX: u16 = 0;
+use super::scan::{self, Delimiters, Seen};
 
 const PLACES: usize = 512;
-const HEAD_BYTES: usize = 16;
+const LONG_PLACES: usize = 256;
+/// Longer ones are found in a table of their own.
+pub(super) const HEAD_BYTES: usize = 16;
+/// Longer prefixes have no shortcut.
+pub(super) const LONG_BYTES: usize = 2 * HEAD_BYTES;
 /// Odd, and its bits in no order.
 const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
 
-/// What is kept of so many first bytes.
-static MASKS: [[u64; 2]; HEAD_BYTES + 1] = {
-    let mut masks = [[0; 2]; HEAD_BYTES + 1];
-    let mut bytes = 1;
-    while bytes <= HEAD_BYTES {
-        let both = u128::MAX >> (128 - 8 * bytes as u32);
-        masks[bytes] = [both as u64, (both >> 64) as u64];
-        bytes += 1;
+/// What is kept of the first bytes up to one at this place; nothing where that is beyond the head.
+static MASKS: [[u64; 2]; 64] = {
+    let mut masks = [[0; 2]; 64];
+    let mut place = 0;
+    while place < HEAD_BYTES {
+        let both = u128::MAX >> (120 - 8 * place as u32);
+        masks[place] = [both as u64, (both >> 64) as u64];
+        place += 1;
     }
     masks
 };
+/// No prefix: those end in a delimiter.
+const NOWHERE: Shortcut = Shortcut {
+    head: [u64::MAX; 2],
+    node: 0,
+};
 
 /// A prefix as it stands in keys, and its account.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 struct Shortcut {
-    /// The prefix with its last delimiter, zeroes behind it; all zeroes in an empty place.
+    /// The prefix with its last delimiter, zeroes behind it.
     head: [u64; 2],
     node: u16,
-    /// The account of what lies below the prefix without being told apart; 0 if there is none.
-    star: u16,
-    /// The delimiter behind that.
-    delimiter: u8,
-    /// Whether nothing below is told apart.
-    is_collapsed: bool,
 }
 
-/// Where the segments of a key end, their delimiters included; 0 for a segment that is not there.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Cuts {
-    pub(super) first: usize,
-    pub(super) second: usize,
+/// The same for a prefix of 17 to 32 bytes.
+#[derive(Clone, Copy, Debug)]
+struct LongShortcut {
+    heads: [[u64; 2]; 2],
+    node: u16,
 }
 
-/// What a first segment leads to.
-#[derive(Clone, Copy)]
-pub(super) struct Star {
-    pub(super) node: u16,
-    pub(super) delimiter: u8,
-    pub(super) is_collapsed: bool,
-}
+const LONG_NOWHERE: LongShortcut = LongShortcut {
+    heads: [[u64::MAX; 2]; 2],
+    node: 0,
+};
 
 /// The quick way to accounts.
 #[derive(Debug)]
 pub(super) struct Shortcuts {
     places: Box<[Shortcut; PLACES]>,
+    long_places: Box<[LongShortcut; LONG_PLACES]>,
     delimiters: Delimiters,
     depth: u8,
 }
@@ -66,120 +64,85 @@ pub(super) struct Shortcuts {
 impl Shortcuts {
     pub(super) fn new(delimiters: [u8; PREFIX_DELIMITERS_MAX], depth: u8) -> Shortcuts {
         Shortcuts {
-            places: Box::new([Shortcut::default(); PLACES]),
+            places: Box::new([NOWHERE; PLACES]),
+            long_places: Box::new([LONG_NOWHERE; LONG_PLACES]),
             delimiters: Delimiters::new(delimiters),
             depth,
         }
     }
 
     pub(super) fn clear(&mut self) {
-        self.places.fill(Shortcut::default());
+        self.places.fill(NOWHERE);
+        self.long_places.fill(LONG_NOWHERE);
     }
 
     pub(super) fn heap_bytes(&self) -> u64 {
-        crate::collections::heap_bytes(size_of::<[Shortcut; PLACES]>())
+        let heap_bytes = crate::collections::heap_bytes;
+        heap_bytes(size_of::<[Shortcut; PLACES]>())
+            + heap_bytes(size_of::<[LongShortcut; LONG_PLACES]>())
     }
 
-    /// Where the segments of a key end.
-    pub(super) fn cuts(&self, key: &[u8]) -> Cuts {
-        self.cuts_of(key, scan::head(key))
-    }
-
+    /// Looks at a key: where its first segment ends, and the last one that counts, each as a bit;
+    /// zeroes for a key without a delimiter.
     #[inline(always)]
-    fn cuts_of(&self, key: &[u8], head: [u64; 2]) -> Cuts {
-        let marks = scan::delimiters(key, head, &self.delimiters);
-        if marks == 0 {
-            return Cuts {
-                first: 0,
-                second: 0,
-            };
-        }
-        let rest = marks & (marks - 1);
-        let second = if rest == 0 || self.depth == 1 {
-            0
+    pub(super) fn look(&self, key: &[u8]) -> (Seen, u64) {
+        let seen = scan::look(key, &self.delimiters);
+        let rest = seen.delimiters & seen.delimiters.wrapping_sub(1);
+        let last = if rest == 0 || self.depth == 1 {
+            seen.delimiters
         } else {
-            rest.trailing_zeros() as usize + 1
+            rest
         };
-        Cuts {
-            first: marks.trailing_zeros() as usize + 1,
-            second,
-        }
+        (seen, last)
     }
 
-    /// The account of a key, if it is known here.
+    /// The account of the prefix that ends with the lowest bit of `last`, if it is known here.
     #[inline(always)]
-    pub(super) fn find(&self, key: &[u8]) -> Option<u16> {
-        let head = scan::head(key);
-        let Cuts { first, second } = self.cuts_of(key, head);
-        if first == 0 {
-            return Some(NO_PREFIX);
-        }
-        if second == 0 {
-            return Some(self.at(head, first)?.node);
-        }
-        self.find_below(key, head, first, second)
-    }
-
-    #[inline(always)]
-    fn find_below(&self, key: &[u8], head: [u64; 2], first: usize, second: usize) -> Option<u16> {
-        let begins_as_number = key[first].is_ascii_digit();
-        if !begins_as_number && let Some(shortcut) = self.at(head, second) {
-            return Some(shortcut.node);
-        }
-        if let Some(shortcut) = self.at(head, first)
-            && shortcut.star != 0
-            && shortcut.delimiter == key[second - 1]
-        {
-            let is_star = shortcut.is_collapsed
-                || begins_as_number && {
-                    let others = !scan::digits(key, head) >> first;
-                    first + others.trailing_zeros() as usize >= second - 1
-                };
-            if is_star {
-                return Some(shortcut.star);
-            }
-        }
-        Some(self.at(head, second)?.node)
-    }
-
-    /// Keeps the way to the account of a prefix that ends at `end` of a key, and for one segment
-    /// what lies below it.
-    pub(super) fn keep(&mut self, key: &[u8], end: usize, node: u16, star: Option<Star>) {
-        if end > HEAD_BYTES {
-            return;
-        }
-        let head = masked(scan::head(key), end);
-        let star = star.unwrap_or(Star {
-            node: 0,
-            delimiter: 0,
-            is_collapsed: false,
-        });
-        self.places[place_of(head)] = Shortcut {
-            head,
-            node,
-            star: star.node,
-            delimiter: star.delimiter,
-            is_collapsed: star.is_collapsed,
-        };
-    }
-
-    #[inline(always)]
-    fn at(&self, head: [u64; 2], end: usize) -> Option<&Shortcut> {
-        let mask = MASKS.get(end)?;
-        let head = [head[0] & mask[0], head[1] & mask[1]];
+    pub(super) fn find(&self, head: [u64; 2], last: u64) -> Option<u16> {
+        let head = masked(head, last);
         let shortcut = &self.places[place_of(head)];
-        (shortcut.head == head).then_some(shortcut)
+        (shortcut.head == head).then_some(shortcut.node)
+    }
+
+    /// As [`Shortcuts::find`], for a prefix of 17 to 32 bytes.
+    #[inline(always)]
+    pub(super) fn find_long(&self, key: &[u8], head: [u64; 2], last: u64) -> Option<u16> {
+        let heads = [head, masked(scan::second_head(key), last >> HEAD_BYTES)];
+        let shortcut = &self.long_places[long_place_of(heads)];
+        (shortcut.heads == heads).then_some(shortcut.node)
+    }
+
+    /// Keeps the way to the account of the prefix that ends with the lowest bit of `last`.
+    pub(super) fn keep(&mut self, key: &[u8], head: [u64; 2], last: u64, node: u16) {
+        match last.trailing_zeros() as usize {
+            ..HEAD_BYTES => {
+                let head = masked(head, last);
+                self.places[place_of(head)] = Shortcut { head, node };
+            }
+            HEAD_BYTES..LONG_BYTES => {
+                let heads = [head, masked(scan::second_head(key), last >> HEAD_BYTES)];
+                self.long_places[long_place_of(heads)] = LongShortcut { heads, node };
+            }
+            _ => {}
+        }
     }
 }
 
-fn masked(head: [u64; 2], end: usize) -> [u64; 2] {
-    [head[0] & MASKS[end][0], head[1] & MASKS[end][1]]
+#[inline(always)]
+fn long_place_of([first, [low, high]]: [[u64; 2]; 2]) -> usize {
+    place_of([first[0] ^ low, first[1] ^ high.rotate_left(7)]) % LONG_PLACES
+}
+
+#[inline(always)]
+fn masked(head: [u64; 2], last: u64) -> [u64; 2] {
+    let mask = MASKS[last.trailing_zeros() as usize % 64];
+    [head[0] & mask[0], head[1] & mask[1]]
 }
 
 #[inline(always)]
 fn place_of([low, high]: [u64; 2]) -> usize {
     const SHIFT: u32 = u64::BITS - PLACES.ilog2();
-    ((low ^ high.rotate_left(29)).wrapping_mul(FACTOR) >> SHIFT) as usize
+    ((low ^ high).wrapping_mul(FACTOR) >> SHIFT) as usize
 }
 
 #[cfg(test)]
@@ -187,51 +150,48 @@ mod tests {
     use super::*;
 
     #[test]
-    fn segments_end_behind_their_delimiters_within_the_first_64_bytes() {
-        let cuts = |depth, key: &[u8]| {
-            let Cuts { first, second } = Shortcuts::new(*b":/::", depth).cuts(key);
-            (first, second)
+    fn segments_end_with_their_delimiters_within_the_first_64_bytes() {
+        let ends = |depth, key: &[u8]| {
+            let (seen, last) = Shortcuts::new(*b":/::", depth).look(key);
+            [seen.delimiters, last].map(|bits| bits.trailing_zeros())
         };
-        assert_eq!(cuts(2, b"plain"), (0, 0));
-        assert_eq!(cuts(2, b"a:b"), (2, 0));
-        assert_eq!(cuts(2, b"a/b:c:d"), (2, 4));
-        assert_eq!(cuts(1, b"a:b:c"), (2, 0));
-        assert_eq!(cuts(2, b"::"), (1, 2));
+        assert_eq!(ends(2, b"plain"), [64, 64]);
+        assert_eq!(ends(2, b"a:b"), [1, 1]);
+        assert_eq!(ends(2, b"a/b:c:d"), [1, 3]);
+        assert_eq!(ends(1, b"a:b:c"), [1, 1]);
+        assert_eq!(ends(2, b"::"), [0, 1]);
         let long = [&[b'x'; 62][..], b"/::"].concat();
-        assert_eq!(cuts(2, &long), (63, 64));
-        assert_eq!(cuts(2, &long[1..]), (62, 63));
-        assert_eq!(cuts(2, &[&b"yy"[..], &long].concat()), (0, 0));
+        assert_eq!(ends(2, &long), [62, 63]);
+        assert_eq!(ends(2, &long[1..]), [61, 62]);
+        assert_eq!(ends(2, &[&b"yy"[..], &long].concat()), [64, 64]);
     }
 
     #[test]
     fn the_way_to_a_prefix_serves_its_keys_alone() {
         let mut shortcuts = Shortcuts::new([b':'; 4], 2);
-        shortcuts.keep(b"user:1", 5, 7, None);
-        assert_eq!(shortcuts.find(b"user:2"), Some(7));
-        assert_eq!(shortcuts.find(b"usee:2"), None);
-        assert_eq!(shortcuts.find(b"user:name:2"), None);
-        assert_eq!(shortcuts.find(b"user"), Some(NO_PREFIX));
-        shortcuts.keep(b"user:name:3", 10, 8, None);
-        assert_eq!(shortcuts.find(b"user:name:2"), Some(8));
-        shortcuts.clear();
-        assert_eq!(shortcuts.find(b"user:2"), None);
-    }
-
-    #[test]
-    fn numbers_below_a_prefix_lead_to_its_star() {
-        let mut shortcuts = Shortcuts::new([b':'; 4], 2);
-        let star = |is_collapsed| {
-            Some(Star {
-                node: 9,
-                delimiter: b':',
-                is_collapsed,
-            })
+        let find = |shortcuts: &Shortcuts, key| {
+            let (seen, last) = shortcuts.look(key);
+            shortcuts.find(seen.head, last)
         };
-        shortcuts.keep(b"user:1:x", 5, 7, star(false));
-        assert_eq!(shortcuts.find(b"user:12345678901234:x"), Some(9));
-        assert_eq!(shortcuts.find(b"user:1a:x"), None);
-        assert_eq!(shortcuts.find(b"user:name:x"), None);
-        shortcuts.keep(b"user:1:x", 5, 7, star(true));
-        assert_eq!(shortcuts.find(b"user:name:x"), Some(9));
+        let keep = |shortcuts: &mut Shortcuts, key, node| {
+            let (seen, last) = shortcuts.look(key);
+            shortcuts.keep(key, seen.head, last, node);
+        };
+        keep(&mut shortcuts, b"user:1", 7);
+        assert_eq!(find(&shortcuts, b"user:2"), Some(7));
+        assert_eq!(find(&shortcuts, b"usee:2"), None);
+        assert_eq!(find(&shortcuts, b"user:name:2"), None);
+        keep(&mut shortcuts, b"user:name:3", 8);
+        assert_eq!(find(&shortcuts, b"user:name:2"), Some(8));
+        shortcuts.clear();
+        assert_eq!(find(&shortcuts, b"user:2"), None);
+        keep(&mut shortcuts, b"seventeen letters:1", 9);
+        assert_eq!(find(&shortcuts, b"seventeen letters:1"), None);
+        let find_long = |shortcuts: &Shortcuts, key| {
+            let (seen, last) = shortcuts.look(key);
+            shortcuts.find_long(key, seen.head, last)
+        };
+        assert_eq!(find_long(&shortcuts, b"seventeen letters:22"), Some(9));
+        assert_eq!(find_long(&shortcuts, b"seventeen lettert:22"), None);
     }
 }

@@ -15,11 +15,14 @@ use crate::account::{Footprint, Packed};
 use crate::collections::heap_bytes;
 use crate::hasher::Hasher;
 
-use super::ids::is_id;
-use super::shortcuts::{Cuts, NO_PREFIX, Shortcuts, Star};
+use super::ids::{is_id, is_id_by_digits};
+use super::scan::{self, Seen};
+use super::shortcuts::{HEAD_BYTES, LONG_BYTES, Shortcuts};
 use super::sketch::Sketch;
 use super::{Marked, PrefixReport, PrefixRow, PrefixRules, Sums};
 
+/// The account of keys without a delimiter; the parent of accounts of one segment.
+const NO_PREFIX: u16 = 0;
 /// Accounts of prefixes that a tree has room for.
 pub(crate) const NODES_MAX: usize = 4096;
 /// Prefixes of two segments that are told apart below one of one segment.
@@ -33,6 +36,11 @@ struct Node {
     marked: Marked,
     parent: u16,
     children: u16,
+    /// The account of what is below without being told apart; 0 if there is none.
+    star: u16,
+    /// The delimiter behind that `*`.
+    star_delimiter: u8,
+    /// Whether nothing below is told apart.
     is_collapsed: bool,
 }
 
@@ -180,12 +188,60 @@ impl Tree {
         before: Option<Footprint>,
         after: Option<Footprint>,
     ) {
-        if let Some(node) = self.shortcuts.find(key)
+        if let Some(node) = self.find_quickly(key)
             && let Some(node) = self.nodes.get_mut(usize::from(node))
         {
             node.marked.sums.change(before, after);
         } else {
             self.settle_anew(key, Packed::of(before), Packed::of(after));
+        }
+    }
+
+    /// Where a key counts, if that is found without making up the name of its prefix.
+    #[inline(always)]
+    fn find_quickly(&self, key: &[u8]) -> Option<u16> {
+        let (seen, last) = self.shortcuts.look(key);
+        if last == 0 {
+            return Some(NO_PREFIX);
+        }
+        let found = self.shortcuts.find(seen.head, last);
+        found.or_else(|| self.find_below(key, seen, last))
+    }
+
+    /// The same for what the table of short prefixes does not have.
+    #[inline(never)]
+    fn find_below(&self, key: &[u8], seen: Seen, last: u64) -> Option<u16> {
+        // A short one was looked for already.
+        if last.trailing_zeros() as usize >= HEAD_BYTES
+            && let Some(node) = self.find_named(key, seen, last)
+        {
+            return Some(node);
+        }
+        if last == seen.delimiters {
+            return None;
+        }
+        let parent = self.node(self.find_named(key, seen, seen.delimiters)?);
+        let first = seen.delimiters.trailing_zeros() as usize + 1;
+        let second = last.trailing_zeros() as usize;
+        if parent.star == 0 || parent.star_delimiter != key[second] {
+            return None;
+        }
+        let is_star = parent.is_collapsed || {
+            let segment = &key[first..second];
+            let by_digits = is_id_by_digits(segment, scan::leading_digits(key, first));
+            by_digits.unwrap_or_else(|| is_id(segment))
+        };
+        is_star.then_some(parent.star)
+    }
+
+    /// The account whose name is the beginning of a key as it stands there. No identifier is in a
+    /// name, so such a beginning has none.
+    #[inline(always)]
+    fn find_named(&self, key: &[u8], seen: Seen, last: u64) -> Option<u16> {
+        match last.trailing_zeros() as usize {
+            ..HEAD_BYTES => self.shortcuts.find(seen.head, last),
+            HEAD_BYTES..LONG_BYTES => self.shortcuts.find_long(key, seen.head, last),
+            place => self.names.get(&key[..=place]).copied(),
         }
     }
 
@@ -201,7 +257,7 @@ impl Tree {
                     .marked
                     .sums
                     .change(before, after);
-                self.keep_shortcut(key, node);
+                self.keep_shortcuts(key);
             }
             Err(name) => {
                 self.other.sums.change(before, after);
@@ -222,7 +278,7 @@ impl Tree {
 
     /// Where a key counts.
     fn find(&self, key: &[u8]) -> Place {
-        let Cuts { first, second } = self.shortcuts.cuts(key);
+        let [first, second] = self.cuts(key);
         let mut name = Name::EMPTY;
         if first == 0 {
             return if self.nodes.is_empty() {
@@ -267,20 +323,21 @@ impl Tree {
         if self.other.sums.keys > 0 || self.names.len() + wanted > NODES_MAX {
             return Err(name);
         }
-        let parent = parent.unwrap_or_else(|| self.add(name.first(), NO_PREFIX));
+        let parent = parent.unwrap_or_else(|| self.add(name.first(), 0, NO_PREFIX));
         if !name.has_second() {
             return Ok(parent);
         }
         let Some(star) = self.star_instead(&name, parent) else {
-            return Ok(self.add(name.text(), parent));
+            return Ok(self.add(name.text(), name.first, parent));
         };
         match self.names.get(star.text()) {
             Some(node) => Ok(*node),
-            None => Ok(self.add(star.text(), parent)),
+            None => Ok(self.add(star.text(), star.first, parent)),
         }
     }
 
-    fn add(&mut self, name: &[u8], parent: u16) -> u16 {
+    /// Adds an account; the last segment of its name begins at `start`.
+    fn add(&mut self, name: &[u8], start: usize, parent: u16) -> u16 {
         let node = Node {
             parent,
             ..Node::default()
@@ -297,6 +354,12 @@ impl Tree {
         };
         if parent != NO_PREFIX {
             self.nodes[usize::from(parent)].children += 1;
+        }
+        if let [.., b'*', delimiter] = name
+            && name.len() == start + 2
+        {
+            let parent = &mut self.nodes[usize::from(parent)];
+            (parent.star, parent.star_delimiter) = (number, *delimiter);
         }
         self.names_bytes += heap_bytes(name.len());
         let was = self.names.insert(name.into(), number);
@@ -323,8 +386,8 @@ impl Tree {
         let is_below = |node: u16| self.nodes[usize::from(node)].parent == parent;
         let below: Vec<(Box<[u8]>, u16)> =
             self.names.extract_if(|_, node| is_below(*node)).collect();
-        self.nodes[usize::from(parent)].children = 0;
-        self.nodes[usize::from(parent)].is_collapsed = true;
+        let node = &mut self.nodes[usize::from(parent)];
+        (node.children, node.star, node.is_collapsed) = (0, 0, true);
         for (name, node) in below {
             self.names_bytes -= heap_bytes(name.len());
             let marked = self.node(node).marked;
@@ -332,7 +395,7 @@ impl Tree {
             let star = [first, b"*", &name[name.len() - 1..]].concat();
             let node = match self.names.get(&star[..]) {
                 Some(node) => *node,
-                None => self.add(&star, parent),
+                None => self.add(&star, first.len(), parent),
             };
             self.nodes[usize::from(node)].marked.merge(marked);
         }
@@ -360,6 +423,7 @@ impl Tree {
                     parent,
                     children,
                     is_collapsed,
+                    ..
                 } = nodes[usize::from(*number)];
                 let is_kept = marked.sums.keys > 0
                     || children > 0
@@ -368,8 +432,12 @@ impl Tree {
                 if !is_kept {
                     *names_bytes -= heap_bytes(name.len());
                     free.push(*number);
+                    let parent = &mut nodes[usize::from(parent)];
+                    if parent.star == *number {
+                        parent.star = 0;
+                    }
                     if is_second {
-                        nodes[usize::from(parent)].children -= 1;
+                        parent.children -= 1;
                     }
                 }
                 is_kept
@@ -377,30 +445,30 @@ impl Tree {
         }
     }
 
-    fn keep_shortcut(&mut self, key: &[u8], node: u16) {
-        let Cuts { first, second } = self.shortcuts.cuts(key);
-        if first == 0 {
-            return;
-        }
-        let mut name = Name::EMPTY;
-        name.push_segment(&key[..first], false);
-        let is_named = name.text() == &key[..first];
-        let Some(&parent) = self.names.get(name.text()) else {
-            return;
+    /// Where the segments of a key end, their delimiters included; 0 for one that is not there.
+    fn cuts(&self, key: &[u8]) -> [usize; 2] {
+        let (seen, last) = self.shortcuts.look(key);
+        let end = |bits: u64| {
+            if bits == 0 {
+                0
+            } else {
+                bits.trailing_zeros() as usize + 1
+            }
         };
-        let delimiter = key[second.max(first) - 1];
-        name.push(&[b'*', delimiter]);
-        let star = self.names.get(name.text()).map(|star| Star {
-            node: *star,
-            delimiter,
-            is_collapsed: self.node(parent).is_collapsed,
-        });
-        // What an identifier leads to is found by the segment before it.
-        if is_named {
-            self.shortcuts.keep(key, first, parent, star);
-        }
-        if is_named && second > 0 && star.is_none_or(|star| star.node != node) {
-            self.shortcuts.keep(key, second, node, None);
+        let has_second = last != seen.delimiters;
+        [end(seen.delimiters), if has_second { end(last) } else { 0 }]
+    }
+
+    /// Keeps the ways to the accounts that have the name of the beginning of a key.
+    fn keep_shortcuts(&mut self, key: &[u8]) {
+        let (Seen { head, delimiters }, last) = self.shortcuts.look(key);
+        for last in [delimiters, last] {
+            let end = last.trailing_zeros() as usize + 1;
+            if end <= LONG_BYTES
+                && let Some(node) = self.names.get(&key[..end])
+            {
+                self.shortcuts.keep(key, head, last, *node);
+            }
         }
     }
 
@@ -491,7 +559,7 @@ impl Tree {
         for (key, footprint) in keys {
             let place = match self.find(key) {
                 Place::Node(node) => {
-                    let quick = self.shortcuts.find(key);
+                    let quick = self.find_quickly(key);
                     assert_eq!(
                         quick.unwrap_or(node),
                         node,
