@@ -32,6 +32,14 @@ fn policy(name: &str) -> Option<Eviction> {
         "lru" => Some(with(Order::Lru, 40)),
         "lfu" => Some(with(Order::Lfu, 40)),
         "random" => Some(with(Order::Random, 1)),
+        "ttl" => Some(Eviction {
+            only_expiring: true,
+            ..with(Order::Ttl, 40)
+        }),
+        "volatile-ifs" => Some(Eviction {
+            only_expiring: true,
+            ..Eviction::default()
+        }),
         _ => None,
     }
 }
@@ -40,6 +48,10 @@ fn policy(name: &str) -> Option<Eviction> {
 struct Distance {
     /// Of today's size as it was simulated, without the anchor.
     own: f64,
+    /// The error that the curve told.
+    told: f64,
+    /// Points of all looks that were no further from the truth than was told, of 1.
+    kept: f64,
     /// The mean over sizes and looks, and the largest of a look.
     mean: f64,
     largest: f64,
@@ -79,6 +91,8 @@ fn distance(caches: &[Cache]) -> Distance {
     let looks = caches[TODAY].looks();
     let mut sum = Distance {
         own: 0.0,
+        told: 0.0,
+        kept: 0.0,
         mean: 0.0,
         largest: 0.0,
         sampled_keys: 0,
@@ -87,12 +101,15 @@ fn distance(caches: &[Cache]) -> Distance {
     for look in looks {
         let curve = MissRatioCurve::of(&look.figures);
         let points = curve.points.iter().zip(caches);
-        let error: f64 = points
+        let errors: Vec<f64> = points
             .map(|(point, cache)| (point.hit_ratio - cache.hit_ratio(&look.reads)).abs())
-            .sum();
-        let mean = error / SIZES as f64;
+            .collect();
+        let kept = errors.iter().filter(|&&error| error <= curve.error).count();
+        let mean = errors.iter().sum::<f64>() / SIZES as f64;
         sum.mean += mean / looks.len() as f64;
-        sum.own += curve.error / looks.len() as f64;
+        sum.own += curve.correction / looks.len() as f64;
+        sum.told += curve.error / looks.len() as f64;
+        sum.kept += kept as f64 / (SIZES * looks.len()) as f64;
         sum.largest = sum.largest.max(mean);
         sum.sampled_keys = curve.sampled_keys;
         sum.sampled_references = curve.sampled_references;
@@ -117,9 +134,9 @@ fn run() -> Result<(), String> {
     }
     let told = |error: std::io::Error| format!("{place}: {error}");
     println!(
-        "| trace | memory | policy | shards | sampled keys | sampled reads | unanchored at 1× | mean error | largest |"
+        "| trace | memory | policy | shards | sampled keys | sampled reads | unanchored at 1× | mean error | largest | told | kept |"
     );
-    println!("|---|---|---|---|---|---|---|---|---|");
+    println!("|---|---|---|---|---|---|---|---|---|---|---|");
     for path in pinyon_trace::paths(Path::new(&place)).map_err(told)? {
         let trace = Trace::read(&path).map_err(told)?;
         if !only.is_empty() && trace.name != only {
@@ -134,13 +151,15 @@ fn run() -> Result<(), String> {
                     let eviction = policy(name).ok_or_else(wrong)?;
                     let found = compare(&trace, size, count, eviction);
                     println!(
-                        "| {} | {percent} % | {name} | {shards} | {} | {} | {:.4} | {:.4} | {:.4} |",
+                        "| {} | {percent} % | {name} | {shards} | {} | {} | {:.4} | {:.4} | {:.4} | {:.4} | {:.0} % |",
                         trace.name,
                         found.sampled_keys,
                         found.sampled_references,
                         found.own,
                         found.mean,
-                        found.largest
+                        found.largest,
+                        found.told,
+                        found.kept * 100.0
                     );
                 }
             }
@@ -154,7 +173,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(text) => {
             eprintln!(
-                "curve: {text}\nusage: pinyon-curve --traces PATH [--percent 10] [--shards 1,4] [--policies ifs,ifs0.5,lru,lfu,random] [--only trace]"
+                "curve: {text}\nusage: pinyon-curve --traces PATH [--percent 10] [--shards 1,4] [--policies ifs,ifs0.5,lru,lfu,random,ttl,volatile-ifs] [--only trace]"
             );
             ExitCode::from(2)
         }

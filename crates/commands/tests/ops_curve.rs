@@ -6,7 +6,7 @@ use resp::{Proto, Reply};
 use testkit::Cluster;
 use testkit::generate::Random;
 
-const FIELDS: [&str; 15] = [
+const FIELDS: [&str; 16] = [
     "policy",
     "references",
     "sampled.references",
@@ -18,6 +18,7 @@ const FIELDS: [&str; 15] = [
     "hit-ratio.2x",
     "hit-ratio.4x",
     "error",
+    "correction",
     "knee.bytes",
     "knee.hit-ratio",
     "points",
@@ -156,7 +157,7 @@ fn points_and_prefixes_are_for_the_asking() {
     assert_eq!(points(&curve).len(), 5);
     let shares = fields(field(&curve, "prefixes"));
     let names: Vec<&str> = shares.iter().map(|(name, _)| &name[..]).collect();
-    assert_eq!(names, ["user", "page"]);
+    assert_eq!(names, ["user:", "page:"]);
     assert!((number(&shares[0].1) - 0.75).abs() < 0.1);
     for asked in ["page", "page:"] {
         let page = fields(cluster.run(&["MEMORY", "curve", "prefix", asked, "points", "3"]));
@@ -191,9 +192,8 @@ fn a_curve_that_is_switched_off_forgets() {
     let mut cluster = Cluster::new(2);
     read_through(&mut cluster, 20_000);
     cluster.ask("CONFIG SET memory-curve no");
-    let off = fields(cluster.ask("MEMORY CURVE"));
-    assert_eq!(int(&off, "sampled.keys"), 0);
-    assert!(points(&off).is_empty());
+    let off = "ERR the curve is not drawn while 'memory-curve' is no";
+    assert_eq!(cluster.ask("MEMORY CURVE"), Reply::Error(off.into()));
     cluster.ask("CONFIG SET memory-curve yes");
     let on = fields(cluster.ask("MEMORY CURVE"));
     assert_eq!((int(&on, "sampled.keys"), int(&on, "references")), (0, 0));

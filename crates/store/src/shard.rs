@@ -324,7 +324,7 @@ impl Shard {
         let bytes = Entry::at(slab, block, *base).key();
         ledger.add(Key { bytes, hash }, footprint, prefix_rules);
         self.note_insertion(now);
-        self.watch_write(db, key.hash, access, block, true, now);
+        self.watch_write(db, hash, access, block, true, now);
     }
 
     /// Puts an entry in the place of another of the same key, in the same block if it fits.

@@ -20,6 +20,8 @@ impl Shard {
             } else {
                 Curve::default()
             };
+            let delimiters = self.prefix_rules.delimiter_bytes();
+            self.curve.set_delimiters(delimiters);
         }
     }
 

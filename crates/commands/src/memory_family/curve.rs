@@ -11,6 +11,9 @@ use store::curve::{CurvePoint, Figures, Memory, MissRatioCurve, SIZES, Served};
 const POINTS_MIN: i64 = 2;
 const POINTS_MAX: i64 = 100;
 const POINTS_RANGE: &str = "ERR POINTS must be between 2 and 100";
+const CURVE_OFF: &str = "ERR the curve is not drawn while 'memory-curve' is no";
+/// Keys whose prefix is not counted by itself.
+const OTHER: &[u8] = b"(other)";
 /// Prefixes that are listed.
 const PREFIXES_MAX: usize = 16;
 /// Sizes are multiples of the limit from this share of it on that is used, in hundredths; of what is used below. They stay
@@ -78,12 +81,14 @@ fn asked<'a>(call: &'a Call<'_>) -> Result<Asked<'a>, Error> {
             asked.points = points as usize;
         } else if call.is(at, "prefix") {
             let prefix = call.args.at(at + 1);
-            // With the delimiter or without, as it is written.
-            asked.prefix = Some(prefix.strip_suffix(b":").unwrap_or(prefix));
+            asked.prefix = Some(if prefix == OTHER { b"" } else { prefix });
         } else {
             return Err(error::SYNTAX.into());
         }
         at += 2;
+    }
+    if !call.core.config.memory_curve {
+        return Err(CURVE_OFF.into());
     }
     Ok(asked)
 }
@@ -164,7 +169,7 @@ fn write(
     prefixes: &[(Box<[u8]>, f64)],
 ) {
     let is_drawn = !curve.points.is_empty();
-    out.map(15);
+    out.map(16);
     text(out, "policy", today.policy);
     int(
         out,
@@ -180,6 +185,7 @@ fn write(
     ratio(out, "hit-ratio.2x", curve.at(2.0));
     ratio(out, "hit-ratio.4x", curve.at(4.0));
     ratio(out, "error", is_drawn.then_some(curve.error));
+    ratio(out, "correction", is_drawn.then_some(curve.correction));
     let knee = curve.knee();
     out.bulk(b"knee.bytes");
     match &knee {
@@ -199,7 +205,7 @@ fn write(
     let prefixes = &prefixes[..prefixes.len().min(PREFIXES_MAX)];
     out.map(prefixes.len());
     for (name, share) in prefixes {
-        out.bulk(if name.is_empty() { b"(other)" } else { name });
+        out.bulk(if name.is_empty() { OTHER } else { name });
         out.double(rounded(*share));
     }
 }

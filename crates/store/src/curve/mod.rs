@@ -14,10 +14,11 @@ mod sample;
 mod window;
 
 pub use report::{CurvePoint, MissRatioCurve};
-pub use window::{Counts, Served};
+pub use window::{Counts, GROUPS, Groups, Served};
 
 use crate::access::Access;
 use crate::evict::Eviction;
+use crate::prefixes::PREFIX_DELIMITERS_MAX;
 use crate::value::Millis;
 use sample::{Filter, Sample};
 
@@ -87,10 +88,10 @@ impl Surroundings {
 /// Reads of keys that begin alike.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Label {
-    /// The key's part before the first `:`; empty for all keys without a label of their own.
+    /// The key's part up to its first delimiter; empty for all keys without a label of their own.
     pub name: Box<[u8]>,
-    /// What was counted.
-    pub counts: Counts,
+    /// What was counted, by parts of the sample.
+    pub groups: Groups,
 }
 
 /// What one shard knows.
@@ -197,6 +198,11 @@ impl Curve {
     /// All keys were deleted.
     pub fn note_flush(&mut self) {
         self.tell(Sample::clear);
+    }
+
+    /// Has the prefixes of keys end with these.
+    pub(crate) fn set_delimiters(&mut self, delimiters: [u8; PREFIX_DELIMITERS_MAX]) {
+        self.tell(|sample| sample.set_delimiters(delimiters));
     }
 
     /// What the shard is at; called a few times a second and before [`Curve::figures`].

@@ -6,10 +6,11 @@
 use super::miniature::{Miniature, UNIT};
 use super::policy::{CLASSES, Policy};
 use super::records::{NONE, RECORDS_MAX, Record, Records};
-use super::window::{Served, Window};
+use super::window::{Served, Window, group_of};
 use super::{Figures, Label, Memory, SIZES, SLOT_SHARE_BYTES, Surroundings, TIMES};
 use crate::access::size_class_of;
 use crate::evict::Eviction;
+use crate::prefixes::PREFIX_DELIMITERS_MAX;
 use crate::random::Rng;
 use crate::value::Millis;
 
@@ -30,6 +31,8 @@ const RATE_WANTED_MIN: f64 = 1.0 / 256.0;
 /// Records looked at for their expiry with each sampled reference, and at each tick.
 const SWEPT_A_REFERENCE: usize = 2;
 const SWEPT_A_TICK: usize = 512;
+/// Keys that go from a miniature for one that comes, or at a tick: what is still too much goes later.
+const EVICTED_AT_ONCE_MAX: usize = 64;
 /// Resolution of expiries.
 const MS_PER_SPAN: i64 = 100;
 /// A capacity that is never reached, far from overflowing.
@@ -163,7 +166,7 @@ impl Sample {
         } else if id < self.threshold {
             let label = self.window.label(key);
             let weight = self.keys_per_unit * f64::from(UNIT);
-            self.window.count(label, weight, false, 0);
+            self.window.count(label, group_of(id), weight, false, 0);
         }
     }
 
@@ -250,8 +253,9 @@ impl Sample {
     fn count(&mut self, number: u16, is_hit: bool) {
         let record = self.records.at(number);
         let weight = f64::from(self.policy.units_of(record.class)) * self.keys_per_unit;
+        let group = group_of(record.id);
         self.window
-            .count(record.label, weight, is_hit, record.present);
+            .count(record.label, group, weight, is_hit, record.present);
     }
 
     /// Has every miniature touch a record that it has.
@@ -324,9 +328,12 @@ impl Sample {
         }
     }
 
-    /// Evicts until there is room; false if nothing may go.
+    /// Evicts until there is room, or enough for now; false if nothing may go.
     fn make_room(&mut self, size: usize, charge: u64) -> bool {
-        while self.miniatures[size].is_short_of(charge) {
+        for _ in 0..EVICTED_AT_ONCE_MAX {
+            if !self.miniatures[size].is_short_of(charge) {
+                break;
+            }
             let miniature = &self.miniatures[size];
             let victim = miniature.victim(&self.policy, &self.records, &mut self.rng);
             let Some(place) = victim else {
@@ -503,6 +510,10 @@ impl Sample {
             self.weigh(mean_bytes);
         }
         self.set_capacities();
+        for size in 0..SIZES {
+            // Where all that is read is there, no key that comes would see to it.
+            self.make_room(size, 0);
+        }
         let wanted = self.wanted_threshold();
         if self.threshold / 4 * 3 > wanted {
             self.set_threshold(wanted);
@@ -533,6 +544,14 @@ impl Sample {
         self.recount();
     }
 
+    /// Has prefixes end with other delimiters.
+    pub(super) fn set_delimiters(&mut self, delimiters: [u8; PREFIX_DELIMITERS_MAX]) {
+        if self.window.set_delimiters(delimiters) {
+            // Keys get their new labels as they come back.
+            self.clear();
+        }
+    }
+
     /// Today's size, once it was told.
     pub(super) fn memory(&self) -> Option<Memory> {
         Some(self.surroundings?.memory)
@@ -544,9 +563,9 @@ impl Sample {
             .surroundings
             .map_or(Served::default(), |now| now.served);
         let began = self.window.served();
-        let label = |(name, counts): (&[u8], _)| Label {
+        let label = |(name, groups): (&[u8], _)| Label {
             name: name.into(),
-            counts,
+            groups,
         };
         Figures {
             memory: self.memory(),
