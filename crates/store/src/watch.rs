@@ -70,7 +70,7 @@ impl Shard {
     #[cold]
     #[inline(never)]
     fn note_hit(&mut self, db: usize, id: u64, block: BlockRef, now: Millis) {
-        if db == self.scratch() {
+        if self.curve.note_hit_again(id) || db == self.scratch() {
             return;
         }
         let entry = Entry::at(&self.slab, block, self.base);

@@ -179,6 +179,23 @@ fn a_curve_that_is_off_knows_nothing_and_costs_nothing() {
 }
 
 #[test]
+fn reads_of_one_key_in_a_row_all_count() {
+    let mut cache = Cache::new(1 << 30, Eviction::default(), true);
+    (0..2000u32).for_each(|key| cache.read(&key.to_le_bytes(), 100, None));
+    for key in 0..2000u32 {
+        (0..50).for_each(|_| cache.read(&key.to_le_bytes(), 100, None));
+    }
+    let figures = cache.figures();
+    let counts = figures.labels.iter().flat_map(|label| &label.groups);
+    let hits: f64 = counts.map(|group| group.hits).sum();
+    let told = hits / 50.0 / 2000.0;
+    assert!((0.8..1.2).contains(&told), "{told}");
+    // All of a sampled key, of none that is not.
+    let sampled = figures.sampled_references - figures.sampled_keys;
+    assert_eq!(sampled, 50 * figures.sampled_keys);
+}
+
+#[test]
 fn deleted_keys_leave_the_sample() {
     let mut cache = Cache::new(1 << 30, Eviction::default(), true);
     let keys = 0..5000u32;

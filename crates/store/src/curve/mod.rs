@@ -152,6 +152,14 @@ impl Curve {
         id < self.filter.unknown
     }
 
+    /// A key was read, the same as before; false if it was not the same or something came in between,
+    /// and [`Curve::note_hit`] must be told.
+    #[inline]
+    pub fn note_hit_again(&mut self, id: u64) -> bool {
+        let sample = self.sample.as_mut();
+        sample.is_some_and(|sample| sample.hit_again(id))
+    }
+
     /// A key was read; `bytes` are those of its entry.
     #[cold]
     #[inline(never)]

@@ -3,11 +3,13 @@
 //! Source: SHARDS (Waldspurger and others, 2015) with a rate that grows with a key's size.
 #![forbid(unsafe_code)]
 
+mod members;
+
 use super::miniature::{Miniature, UNIT};
 use super::policy::{CLASSES, Policy};
 use super::records::{NONE, RECORDS_MAX, Record, Records};
 use super::window::{Served, Window, group_of};
-use super::{Figures, Label, Memory, SIZES, SLOT_SHARE_BYTES, Surroundings, TIMES};
+use super::{Figures, Label, Memory, SIZES, Surroundings, TIMES};
 use crate::access::size_class_of;
 use crate::evict::Eviction;
 use crate::prefixes::PREFIX_DELIMITERS_MAX;
@@ -24,15 +26,18 @@ const THINNED: u64 = 13;
 const MEAN_DRIFT: f64 = 2.0;
 /// Of the keys that the shard holds, so many should be sampled: fewer say little of small sizes,
 /// more cost more.
-const HELD_WANTED: f64 = 384.0;
+const HELD_WANTED: f64 = 320.0;
 /// So large a share of the keys is sampled at most, and is wanted at least, if the sample has room.
 const RATE_MAX: f64 = 0.125;
-const RATE_WANTED_MIN: f64 = 1.0 / 256.0;
+const RATE_WANTED_MIN: f64 = 1.0 / 320.0;
 /// Records looked at for their expiry with each sampled reference, and at each tick.
 const SWEPT_A_REFERENCE: usize = 2;
 const SWEPT_A_TICK: usize = 512;
 /// Keys that go from a miniature for one that comes, or at a tick: what is still too much goes later.
 const EVICTED_AT_ONCE_MAX: usize = 64;
+/// Reads of one key in a row that are put off, and how many of them a miniature is told of.
+const REPEATS_MAX: u32 = 1 << 16;
+const TOUCHES_MAX: u32 = 16;
 /// Resolution of expiries.
 const MS_PER_SPAN: i64 = 100;
 /// A capacity that is never reached, far from overflowing.
@@ -64,6 +69,25 @@ pub(super) struct Sample {
     rng: Rng,
     swept: usize,
     is_filter_old: bool,
+    repeated: Repeated,
+}
+
+/// The key that was hit last, and how often again with no other sampled key in between: a key that
+/// takes a large part of all reads would cost much, and say the same again and again.
+#[derive(Debug)]
+struct Repeated {
+    id: u64,
+    at: Millis,
+    times: u32,
+}
+
+impl Repeated {
+    /// No sampled key has this hash.
+    const NONE: Repeated = Repeated {
+        id: u64::MAX,
+        at: Millis(0),
+        times: 0,
+    };
 }
 
 impl Sample {
@@ -82,6 +106,7 @@ impl Sample {
             rng: Rng::seeded(seed),
             swept: 0,
             is_filter_old: true,
+            repeated: Repeated::NONE,
         };
         sample.set_threshold(threshold_of(RATE_MAX));
         sample
@@ -137,6 +162,26 @@ impl Sample {
         }
     }
 
+    /// Counts a read of the key that was read last; false if something else came in between.
+    #[inline]
+    pub(super) fn hit_again(&mut self, id: u64) -> bool {
+        let is_same = id == self.repeated.id && self.repeated.times < REPEATS_MAX;
+        self.repeated.times += u32::from(is_same);
+        is_same
+    }
+
+    /// Counts the repeated reads that were put off.
+    #[inline]
+    fn settle(&mut self) {
+        let Repeated { id, at, times } = std::mem::replace(&mut self.repeated, Repeated::NONE);
+        if times > 0
+            && let Some(number) = self.records.find(id)
+        {
+            self.count(number, true, times);
+            (0..times.min(TOUCHES_MAX)).for_each(|_| self.touch(number, at));
+        }
+    }
+
     /// Counts a read that found its key.
     pub(super) fn hit(
         &mut self,
@@ -146,27 +191,34 @@ impl Sample {
         expiry: Option<Millis>,
         now: Millis,
     ) {
+        self.settle();
         self.sweep(SWEPT_A_REFERENCE, now);
         let Some(number) = self.find(id, now) else {
             // Not met since it is sampled: nothing is known of its past.
             return self.create(id, key, bytes, expiry, now);
         };
-        self.count(number, true);
+        self.count(number, true, 1);
         self.refer(number, true, now);
         self.records.at_mut(number).is_missed = false;
+        self.repeated = Repeated {
+            id,
+            at: now,
+            times: 0,
+        };
     }
 
     /// Counts a read that found nothing.
     pub(super) fn miss(&mut self, id: u64, key: &[u8], now: Millis) {
+        self.settle();
         self.sweep(SWEPT_A_REFERENCE, now);
         if let Some(number) = self.find(id, now) {
-            self.count(number, false);
+            self.count(number, false, 1);
             self.touch(number, now);
             self.records.at_mut(number).is_missed = true;
         } else if id < self.threshold {
             let label = self.window.label(key);
             let weight = self.keys_per_unit * f64::from(UNIT);
-            self.window.count(label, group_of(id), weight, false, 0);
+            self.window.count(label, group_of(id), weight, 1, false, 0);
         }
     }
 
@@ -180,6 +232,7 @@ impl Sample {
         is_new: bool,
         now: Millis,
     ) {
+        self.settle();
         self.sweep(SWEPT_A_REFERENCE, now);
         let Some(number) = self.find(id, now) else {
             return self.create(id, key, bytes, expiry, now);
@@ -197,6 +250,7 @@ impl Sample {
 
     /// Notes that a key was deleted.
     pub(super) fn forget(&mut self, id: u64) {
+        self.settle();
         if let Some(number) = self.records.find(id) {
             self.remove(number);
         }
@@ -204,6 +258,7 @@ impl Sample {
 
     /// Notes that all keys were deleted.
     pub(super) fn clear(&mut self) {
+        self.repeated = Repeated::NONE;
         self.miniatures.iter_mut().for_each(Miniature::clear);
         self.records = Records::default();
         self.units_min = UNIT;
@@ -246,158 +301,6 @@ impl Sample {
             is_missed: false,
         });
         self.refer(number, false, now);
-    }
-
-    /// Counts a reference to a record as it stands.
-    #[inline]
-    fn count(&mut self, number: u16, is_hit: bool) {
-        let record = self.records.at(number);
-        let weight = f64::from(self.policy.units_of(record.class)) * self.keys_per_unit;
-        let group = group_of(record.id);
-        self.window
-            .count(record.label, group, weight, is_hit, record.present);
-    }
-
-    /// Has every miniature touch a record that it has.
-    fn touch(&mut self, number: u16, now: Millis) {
-        self.set_ticks(now);
-        let record = self.records.at(number);
-        for (miniature, &place) in self.miniatures.iter_mut().zip(&record.places) {
-            if place != NONE {
-                miniature.touch(place, &mut self.policy);
-            }
-        }
-    }
-
-    /// Has every miniature take in a record that it has not, and, if asked to, touch one that it has.
-    fn refer(&mut self, number: u16, touches: bool, now: Millis) {
-        if touches {
-            self.touch(number, now);
-        } else {
-            self.set_ticks(now);
-        }
-        let present = self.records.at(number).present;
-        if present == (1 << SIZES) - 1 {
-            return;
-        }
-        for size in 0..SIZES {
-            if present >> size & 1 == 0 {
-                self.admit(number, size);
-            }
-        }
-        if self.records.at(number).present == 0 {
-            self.records.remove(number);
-        }
-    }
-
-    fn set_ticks(&mut self, now: Millis) {
-        if let Some(tick) = self.policy.tick(now) {
-            self.miniatures
-                .iter_mut()
-                .for_each(|miniature| miniature.set_tick(tick));
-        }
-    }
-
-    /// What a record counts for, in units and in bytes times units.
-    #[inline]
-    fn weight_of(&self, number: u16) -> (u32, u64) {
-        let record = self.records.at(number);
-        let units = self.policy.units_of(record.class);
-        let bytes = u64::from(record.bytes) + SLOT_SHARE_BYTES;
-        (units, bytes * u64::from(units))
-    }
-
-    fn admit(&mut self, number: u16, size: usize) {
-        let (units, charge) = self.weight_of(number);
-        let fresh = self.policy.fresh(self.records.at(number).bytes.into());
-        let grows = !self.miniatures[size].is_short_of(charge);
-        if !self.make_room(size, charge) {
-            return;
-        }
-        let miniature = &mut self.miniatures[size];
-        let place = miniature.push(number, fresh, units, charge);
-        miniature.note_insertion(units);
-        let record = self.records.at_mut(number);
-        record.places[size] = place;
-        record.present |= 1 << size;
-        if grows {
-            let (place, other) = self.miniatures[size].mix(&mut self.rng);
-            let last = self.miniatures[size].len() - 1;
-            self.records.at_mut(other).places[size] = last as u16;
-            self.records.at_mut(number).places[size] = place;
-        }
-    }
-
-    /// Evicts until there is room, or enough for now; false if nothing may go.
-    fn make_room(&mut self, size: usize, charge: u64) -> bool {
-        for _ in 0..EVICTED_AT_ONCE_MAX {
-            if !self.miniatures[size].is_short_of(charge) {
-                break;
-            }
-            let miniature = &self.miniatures[size];
-            let victim = miniature.victim(&self.policy, &self.records, &mut self.rng);
-            let Some(place) = victim else {
-                // What is larger than the whole cache is there alone until the next key comes.
-                return miniature.len() == 0;
-            };
-            let number = self.miniatures[size].record(place.into());
-            self.leave(number, size);
-            if self.records.at(number).present == 0 {
-                self.records.remove(number);
-            }
-        }
-        true
-    }
-
-    /// Takes a record out of one miniature.
-    fn leave(&mut self, number: u16, size: usize) {
-        let (units, charge) = self.weight_of(number);
-        let place = std::mem::replace(&mut self.records.at_mut(number).places[size], NONE);
-        self.records.at_mut(number).present &= !(1 << size);
-        if let Some(moved) = self.miniatures[size].take(place, units, charge) {
-            self.records.at_mut(moved).places[size] = place;
-        }
-    }
-
-    /// Takes a record out of all.
-    fn remove(&mut self, number: u16) {
-        for size in 0..SIZES {
-            if self.records.at(number).present >> size & 1 == 1 {
-                self.leave(number, size);
-            }
-        }
-        self.records.remove(number);
-    }
-
-    /// Gives a record another size; false if it is none any more.
-    fn resize(&mut self, number: u16, bytes: u64) -> bool {
-        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
-        if bytes == self.records.at(number).bytes {
-            return true;
-        }
-        let class = size_class_of(bytes.into());
-        if !self.is_sampled(self.records.at(number).id, class) {
-            self.remove(number);
-            return false;
-        }
-        let before = self.weight_of(number);
-        let record = self.records.at_mut(number);
-        (record.bytes, record.class) = (bytes, class);
-        let after = self.weight_of(number);
-        self.note_units(after.0);
-        let record = self.records.at(number);
-        for (miniature, &place) in self.miniatures.iter_mut().zip(&record.places) {
-            if place != NONE {
-                let low = self.policy.resized(miniature.low(place), bytes.into());
-                miniature.resize(place, low, before, after);
-            }
-        }
-        for size in 0..SIZES {
-            if self.records.is_live(number) && !self.make_room(size, 0) {
-                break;
-            }
-        }
-        self.records.is_live(number)
     }
 
     fn expiry_of(&self, expiry: Option<Millis>) -> u32 {
@@ -494,6 +397,7 @@ impl Sample {
 
     /// Takes note of what the shard is at.
     pub(super) fn tick(&mut self, surroundings: Surroundings, now: Millis) {
+        self.settle();
         self.sweep(SWEPT_A_TICK, now);
         let before = self.surroundings.replace(surroundings);
         if surroundings.eviction != self.policy.eviction() {
@@ -515,7 +419,7 @@ impl Sample {
             self.make_room(size, 0);
         }
         let wanted = self.wanted_threshold();
-        if self.threshold / 4 * 3 > wanted {
+        if self.threshold / 8 * 7 > wanted {
             self.set_threshold(wanted);
             self.drop_unsampled();
         }

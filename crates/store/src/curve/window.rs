@@ -147,17 +147,19 @@ impl Window {
         (self.names.len() - 1) as u8
     }
 
-    /// Counts a reference; bit `n` of `present` says that the cache of size `n` hits.
+    /// Counts so many references; bit `n` of `present` says that the cache of size `n` hits.
     #[inline]
     pub(super) fn count(
         &mut self,
         label: u8,
         group: usize,
         weight: f64,
+        times: u32,
         is_hit: bool,
         present: u16,
     ) {
-        self.now.sampled += 1;
+        self.now.sampled += u64::from(times);
+        let weight = weight * f64::from(times);
         let counts = &mut self.now.labels[usize::from(label)][group];
         counts.references += weight;
         if is_hit {
@@ -279,10 +281,10 @@ mod tests {
         let mut window = Window::new();
         window.begin(served(0), NOW);
         for turn in 1..=4 {
-            (0..turn).for_each(|_| window.count(0, 0, 1.0, true, 0));
+            (0..turn).for_each(|_| window.count(0, 0, 1.0, 1, true, 0));
             window.turn(served(10 * turn), NOW);
         }
-        window.count(0, 0, 1.0, true, 0);
+        window.count(0, 0, 1.0, 1, true, 0);
         assert_eq!(references(&window), 5.0);
         assert_eq!(window.served(), served(30));
     }
@@ -291,10 +293,10 @@ mod tests {
     fn a_half_ends_by_references_and_time_together() {
         let mut window = Window::new();
         window.begin(served(0), NOW);
-        (0..1 << 15).for_each(|_| window.count(0, 0, 1.0, true, 0));
+        (0..1 << 15).for_each(|_| window.count(0, 0, 1.0, 1, true, 0));
         assert!(!window.is_due(NOW.plus(60_000)));
         assert!(window.is_due(NOW.plus(3_600_000)));
-        (0..1 << 17).for_each(|_| window.count(0, 0, 1.0, true, 0));
+        (0..1 << 17).for_each(|_| window.count(0, 0, 1.0, 1, true, 0));
         assert!(window.is_due(NOW.plus(60_000)) && !window.is_due(NOW.plus(59_999)));
     }
 
@@ -305,14 +307,14 @@ mod tests {
         assert_eq!(window.label(b"busy:2"), busy);
         for other in 0..100 {
             let label = window.label(format!("rare{other}:x").as_bytes());
-            window.count(label, 3, 1.0, false, 0);
+            window.count(label, 3, 1.0, 1, false, 0);
         }
         assert_eq!(
             window.label(b"late:1"),
             0,
             "there is no room for another label"
         );
-        (0..10_000).for_each(|_| window.count(busy, 0, 1.0, true, 1));
+        (0..10_000).for_each(|_| window.count(busy, 0, 1.0, 1, true, 1));
         let labels = window.turn(served(0), NOW);
         assert_eq!((labels[usize::from(busy)], labels[2]), (1, 0));
         assert_ne!(window.label(b"late:1"), 0);
@@ -323,7 +325,7 @@ mod tests {
     fn other_delimiters_make_other_labels_and_counts_stay() {
         let mut window = Window::new();
         let user = window.label(b"user:1");
-        window.count(user, 0, 1.0, true, 0);
+        window.count(user, 0, 1.0, 1, true, 0);
         assert!(!window.set_delimiters([b':'; PREFIX_DELIMITERS_MAX]));
         assert!(window.set_delimiters([b'/', b'|', b'/', b'/']));
         assert_eq!(references(&window), 1.0);
