@@ -181,6 +181,7 @@ fn a_curve_that_is_off_knows_nothing_and_costs_nothing() {
 #[test]
 fn reads_of_one_key_in_a_row_all_count() {
     let mut cache = Cache::new(1 << 30, Eviction::default(), true);
+    cache.tick();
     (0..2000u32).for_each(|key| cache.read(&key.to_le_bytes(), 100, None));
     for key in 0..2000u32 {
         (0..50).for_each(|_| cache.read(&key.to_le_bytes(), 100, None));
