@@ -17,7 +17,7 @@ const MISSES_MIN: f64 = 0.0005;
 /// What is told as the error, in standard errors: by measurement, so that nearly all points keep it.
 const STANDARD_ERRORS: f64 = 3.0;
 /// What the simulation itself is off by, of any size but the one that was measured.
-const MODEL_ERROR: f64 = 0.01;
+const MODEL_ERROR: f64 = 0.02;
 /// Sizes that a change of the limit may come to.
 const NEAR: std::ops::RangeInclusive<f64> = 0.5..=4.0;
 /// A curve that rises by less has no knee.
