@@ -70,7 +70,8 @@ fn read_through(client: &mut Client, dice: &mut Dice, reads: usize) {
             .filter(|(_, reply)| *reply == Reply::Null);
         let sets: Vec<Vec<String>> = missed
             .map(|(key, _)| {
-                let bytes = 100 << (key.len() + usize::from(key.as_bytes()[key.len() - 1])) % 3;
+                let last = usize::from(key.as_bytes()[key.len() - 1]);
+                let bytes = 100 << ((key.len() + last) % 3);
                 vec![
                     "SET".into(),
                     key.clone(),
