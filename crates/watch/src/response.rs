@@ -17,6 +17,8 @@ pub enum Status {
     MethodNotAllowed,
     /// Its head is longer than [`crate::request::HEAD_BYTES_MAX`].
     HeadTooLarge,
+    /// A mistake of ours.
+    Internal,
 }
 
 impl Status {
@@ -27,6 +29,7 @@ impl Status {
             Status::NotFound => "404 Not Found",
             Status::MethodNotAllowed => "405 Method Not Allowed",
             Status::HeadTooLarge => "431 Request Header Fields Too Large",
+            Status::Internal => "500 Internal Server Error",
         }
     }
 }

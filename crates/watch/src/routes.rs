@@ -162,6 +162,7 @@ pub fn refusal(status: Status) -> Response {
     let why = match status {
         Status::MethodNotAllowed => "Only GET and HEAD: nothing is changed here.",
         Status::HeadTooLarge => "The request is too long.",
+        Status::Internal => "The answer could not be made; the server's output says why.",
         _ => "This is no HTTP request that is understood here.",
     };
     Response::refusal(status, why)

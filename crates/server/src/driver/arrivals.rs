@@ -80,6 +80,9 @@ impl Driver {
         if !armed {
             self.listen();
         }
+        if self.listeners[listener as usize].is_http {
+            return self.welcome_watcher(socket);
+        }
         self.core.stats.connections_received += 1;
         let connected = self.core.facts.connections.fetch_add(1, Ordering::Relaxed) + 1;
         if connected > u64::from(self.core.config.maxclients) {
@@ -92,7 +95,7 @@ impl Driver {
         self.welcome(socket);
     }
 
-    fn welcome(&mut self, socket: OwnedFd) {
+    pub(super) fn welcome(&mut self, socket: OwnedFd) -> u32 {
         socket::prepare(socket.as_fd(), u64::from(self.core.config.tcp_keepalive_s));
         let (address, local_address) = socket::addresses(socket.as_fd());
         let place = self.connections.insert(socket);
@@ -130,6 +133,7 @@ impl Driver {
         };
         self.core.clients.insert(ClientId(place), client);
         self.ring.receive(place, descriptor);
+        place
     }
 
     fn received(&mut self, place: u32, result: i32, buffer: Option<u16>, armed: bool) {
@@ -181,9 +185,11 @@ impl Driver {
             self.to_receive.push(place);
         }
         if connection.runs() && !connection.input.is_empty() {
-            self.decode(place, From::Input);
-        } else {
-            self.mark_dirty(place);
+            return self.decode(place, From::Input);
+        }
+        self.mark_dirty(place);
+        if self.connections.at(place).pause == Pause::Http {
+            self.serve_http(place);
         }
     }
 
@@ -209,7 +215,11 @@ impl Driver {
     }
 
     fn input_ended(&mut self, place: u32) {
-        self.connections.at(place).input_ended = true;
+        let connection = self.connections.at(place);
+        connection.input_ended = true;
+        if connection.pause == Pause::Http {
+            self.serve_http(place);
+        }
         self.mark_dirty(place);
     }
 

@@ -115,6 +115,9 @@ impl Driver {
             self.unpause(place);
             self.to_receive.push(place);
         }
+        if self.connections.at(place).pause == Pause::Http {
+            self.go_on(place);
+        }
         self.mark_dirty(place);
     }
 
@@ -180,8 +183,13 @@ impl Driver {
         }
         connection.dead = true;
         socket::shutdown(connection.socket());
+        let is_http = connection.exchange.is_some();
         self.core.clients.remove(ClientId(place));
-        self.core.facts.connections.fetch_sub(1, Ordering::Relaxed);
+        if is_http {
+            self.http_places.retain(|&other| other != place);
+        } else {
+            self.core.facts.connections.fetch_sub(1, Ordering::Relaxed);
+        }
         self.to_bury.push(place);
         self.background.connection_closed();
     }
@@ -192,9 +200,10 @@ impl Driver {
             let Some(connection) = self.connections.dead(place) else {
                 continue;
             };
-            if !connection.receiving && !connection.awaiting_writable && !connection.dirty {
+            let listed = connection.dirty || connection.resuming;
+            if !connection.receiving && !connection.awaiting_writable && !listed {
                 self.connections.remove(place);
-            } else if connection.dirty {
+            } else if listed {
                 self.to_bury.push(place);
             }
         }

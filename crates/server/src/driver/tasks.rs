@@ -226,6 +226,9 @@ impl Driver {
         else {
             return;
         };
+        if connection.exchange.is_some() {
+            return self.take_answer(coordinated.place, reply);
+        }
         connection.replies.equip(&mut self.pool);
         let client = self.core.clients.at_mut(ClientId(coordinated.place));
         if client.wants_reply() {
