@@ -1,12 +1,20 @@
 //! Strings of any bytes as text: what JSON and labels hold for keys and prefixes.
-//! Never loses a byte: the text can be turned back.
+//! Never loses a byte but of very long strings, and says so: the text can be turned back.
 //! Source: the escapes of redis-cli, less those that JSON and labels have themselves.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-/// The text of a binary string: UTF-8 as it is, a byte that is no part of any as `\xff`, a backslash as `\\`.
+/// Bytes of a string that are shown; a key may have 512 MiB, which nobody reads every two seconds.
+const SHOWN_BYTES_MAX: usize = 1024;
+
+/// The text of a binary string: UTF-8 as it is, a byte that is no part of any as `\xff`, a backslash as `\\`. A string
+/// above 1,024 bytes is cut, and how much is missing stands at the end.
 pub fn text(bytes: &[u8]) -> Cow<'_, str> {
+    if bytes.len() > SHOWN_BYTES_MAX {
+        let (shown, rest) = bytes.split_at(SHOWN_BYTES_MAX);
+        return Cow::Owned(format!("{}… and {} bytes", text(shown), rest.len()));
+    }
     if let Ok(text) = std::str::from_utf8(bytes)
         && !text.contains('\\')
     {
@@ -34,5 +42,12 @@ mod tests {
         assert_eq!(text(b"a\\xffb"), "a\\\\xffb");
         assert_eq!(text(b"\xe2\x82"), "\\xe2\\x82");
         assert_eq!(text(b""), "");
+    }
+
+    #[test]
+    fn a_very_long_string_is_cut_and_says_so() {
+        let long = vec![b'k'; SHOWN_BYTES_MAX + 5];
+        assert!(text(&long).ends_with("kk… and 5 bytes"));
+        assert_eq!(text(&long[..SHOWN_BYTES_MAX]).len(), SHOWN_BYTES_MAX);
     }
 }

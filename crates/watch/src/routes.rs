@@ -122,7 +122,7 @@ const SOURCES: &[Source] = &[
 /// What the overview asks besides the words of its sources.
 const OVERVIEW_WORDS: &[(&str, &[&str])] = &[
     ("prefixes", &["COUNT", "120"]),
-    ("topkeys", &["COUNT", "20"]),
+    ("topkeys", &["COUNT", "128"]),
 ];
 
 const JSON: &str = "application/json";
