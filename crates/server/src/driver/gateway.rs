@@ -87,7 +87,10 @@ impl Driver {
     fn serve_request(&mut self, place: u32, request: &Request) {
         self.core.clients.at_mut(ClientId(place)).last_active = self.core.now;
         let settings = Settings {
-            prefixes: self.core.config.metrics_prefixes,
+            prefixes: match &self.core.config {
+                config if config.prefix_rules.is_on => config.metrics_prefixes,
+                _ => 0,
+            },
         };
         let exchange = self.exchange(place);
         exchange.begin(request.is_head, request.keeps_alive);
@@ -142,8 +145,8 @@ impl Driver {
         self.exchange(place).take(reply);
     }
 
+    /// Takes a refusal as a reply. No client made a mistake, so it is not counted as one.
     fn take_error(&mut self, place: u32, text: &[u8]) {
-        self.core.stats.count_error(text);
         let mut reply = Vec::new();
         Writer::new(&mut reply, Proto::Resp3).error_bytes(text);
         self.exchange(place).take(reply);
