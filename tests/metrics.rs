@@ -4,12 +4,16 @@
 
 use std::collections::HashMap;
 use std::fs;
+use std::io::Write;
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 use resp::Reply;
 use serde_json::Value;
 use testkit::Server;
+use testkit::server::find_program;
 
+use crate::fixture::{is_required, skipped};
 use crate::watching::{Page, Watched};
 
 const OPENMETRICS: &str = "Accept: application/openmetrics-text; version=1.0.0\r\n";
@@ -389,4 +393,83 @@ fn the_overview_holds_every_source_and_a_missing_one_is_an_error() {
     let metrics = Metrics::from(&watched);
     assert_eq!(metrics.sum("pinyon_prefix_bytes"), 0.0);
     assert_eq!(metrics.at("pinyon_source_available{source=\"stats\"}"), 1.0);
+}
+
+/// A server with data, of which some names are hostile.
+fn hostile() -> Option<Watched> {
+    let watched = Watched::start(2, &[])?;
+    load(&watched.server);
+    let mut client = watched.server.client();
+    for name in [EVIL, b"\xff\xfe\x00binary:1", b"line\nredis_up 0\n:1"] {
+        client.command(&[b"SET".as_slice(), name, b"value"]);
+    }
+    Some(watched)
+}
+
+const EVIL: &[u8] = b"</b>\"} 1\\n:1";
+
+#[test]
+fn promtool_has_nothing_to_say_of_metrics_and_alerts() {
+    let Some(promtool) = find_program("promtool") else {
+        assert!(
+            !is_required("PINYON_REQUIRE_PROMTOOL"),
+            "promtool is not installed"
+        );
+        return skipped("metrics with promtool", "it is not installed");
+    };
+    let Some(watched) = hostile() else {
+        return;
+    };
+    let config = Path::new(env!("CARGO_MANIFEST_DIR")).join("config");
+    let run = |arguments: &[&str], input: &str| {
+        let mut child = Command::new(&promtool)
+            .args(arguments)
+            .current_dir(&config)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("promtool runs");
+        let mut stdin = child.stdin.take().expect("it has an input");
+        stdin.write_all(input.as_bytes()).expect("it reads");
+        drop(stdin);
+        let output = child.wait_with_output().expect("promtool ends");
+        let said = String::from_utf8_lossy(&output.stdout).into_owned()
+            + &String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{arguments:?}: {said}");
+        said
+    };
+    assert_eq!(
+        run(&["check", "metrics"], &watched.get("/metrics").body),
+        ""
+    );
+    run(&["check", "rules", "prometheus-alerts.yml"], "");
+    run(&["test", "rules", "prometheus-alerts-test.yml"], "");
+}
+
+#[test]
+fn prometheus_own_parsers_read_both_formats() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let python = root.join(".venv/bin/python");
+    if !python.exists() {
+        assert!(
+            !is_required("PINYON_REQUIRE_CLIENTS"),
+            "run tests/clients/install"
+        );
+        return skipped(
+            "metrics with Prometheus' parsers",
+            "tests/clients/install installs them",
+        );
+    }
+    let Some(watched) = hostile() else {
+        return;
+    };
+    let output = Command::new(python)
+        .arg(root.join("tests/clients/openmetrics.py"))
+        .env("PINYON_METRICS_PORT", watched.port().to_string())
+        .env("PINYON_EVIL_LABEL", "</b>\"} 1\\\\n:")
+        .output()
+        .expect("python runs");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
 }

@@ -89,10 +89,10 @@ class Page {
     return result.value;
   }
 
-  // Waits until an expression on the page is true.
+  // Waits until an expression on the page is true. One that fails is not true yet: the page may not be there.
   async until(expression) {
     const started = Date.now();
-    while (!(await this.evaluate(`Boolean(${expression})`))) {
+    while (!(await this.evaluate(`Boolean(${expression})`).catch(() => false))) {
       if (Date.now() - started > PATIENCE_MS) throw new Error(`it never came true that ${expression}\n${this.errors.join('\n')}`);
       await new Promise(done => setTimeout(done, 50));
     }
