@@ -300,14 +300,40 @@ pub fn write_curve(out: &mut Exposition, curve: &Reply) {
     }
 }
 
-/// MEMORY TREND: every number of its map.
+/// MEMORY TREND's total over every span.
 pub fn write_trend(out: &mut Exposition, trend: &Reply) {
-    for (name, value) in fields(trend) {
-        if let Some(value) = number(value) {
-            let metric = format!("pinyon_trend_{}", name.replace(['.', '-', ' '], "_"));
-            begin(out, &metric, "MEMORY TREND", name);
-            out.sample(&[], value);
-        }
+    let total = field(trend, "total").unwrap_or(&Reply::Null);
+    let spans: Vec<(String, &Reply)> = fields(total)
+        .filter(|(_, value)| matches!(value, Reply::Map(_)))
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect();
+    for (field, metric) in [
+        (
+            "bytes.per.minute",
+            (
+                "pinyon_trend_growth_bytes_per_second",
+                60.0,
+                "Growth of what is allocated, over a span of time.",
+            ),
+        ),
+        (
+            "seconds.until.maxmemory",
+            (
+                "pinyon_trend_until_maxmemory_seconds",
+                1.0,
+                "When maxmemory is met at that growth; missing for what does not grow.",
+            ),
+        ),
+        (
+            "covered.seconds",
+            (
+                "pinyon_trend_covered_seconds",
+                1.0,
+                "How long ago the span began in truth.",
+            ),
+        ),
+    ] {
+        write_column(out, &spans, ("span", field), metric);
     }
 }
 
@@ -410,6 +436,24 @@ mod tests {
             lines
                 .iter()
                 .any(|line| line.starts_with("pinyon_prefix_growth") && line.ends_with(" -2"))
+        );
+    }
+
+    #[test]
+    fn growth_is_told_by_the_span_of_time() {
+        let trend = reply(
+            "%2 +total %4 +bytes :9 +maxmemory :0 +1m %2 +bytes.per.minute :120 +seconds.until.maxmemory _ \
+             +1h %2 +bytes.per.minute :60 +seconds.until.maxmemory :7 +prefixes *0 ",
+        );
+        let lines = written(write_trend, &trend);
+        assert!(lines.contains(&"pinyon_trend_growth_bytes_per_second{span=\"1m\"} 2".to_owned()));
+        let until: Vec<&String> = lines
+            .iter()
+            .filter(|line| line.contains("until_maxmemory_seconds{"))
+            .collect();
+        assert_eq!(
+            until,
+            ["pinyon_trend_until_maxmemory_seconds{span=\"1h\"} 7"]
         );
     }
 
