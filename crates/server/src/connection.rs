@@ -3,6 +3,7 @@
 //! Its session (name, database, protocol) is the client record in `commands`.
 
 use crate::{
+    driver::Share,
     exchange::Exchange,
     replies::{Pool, Replies, block_bytes},
 };
@@ -45,6 +46,8 @@ pub struct Connection {
     pub dirty: bool,
     /// When its output first exceeded the soft limit, in microseconds; 0 when it does not.
     pub soft_limit_since_us: u64,
+    /// How much of this turn it has had.
+    pub share: Share,
 }
 
 /// Why a connection's next command has to wait.
@@ -60,6 +63,8 @@ pub enum Pause {
     Task,
     /// It does not read its replies.
     Output,
+    /// It had its share of this turn.
+    Turn,
     /// It speaks HTTP: none of its bytes is ever a command.
     Http,
 }
@@ -85,6 +90,7 @@ impl Connection {
             in_group: false,
             dirty: false,
             soft_limit_since_us: 0,
+            share: Share::default(),
         }
     }
 

@@ -9,6 +9,7 @@ mod defrag;
 mod departures;
 mod gateway;
 mod group;
+mod shares;
 mod tasks;
 
 use crate::{
@@ -24,6 +25,7 @@ use crate::{
 use commands::{Core, Table};
 pub use gateway::HTTP_CONNECTIONS_MAX;
 use group::Group;
+pub use shares::Share;
 use std::{
     collections::{HashMap, VecDeque},
     os::fd::{AsRawFd, OwnedFd},
@@ -248,7 +250,11 @@ impl Driver {
         }
         // Connections that are resumed while these run are looked at in the next turn.
         for place in std::mem::take(&mut self.resumed) {
-            self.connections.at(place).resuming = false;
+            let connection = self.connections.at(place);
+            connection.resuming = false;
+            if connection.pause == Pause::Turn {
+                connection.pause = Pause::No;
+            }
             self.go_on(place);
         }
     }
