@@ -141,6 +141,33 @@ pub fn thread_allocated_bytes() -> i64 {
     account().allocated_bytes.load(Ordering::Relaxed)
 }
 
+/// Takes bytes of live blocks off the calling thread's counter, because another thread holds them from here on and will
+/// free them. That thread takes them by the same call with the sign turned; until then they are on nobody's account.
+pub fn hand_over(bytes: i64) {
+    let counter = &account().allocated_bytes;
+    counter.store(
+        counter.load(Ordering::Relaxed).wrapping_sub(bytes),
+        Ordering::Relaxed,
+    );
+}
+
+/// Bytes of the block behind a vector: the whole block where it is of this allocator, else what was asked for.
+pub fn vec_bytes<T>(vec: &Vec<T>) -> usize {
+    let asked_bytes = vec.capacity() * size_of::<T>();
+    if asked_bytes == 0 {
+        return 0;
+    }
+    let block = vec.as_ptr().cast::<c_void>();
+    // SAFETY: the first call takes any address; the second a live block of this allocator, which the first has told.
+    unsafe {
+        if mi::mi_is_in_heap_region(block) {
+            mi::mi_usable_size(block)
+        } else {
+            asked_bytes
+        }
+    }
+}
+
 /// Bytes allocated in the whole process: the sum over all threads that ever were.
 ///
 /// Exact when nobody allocates meanwhile; otherwise off by what moves during the walk.

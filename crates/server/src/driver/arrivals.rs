@@ -49,6 +49,9 @@ impl Driver {
         while let Some(message) = self.port.receive() {
             let is_large =
                 matches!(&message, Message::Requests(batch) if batch.bytes.len() >= BATCH_BYTES);
+            if let Message::TaskDone(task) = &message {
+                self.take_over(task.counted);
+            }
             self.take_message(message);
             if is_large && self.batches_had_their_share() {
                 break;

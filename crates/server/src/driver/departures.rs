@@ -42,8 +42,21 @@ impl Driver {
     pub(super) fn dispatch(&mut self, to: usize) {
         if let Some(mut batch) = self.outbox[to].take() {
             self.core.travelling_bytes += batch.count();
+            self.let_go(batch.counted);
             self.port.send(to, Message::Requests(batch));
         }
+    }
+
+    /// Takes bytes that leave for another core off this core's account.
+    pub(super) fn let_go(&mut self, bytes: i64) {
+        self.core.travelling_bytes -= bytes;
+        memory::alloc::hand_over(bytes);
+    }
+
+    /// Takes bytes that came from another core on this core's account, as being on their way.
+    pub(super) fn take_over(&mut self, bytes: i64) {
+        self.core.travelling_bytes += bytes;
+        memory::alloc::hand_over(-bytes);
     }
 
     /// Flushes every connection that something happened to.
