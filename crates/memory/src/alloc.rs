@@ -141,31 +141,18 @@ pub fn thread_allocated_bytes() -> i64 {
     account().allocated_bytes.load(Ordering::Relaxed)
 }
 
-/// Takes bytes of live blocks off the calling thread's counter, because another thread holds them from here on and will
-/// free them. That thread takes them by the same call with the sign turned; until then they are on nobody's account.
+/// Takes bytes of live blocks off the calling thread's counter: another thread holds them from here on and will free them.
+/// It takes them by the same call with the sign turned; until then they are on nobody's.
 pub fn hand_over(bytes: i64) {
-    let counter = &account().allocated_bytes;
-    counter.store(
-        counter.load(Ordering::Relaxed).wrapping_sub(bytes),
-        Ordering::Relaxed,
-    );
+    settle(-bytes);
 }
 
-/// Bytes of the block behind a vector: the whole block where it is of this allocator, else what was asked for.
+/// Bytes of the block behind a vector, or what was asked for where it is not of this allocator.
 pub fn vec_bytes<T>(vec: &Vec<T>) -> usize {
-    let asked_bytes = vec.capacity() * size_of::<T>();
-    if asked_bytes == 0 {
-        return 0;
-    }
     let block = vec.as_ptr().cast::<c_void>();
-    // SAFETY: the first call takes any address; the second a live block of this allocator, which the first has told.
-    unsafe {
-        if mi::mi_is_in_heap_region(block) {
-            mi::mi_usable_size(block)
-        } else {
-            asked_bytes
-        }
-    }
+    // SAFETY: the first takes any address; the second a live block of this allocator, which the first has told.
+    let known = unsafe { mi::mi_is_in_heap_region(block).then(|| mi::mi_usable_size(block)) };
+    known.unwrap_or(vec.capacity() * size_of::<T>())
 }
 
 /// Bytes allocated in the whole process: the sum over all threads that ever were.
