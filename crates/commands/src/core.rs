@@ -137,6 +137,7 @@ impl Facts {
         let clients_bytes: u64 = self.loads.iter().map(ShardLoad::client_bytes).sum();
         let resident_bytes = resident_bytes.saturating_sub(clients_bytes);
         let verdict = guard.look(resident_bytes, self.budget.limit_bytes(), mono_us);
+        memory::compact::press(verdict.pressed);
         if verdict.purge {
             self.purges_asked.fetch_add(1, Ordering::Relaxed);
         }
@@ -189,6 +190,7 @@ impl Core {
         let mut shard = Shard::new(options)?;
         shard.set_thresholds(config.thresholds);
         shard.set_eviction(config.eviction(), facts.started);
+        shard.set_curve(config.memory_curve);
         shard.set_prefix_rules(config.prefix_rules);
         Ok(Core {
             id,

@@ -123,6 +123,7 @@ impl Shard {
             .remove(&mut self.slab, key.hash, found);
         self.settle(db, key.hash, found.block, Some(footprint), None);
         let remains = edit::dissolve(&mut self.slab, found.block, self.base);
+        self.watch_removal(db, key.hash);
         let expiry = expiry.map_or(Expiry::Clear, Expiry::At);
         let value = match (&small, remains) {
             (Some(Small::Packed(form, pack)), _) => NewValue::Packed(*form, pack),
@@ -230,6 +231,9 @@ impl Shard {
         };
         if database.index.len() > 0 {
             self.graveyard.databases.push(database);
+            if db != self.scratch() {
+                self.curve.note_flush();
+            }
         }
     }
 

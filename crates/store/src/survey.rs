@@ -130,6 +130,7 @@ impl Shard {
             return;
         }
         self.prefix_rules = rules;
+        self.curve.set_delimiters(rules.delimiter_bytes());
         for Database { index, ledger } in &mut self.databases {
             ledger.tree = None;
             let wants_tops = ledger
