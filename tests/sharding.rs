@@ -499,6 +499,44 @@ fn what_travels_between_shards_stays_on_no_shards_account() {
         client.ask("INFO everything");
         client.ask("MEMORY STATS");
     }
+    assert_no_shard_holds_much_beside_its_data(&server);
+}
+
+#[test]
+fn values_that_move_between_shards_move_between_their_accounts() {
+    let Some(server) = start_ours(2, &[]) else {
+        return;
+    };
+    let mut client = server.client();
+    client.command(&["SET", "a", &"v".repeat(300_000)]);
+    let elements: Vec<String> = (0..50)
+        .map(|number| format!("element {number:0100}"))
+        .collect();
+    let mut words = vec!["RPUSH".to_owned(), "list".into()];
+    words.extend(elements);
+    client.command(&words);
+    // Every name is another shard's half of the time.
+    for round in 0..300 {
+        client.command(&[
+            "RENAME",
+            if round == 0 { "a" } else { "moved" },
+            &format!("a{round}"),
+        ]);
+        client.command(&["RENAME", &format!("a{round}"), "moved"]);
+        client.command(&["COPY", "moved", &format!("copy{round}")]);
+        client.command(&["DEL", &format!("copy{round}")]);
+        for other in ["list2", "list3", "list4"] {
+            client.command(&["LMOVE", "list", other, "LEFT", "RIGHT"]);
+            client.command(&["LMOVE", other, "list", "LEFT", "RIGHT"]);
+        }
+        client.command(&["SUNIONSTORE", &format!("union{round}"), "none1", "none2"]);
+        client.command(&["SORT", "list", "ALPHA", "STORE", &format!("sorted{round}")]);
+        client.command(&["DEL", &format!("sorted{round}")]);
+    }
+    assert_no_shard_holds_much_beside_its_data(&server);
+}
+
+fn assert_no_shard_holds_much_beside_its_data(server: &Server) {
     let rows = elements(server.client_resp3().ask("MEMORY SHARDS"));
     for row in rows {
         let Reply::Map(fields) = row else {

@@ -6,7 +6,7 @@ use crate::Error;
 use crate::debug::Tour;
 use crate::memory_family::{BySize, TypeFigures};
 use crate::stats::CoreStats;
-use memory::shard::ShardMemory;
+use memory::{alloc::vec_bytes, shard::ShardMemory};
 use store::{Covered, Detached, KINDS, PrefixReport, TopKeys};
 
 /// One shard's contribution. Each command knows which form its own parts have.
@@ -66,6 +66,27 @@ pub enum Part {
     Sort(Box<crate::sort::Share>),
     /// Lines of text, sorted or joined by the merge.
     Lines(Vec<(u64, String)>),
+}
+
+impl Part {
+    /// Bytes on the heap of what a part carries from one shard to another to be kept there, as the allocator rounds them;
+    /// 0 of a report.
+    pub fn carried_bytes(&self) -> usize {
+        match self {
+            Part::Elements { bytes, ends } => vec_bytes(bytes) + vec_bytes(ends),
+            Part::Taken(taken) => taken.content.as_ref().map_or(0, vec_bytes),
+            Part::Values(values) => {
+                let each = values.iter().flatten().map(Detached::heap_bytes);
+                vec_bytes(values) + each.sum::<usize>()
+            }
+            Part::Copies(copies) => {
+                let each = copies.iter().map(|(_, copy)| copy.heap_bytes());
+                vec_bytes(copies) + each.sum::<usize>()
+            }
+            Part::Sort(share) => share.carried_bytes(),
+            _ => 0,
+        }
+    }
 }
 
 /// What would be taken from a key.

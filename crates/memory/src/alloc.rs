@@ -155,6 +155,14 @@ pub fn vec_bytes<T>(vec: &Vec<T>) -> usize {
     known.unwrap_or(vec.capacity() * size_of::<T>())
 }
 
+/// Bytes of the block behind a box, as [`vec_bytes`].
+pub fn box_bytes<T: ?Sized>(boxed: &T) -> usize {
+    let block = (&raw const *boxed).cast::<c_void>();
+    // SAFETY: as in `vec_bytes`; a block begins where what it holds begins.
+    let known = unsafe { mi::mi_is_in_heap_region(block).then(|| mi::mi_usable_size(block)) };
+    known.unwrap_or(size_of_val(boxed))
+}
+
 /// Bytes allocated in the whole process: the sum over all threads that ever were.
 ///
 /// Exact when nobody allocates meanwhile; otherwise off by what moves during the walk.

@@ -3,6 +3,8 @@
 //! Source: the six kinds of values of Redis, each as the sequence of its elements.
 #![forbid(unsafe_code)]
 
+use memory::alloc::vec_bytes;
+
 use crate::value::{Kind, Millis};
 
 /// Byte strings, one after the other in one block.
@@ -17,6 +19,11 @@ impl Strings {
     pub fn push(&mut self, string: &[u8]) {
         self.bytes.extend_from_slice(string);
         self.ends.push(self.bytes.len());
+    }
+
+    /// Bytes of its blocks on the heap, as the allocator rounds them.
+    pub fn heap_bytes(&self) -> usize {
+        vec_bytes(&self.bytes) + vec_bytes(&self.ends)
     }
 
     /// How many strings there are.
@@ -88,6 +95,17 @@ impl Content {
             Content::Stream(_) => Kind::Stream,
         }
     }
+
+    /// Bytes of its blocks on the heap, its own left out.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        match self {
+            Content::String(bytes) => vec_bytes(bytes),
+            Content::List(strings) | Content::Set(strings) => strings.heap_bytes(),
+            Content::Hash { pairs, expiries } => pairs.heap_bytes() + vec_bytes(expiries),
+            Content::Zset { members, scores } => members.heap_bytes() + vec_bytes(scores),
+            Content::Stream(stream) => stream.heap_bytes(),
+        }
+    }
 }
 
 /// The ID of a stream's entry: milliseconds, and a number within the millisecond.
@@ -122,6 +140,25 @@ pub struct StreamContent {
     pub entries_added: u64,
     /// Consumer groups.
     pub groups: Vec<GroupContent>,
+}
+
+impl StreamContent {
+    fn heap_bytes(&self) -> usize {
+        let entry_bytes = |(_, pairs): &(StreamId, Strings)| pairs.heap_bytes();
+        let entries_bytes: usize = self.entries.iter().map(entry_bytes).sum();
+        let groups_bytes: usize = self.groups.iter().map(GroupContent::heap_bytes).sum();
+        vec_bytes(&self.entries) + entries_bytes + vec_bytes(&self.groups) + groups_bytes
+    }
+}
+
+impl GroupContent {
+    fn heap_bytes(&self) -> usize {
+        let names = self.consumers.iter().map(|one| vec_bytes(&one.name));
+        vec_bytes(&self.name)
+            + vec_bytes(&self.consumers)
+            + names.sum::<usize>()
+            + vec_bytes(&self.pending)
+    }
 }
 
 /// A consumer group.

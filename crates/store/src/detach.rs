@@ -3,6 +3,8 @@
 //! Source: RENAME, COPY, MOVE and FLUSHDB ASYNC of Redis.
 #![forbid(unsafe_code)]
 
+use memory::alloc::box_bytes;
+
 use crate::collections::{AddRule, Big, PackForm, View};
 use crate::content::Content;
 use crate::entry::edit::Remains;
@@ -58,6 +60,16 @@ impl Detached {
             content => Body::Content(Box::new(content)),
         };
         Detached { body, expiry }
+    }
+
+    /// Bytes of its blocks on the heap, as the allocator rounds them: what changes hands when it goes to another thread.
+    pub fn heap_bytes(&self) -> usize {
+        match &self.body {
+            Body::Int(_) => 0,
+            Body::Bytes { bytes, .. } | Body::Packed(_, bytes) => box_bytes(&**bytes),
+            Body::Heap(block) => block.block_bytes(),
+            Body::Content(content) => box_bytes(&**content) + content.heap_bytes(),
+        }
     }
 
     /// When it expires, if it does.

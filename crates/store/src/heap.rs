@@ -42,6 +42,11 @@ impl HeapBlock {
         }
     }
 
+    /// Bytes of the block.
+    pub(crate) fn block_bytes(&self) -> usize {
+        self.capacity
+    }
+
     /// The bytes in use.
     pub(crate) fn bytes(&self) -> &[u8] {
         // SAFETY: the first `len` bytes of our own block were written.

@@ -5,6 +5,7 @@
 use super::request::{Pattern, Request};
 use super::work::Work;
 use crate::{Call, Error, Progress, error, lookup};
+use memory::alloc::{box_bytes, vec_bytes};
 use std::ops::Range;
 use store::{IntBuffer, Item, Kind, Strings, Value, View};
 
@@ -47,7 +48,29 @@ struct Question {
     found: Vec<bool>,
 }
 
+impl Question {
+    fn heap_bytes(&self) -> usize {
+        let fields = self.fields.iter().flatten().map(vec_bytes);
+        self.keys.heap_bytes()
+            + vec_bytes(&self.patterns)
+            + vec_bytes(&self.fields)
+            + fields.sum::<usize>()
+            + self.values.heap_bytes()
+            + vec_bytes(&self.found)
+    }
+}
+
 impl Share {
+    /// Bytes of its blocks on the heap, the share's own included.
+    pub(crate) fn carried_bytes(&self) -> usize {
+        let loaded = self.loaded.as_ref().map(|loaded| &loaded.elements);
+        let strings = loaded.into_iter().chain(&self.result);
+        box_bytes(self)
+            + strings.map(Strings::heap_bytes).sum::<usize>()
+            + self.question.heap_bytes()
+            + self.work.as_ref().map_or(0, Work::heap_bytes)
+    }
+
     /// The first round: loads the elements if the key lies here.
     ///
     /// # Errors

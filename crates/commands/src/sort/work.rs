@@ -6,6 +6,7 @@ use super::order;
 use super::request::{Pattern, Request};
 use super::share::{Loaded, Share};
 use crate::{Call, Error, row::Turn};
+use memory::alloc::vec_bytes;
 use resp::Writer;
 use store::{Kind, Strings};
 
@@ -17,6 +18,14 @@ pub struct Work {
     order: Option<Vec<usize>>,
     /// The share that each key was asked of, in the order of asking.
     route: Vec<u16>,
+}
+
+impl Work {
+    /// Bytes of its blocks on the heap.
+    pub(super) fn heap_bytes(&self) -> usize {
+        let order_bytes = self.order.as_ref().map_or(0, vec_bytes);
+        self.elements.heap_bytes() + order_bytes + vec_bytes(&self.route)
+    }
 }
 
 /// How elements are ordered.

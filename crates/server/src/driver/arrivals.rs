@@ -46,11 +46,11 @@ impl Driver {
     }
 
     pub(super) fn take_messages(&mut self) {
-        while let Some(message) = self.port.receive() {
+        while let Some(mut message) = self.port.receive() {
             let is_large =
                 matches!(&message, Message::Requests(batch) if batch.bytes.len() >= BATCH_BYTES);
-            if let Message::TaskDone(task) = &message {
-                self.take_over(task.counted);
+            if let Message::Task(task) | Message::TaskDone(task) = &mut message {
+                self.receive_task(task);
             }
             self.take_message(message);
             if is_large && self.batches_had_their_share() {

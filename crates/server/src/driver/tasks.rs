@@ -123,17 +123,33 @@ impl Driver {
             part: std::mem::take(&mut coordinated.parts[place]),
             error: None,
             counted: 0,
+            handed: 0,
         });
         let shard = *shard;
         self.send_to(shard, Message::Task(task));
     }
 
-    fn send_to(&mut self, shard: ShardId, message: Message) {
+    fn send_to(&mut self, shard: ShardId, mut message: Message) {
         if shard == self.core.id {
-            self.to_self.push_back(message);
-        } else {
-            self.port.send(shard.0 as usize, message);
+            return self.to_self.push_back(message);
         }
+        if let Message::Task(task) | Message::TaskDone(task) = &mut message {
+            let carried_bytes = task.part.carried_bytes() as i64;
+            task.handed = if carried_bytes > 0 {
+                carried_bytes
+            } else {
+                task.counted
+            };
+            memory::alloc::hand_over(task.handed);
+            self.core.travelling_bytes -= task.counted;
+        }
+        self.port.send(shard.0 as usize, message);
+    }
+
+    /// A task came from another core: what it carries is this one's now.
+    pub(super) fn receive_task(&mut self, task: &mut Task) {
+        memory::alloc::hand_over(-std::mem::take(&mut task.handed));
+        self.core.travelling_bytes += task.counted;
     }
 
     /// A shard has answered its stage.
@@ -294,9 +310,6 @@ impl Driver {
             self.release(&task);
         }
         let home = task.transaction.coordinator;
-        if home != self.core.id {
-            self.let_go(task.counted);
-        }
         self.send_to(home, Message::TaskDone(task));
         self.close_marked();
     }

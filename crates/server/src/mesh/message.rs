@@ -170,4 +170,6 @@ pub struct Task {
     pub error: Option<commands::Error>,
     /// Bytes of the part that are counted as being on their way, see `Core::travelling_bytes`.
     pub counted: i64,
+    /// Bytes of the part that are on no core's account while it is between two.
+    pub handed: i64,
 }
