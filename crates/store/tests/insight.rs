@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use memory::history::Span;
+
 use store::{
     Expiry, Key, Kind, Millis, Options, PrefixReport, PrefixRow, PrefixRules, Rng, Shard,
     TOP_KEYS_MAX, Value,
@@ -44,7 +46,7 @@ fn rows(shard: &Shard, now: Millis) -> Vec<(String, PrefixRow)> {
         named.chain(rest).collect::<Vec<_>>()
     };
     shard
-        .prefix_reports(now)
+        .prefix_reports(now, 0)
         .into_iter()
         .flat_map(own)
         .collect()
@@ -193,7 +195,7 @@ fn turning_prefixes_off_and_on_counts_every_key_anew() {
     }
     let off = PrefixRules::new(false, b":", 2).unwrap();
     shard.set_prefix_rules(off);
-    assert_eq!(shard.prefix_reports(NOW), []);
+    assert_eq!(shard.prefix_reports(NOW, 0), []);
     set(&mut shard, "a:7", 5000);
     assert_adds_up(&shard);
     shard.set_prefix_rules(PrefixRules::new(true, b":/", 1).unwrap());
@@ -230,7 +232,13 @@ fn growth_is_over_the_latest_minutes() {
     set(&mut shard, "a:1", 8000);
     shard.tend_books(later(1));
     shard.tend_books(later(2));
-    let growth = |shard: &Shard| rows(shard, later(2))[0].1.growth_bytes;
+    let growth = |shard: &Shard| {
+        rows(shard, later(2))[0]
+            .1
+            .trend
+            .over(Span::Minute)
+            .minute_bytes
+    };
     assert_eq!(growth(&shard), 0);
     let before = shard.accounts().account.bytes();
     set(&mut shard, "a:2", 6000);
