@@ -80,7 +80,8 @@ fn value(number: u64) -> Vec<u8> {
     format!("v{number:07x}-twenty-four-more-bytes").into_bytes()
 }
 
-fn push(bytes: &mut Vec<u8>, words: &[&[u8]]) {
+/// Appends a command.
+pub fn push(bytes: &mut Vec<u8>, words: &[&[u8]]) {
     // Writing into a Vec cannot fail.
     let _ = write!(bytes, "*{}\r\n", words.len());
     for word in words {
@@ -104,12 +105,13 @@ pub fn fill(bytes: &mut Vec<u8>) {
 }
 
 /// Numbers below `count`, in no order that a cache could foresee.
-fn scattered(index: usize, start: u64, count: u64) -> u64 {
+pub fn scattered(index: usize, start: u64, count: u64) -> u64 {
     // A prime larger than any count here, so that no number comes twice.
     start + (index as u64 * 1_000_003) % count
 }
 
-fn asked(name: &'static str, one: impl Fn(usize, &mut Vec<u8>) -> Answer) -> Asked {
+/// A kind of which `one` writes the command with an index and says what it must answer.
+pub fn asked(name: &'static str, one: impl Fn(usize, &mut Vec<u8>) -> Answer) -> Asked {
     let (mut bytes, mut starts, mut replies) = (Vec::new(), Vec::new(), Vec::new());
     for index in 0..COUNT {
         starts.push(bytes.len());
@@ -125,6 +127,13 @@ fn asked(name: &'static str, one: impl Fn(usize, &mut Vec<u8>) -> Answer) -> Ask
 
 /// Every kind, in an order in which none spoils what the next needs.
 pub fn kinds() -> Vec<Asked> {
+    let mut kinds = strings();
+    kinds.extend(crate::types_asked::kinds());
+    kinds
+}
+
+/// Commands on strings.
+fn strings() -> Vec<Asked> {
     let reads = INTEGERS + COUNT as u64;
     let held = move |index: usize| scattered(index, reads, KEYS - reads);
     vec![

@@ -4,6 +4,7 @@
 
 mod callgrind;
 mod commands_asked;
+mod types_asked;
 #[path = "../../src/table.rs"]
 #[allow(dead_code, reason = "the generator uses more of it")]
 mod table;

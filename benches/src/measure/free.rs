@@ -31,6 +31,14 @@ const KINDS: &[Kind] = &[
     ("list", "RPUSH", |number| vec![format!("e{number:09}")]),
 ];
 
+/// How a collection goes: what the table calls it, and the command.
+const ENDS: &[(&str, &[&str])] = &[
+    ("UNLINK", &["UNLINK", "big"]),
+    ("DEL", &["DEL", "big"]),
+    ("SET over it", &["SET", "big", "small"]),
+    ("expiry", &["PEXPIRE", "big", "1"]),
+];
+
 /// Fills, deletes, and probes meanwhile.
 pub fn run(options: &Options) -> io::Result<()> {
     let cores = Cores::of_machine()?;
@@ -56,19 +64,19 @@ pub fn run(options: &Options) -> io::Result<()> {
         for (name, command, words) in KINDS {
             let peer = Peer::start(&recipe)?;
             let mut client = peer.client()?;
-            let growth = probed(&peer, cores.generator, Duration::ZERO, || {
-                fill(&mut client, command, *words, members)
-            })?;
-            table.row(row(&peer, name, "growing", &growth));
-            let deletion = probed(&peer, cores.generator, Duration::from_secs(3), || {
-                client.demand(&["UNLINK", "big"]).map(drop)
-            })?;
-            table.row(row(&peer, name, "UNLINK", &deletion));
-            fill(&mut client, command, *words, members)?;
-            let overwriting = probed(&peer, cores.generator, Duration::from_secs(3), || {
-                client.demand(&["SET", "big", "small"]).map(drop)
-            })?;
-            table.row(row(&peer, name, "SET over it", &overwriting));
+            for (end, ending) in ENDS {
+                let growth = probed(&peer, cores.generator, Duration::ZERO, || {
+                    fill(&mut client, command, *words, members)
+                })?;
+                if *end == "UNLINK" {
+                    table.row(row(&peer, name, "growing", &growth));
+                }
+                let going = probed(&peer, cores.generator, Duration::from_secs(2), || {
+                    client.demand(ending).map(drop)
+                })?;
+                table.row(row(&peer, name, end, &going));
+                client.demand(&["DEL", "big"])?;
+            }
         }
     }
     table

@@ -115,6 +115,24 @@ pub(crate) struct AccessClock {
     frequency: Option<Box<Frequency>>,
 }
 
+/// Ticks before the start, for keys that come with an idle time: ten seconds each for a good quarter of an hour, then
+/// each a tenth longer, up to two months.
+fn past_ticks(base: Millis) -> [i64; 256] {
+    const EVEN_TICKS: u8 = 100;
+    const EVEN_TICK_MS: i64 = 10_000;
+    let mut began_ms = [base.0; 256];
+    let mut past_ms = 0;
+    for age in 1..=AGE_TICKS_MAX {
+        past_ms += if age <= EVEN_TICKS {
+            EVEN_TICK_MS
+        } else {
+            past_ms / 10
+        };
+        began_ms[usize::from(age.wrapping_neg())] = base.0.saturating_sub(past_ms);
+    }
+    began_ms
+}
+
 impl AccessClock {
     pub(crate) fn new(base: Millis) -> AccessClock {
         AccessClock {
@@ -122,7 +140,7 @@ impl AccessClock {
             insertions_left: INSERTIONS_PER_TICK_MIN,
             quiet_until_ms: base.plus(QUIET_TICK_MS_MIN).0,
             insertion_tick_ms: base.0,
-            tick_began_ms: Box::new([base.0; 256]),
+            tick_began_ms: Box::new(past_ticks(base)),
             owed_slots: 0,
             insertion_span_ms: 0,
             evicts: false,
@@ -376,6 +394,20 @@ mod tests {
             assert_eq!(idle_ms, second * 1000);
             let read_now = clock.touched(access);
             assert!(clock.idle_ms(read_now, now) <= 1000.max(second * 1000 / 8));
+        }
+    }
+
+    #[test]
+    fn a_key_may_come_with_an_idle_time_from_before_the_start() {
+        let clock = clock();
+        let access = clock.fresh(100);
+        for second in [10, 1000, 1500, 86_400, 2_000_000] {
+            let idle_ms =
+                clock.idle_ms(clock.idle_for(access, second * 1000, Millis(0)), Millis(0));
+            assert!(
+                (second * 1000..=second * 1100).contains(&idle_ms),
+                "{second}: {idle_ms}"
+            );
         }
     }
 

@@ -137,7 +137,11 @@ struct Place {
 }
 
 fn find(body: &[u8], index: usize) -> Option<Place> {
-    let (mut at, mut before, mut first) = (0, 0, 0);
+    let Skipped {
+        mut at,
+        mut before,
+        mut first,
+    } = skip(body, index);
     loop {
         let run = Run::first(body.get(at..)?)?;
         if index < first + run.registers {
@@ -152,6 +156,50 @@ fn find(body: &[u8], index: usize) -> Option<Place> {
         at += run.bytes;
         first += run.registers;
     }
+}
+
+/// How far a search for a register has come: the run at `at` begins with the register `first`.
+#[derive(Clone, Copy, Default)]
+struct Skipped {
+    at: usize,
+    before: usize,
+    first: usize,
+}
+
+/// Passes runs that end before the register at `index`, eight at once where each is one byte. A sketch of a thousand
+/// elements is two thousand runs long, so this is most of what finding a register costs.
+fn skip(body: &[u8], index: usize) -> Skipped {
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    let mut skipped = Skipped::default();
+    while let Some((word, _)) = body[skipped.at..].split_first_chunk::<8>() {
+        let word = u64::from_le_bytes(*word);
+        // 01xxxxxx begins a run of two bytes: that one is passed alone.
+        let is_long = !word & (word << 1) & (EACH << 7);
+        if is_long != 0 {
+            let Some(run) = Run::first(&body[skipped.at..]) else {
+                return skipped;
+            };
+            if index < skipped.first + run.registers {
+                return skipped;
+            }
+            skipped.before = skipped.at;
+            skipped.at += run.bytes;
+            skipped.first += run.registers;
+            continue;
+        }
+        // 1vvvvvxx has two bits of length, 00xxxxxx six; each means one more.
+        let of_value = (word >> 7 & EACH) * 0xff;
+        let lengths = (word & ((EACH * 3) | (!of_value & (EACH * 0x3f)))) + EACH;
+        let pairs = (lengths & 0x00ff_00ff_00ff_00ff) + (lengths >> 8 & 0x00ff_00ff_00ff_00ff);
+        let registers = (pairs.wrapping_mul(0x0001_0001_0001_0001) >> 48) as usize;
+        if index < skipped.first + registers {
+            return skipped;
+        }
+        skipped.before = skipped.at + 7;
+        skipped.at += 8;
+        skipped.first += registers;
+    }
+    skipped
 }
 
 /// The value of the register at `index`; `None` if the bytes are corrupt before it.

@@ -134,6 +134,11 @@ impl<'s> Door<'s> {
         self.found.is_some()
     }
 
+    /// Frees what was taken out of the collection, in steps unless it is small.
+    pub(super) fn bury(&mut self, part: Box<Big>) {
+        self.shard.bury(part);
+    }
+
     fn close(&mut self, body: Body) {
         match (self.found, body.is_empty()) {
             (None, true) => self.shard.free_body(body),

@@ -31,6 +31,15 @@ impl StreamEdit<'_> {
     pub fn node_limits(&self) -> NodeLimits {
         self.0.thresholds().node_limits()
     }
+
+    /// Destroys a group; whether there was one. What it had pending is freed in steps.
+    pub fn destroy_group(&mut self, name: &[u8]) -> bool {
+        let Some(group) = self.take_group(name) else {
+            return false;
+        };
+        self.0.bury(Box::new(Big::Stream(group)));
+        true
+    }
 }
 
 impl Deref for StreamEdit<'_> {

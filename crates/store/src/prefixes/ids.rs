@@ -41,7 +41,10 @@ pub(super) fn is_id_by_digits(segment: &[u8], (hexadecimal, decimal): (u32, u32)
 }
 
 fn is_uuid(segment: &[u8]) -> bool {
-    let Some(segment) = segment.as_array::<UUID_BYTES>() else {
+    let Some(segment) = segment
+        .first_chunk::<UUID_BYTES>()
+        .filter(|_| segment.len() == UUID_BYTES)
+    else {
         return false;
     };
     let dashes: u64 = UUID_DASHES.iter().map(|place| 1 << place).sum();

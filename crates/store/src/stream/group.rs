@@ -446,12 +446,16 @@ impl Groups {
         true
     }
 
-    pub(super) fn destroy(&mut self, name: &[u8]) -> bool {
-        let Ok(index) = self.find(name) else {
-            return false;
-        };
-        self.bytes -= self.by_name.remove(index).bytes();
-        true
+    /// Takes a group out, as the only one of other groups.
+    pub(super) fn take(&mut self, name: &[u8]) -> Option<Groups> {
+        let index = self.find(name).ok()?;
+        let group = self.by_name.remove(index);
+        let bytes = group.bytes();
+        self.bytes -= bytes;
+        Some(Groups {
+            by_name: vec![group],
+            bytes,
+        })
     }
 
     /// Bytes on the heap.

@@ -326,9 +326,13 @@ impl Stream {
         self.groups.create(name, last_id, entries_read)
     }
 
-    /// Destroys a group; whether there was one.
-    pub fn destroy_group(&mut self, name: &[u8]) -> bool {
-        self.groups.destroy(name)
+    /// Takes a group out, as a stream that has nothing else; `None` if there is no such group.
+    pub fn take_group(&mut self, name: &[u8]) -> Option<Stream> {
+        let groups = self.groups.take(name)?;
+        Some(Stream {
+            groups,
+            ..Stream::default()
+        })
     }
 
     /// Delivers entries above the group's last ID to a consumer, at most `count`, and shows each to `each`; they become

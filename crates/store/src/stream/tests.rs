@@ -262,8 +262,8 @@ impl Pair {
                 assert_eq!(gone, Some(before - model.pending.len()));
             }
             2 if self.rng.below(60) == 0 => {
-                assert!(self.stream.destroy_group(&name));
-                assert!(!self.stream.destroy_group(&name));
+                assert!(self.stream.take_group(&name).is_some());
+                assert!(self.stream.take_group(&name).is_none());
                 self.groups.remove(&name);
             }
             3 if self.rng.below(4) == 0 => {
