@@ -7,6 +7,7 @@ use crate::{
     config::Config,
     guard::Guard,
     locks::Locks,
+    past::Past,
     room::{ShardLoad, Shortage},
     stats::{CommandStats, CoreStats},
 };
@@ -41,6 +42,8 @@ pub struct Core {
     pub lease: Lease,
     /// What is known when that share is used up.
     pub shortage: Shortage,
+    /// What it held and did in past minutes.
+    pub past: Past,
     /// Facts of the process.
     pub facts: Arc<Facts>,
     /// Unix time in milliseconds; set once a round by the server, or by a test.
@@ -200,6 +203,7 @@ impl Core {
             locks: Locks::default(),
             lease: facts.budget.lease(),
             shortage: Shortage::default(),
+            past: Past::default(),
             now: facts.started,
             mono_us: 0,
             shutdown: false,

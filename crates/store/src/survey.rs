@@ -282,14 +282,12 @@ impl Shard {
         self.databases.iter().any(|one| one.ledger.survey.is_some())
     }
 
-    /// The accounts of prefixes of each database that has any, with the histories of so many of the largest; none while
-    /// they are off. Reads no key.
-    pub fn prefix_reports(&self, now: Millis, histories: usize) -> Vec<PrefixReport> {
+    /// The accounts of prefixes of each database that has any, or of each the so many largest with their histories; none
+    /// while they are off. Reads no key.
+    pub fn prefix_reports(&self, now: Millis, largest: Option<usize>) -> Vec<PrefixReport> {
         let elapsed_ms = self.tending.elapsed_ms(now);
         let trees = self.databases.iter().flat_map(|one| &one.ledger.tree);
-        trees
-            .map(|tree| tree.report(elapsed_ms, histories))
-            .collect()
+        trees.map(|tree| tree.report(elapsed_ms, largest)).collect()
     }
 
     /// The biggest keys of all databases, of one kind or of any, at most `count` and

@@ -46,7 +46,7 @@ fn rows(shard: &Shard, now: Millis) -> Vec<(String, PrefixRow)> {
         named.chain(rest).collect::<Vec<_>>()
     };
     shard
-        .prefix_reports(now, 0)
+        .prefix_reports(now, None)
         .into_iter()
         .flat_map(own)
         .collect()
@@ -195,7 +195,7 @@ fn turning_prefixes_off_and_on_counts_every_key_anew() {
     }
     let off = PrefixRules::new(false, b":", 2).unwrap();
     shard.set_prefix_rules(off);
-    assert_eq!(shard.prefix_reports(NOW, 0), []);
+    assert_eq!(shard.prefix_reports(NOW, None), []);
     set(&mut shard, "a:7", 5000);
     assert_adds_up(&shard);
     shard.set_prefix_rules(PrefixRules::new(true, b":/", 1).unwrap());

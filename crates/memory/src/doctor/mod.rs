@@ -120,8 +120,24 @@ pub struct Traffic {
     pub hits: u64,
     /// Reads that did not.
     pub misses: u64,
-    /// Milliseconds in which all this was counted.
+    /// Milliseconds in which all this was counted; of several shards the longest.
     pub covered_ms: u64,
+}
+
+impl Traffic {
+    /// Adds another shard's.
+    pub fn merge(&mut self, other: &Traffic) {
+        let Traffic {
+            evicted_keys,
+            hits,
+            misses,
+            covered_ms,
+        } = other;
+        self.evicted_keys += evicted_keys;
+        self.hits += hits;
+        self.misses += misses;
+        self.covered_ms = self.covered_ms.max(*covered_ms);
+    }
 }
 
 /// The hit ratio that another size of memory would have had.

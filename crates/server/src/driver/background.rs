@@ -98,7 +98,7 @@ impl Driver {
         self.consider_defrag();
         self.background.expiring = self.core.active_expire;
         self.background.freeing = true;
-        self.background.surveying = self.core.shard.tend_books(self.core.now);
+        self.background.surveying = self.core.tend();
         if self
             .background
             .accept_retry_us

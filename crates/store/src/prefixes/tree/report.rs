@@ -3,33 +3,36 @@
 //! Source: as the tree's own.
 #![forbid(unsafe_code)]
 
+use std::cmp::Reverse;
+
 use crate::account::Footprint;
 use crate::prefixes::{PrefixReport, PrefixRow, Sums};
 
 use super::{NO_PREFIX, NODES_MAX, Place, Tree};
 
 impl Tree {
-    /// Every account, and the histories of so many of the largest; `elapsed_ms` are since minute 0.
-    pub(crate) fn report(&self, elapsed_ms: u64, histories: usize) -> PrefixReport {
+    /// Every account, or only so many of the largest, and those with their histories; `elapsed_ms` are since minute 0.
+    pub(crate) fn report(&self, elapsed_ms: u64, largest: Option<usize>) -> PrefixReport {
         let row = |node: u16| {
             let sums = self.node(node).sums;
             PrefixRow::of(sums, self.past.trend(node, sums.bytes, elapsed_ms))
         };
-        let named = self.names.iter();
-        let mut prefixes: Vec<(Box<[u8]>, PrefixRow)> = named
-            .clone()
-            .map(|(name, node)| (name.clone(), row(*node)))
+        let mut named: Vec<(&Box<[u8]>, u16)> = self
+            .names
+            .iter()
+            .map(|(name, node)| (name, *node))
             .collect();
-        if histories > 0 {
-            let mut largest: Vec<(u64, usize, u16)> = named
-                .enumerate()
-                .map(|(place, (_, node))| (self.node(*node).sums.bytes, place, *node))
-                .collect();
-            largest.sort_unstable_by_key(|(bytes, ..)| std::cmp::Reverse(*bytes));
-            for (_, place, node) in largest.into_iter().take(histories) {
-                prefixes[place].1.history = self.past.copy(node);
-            }
+        if let Some(count) = largest {
+            let bytes = |(_, node): &(_, u16)| Reverse(self.node(*node).sums.bytes);
+            named.sort_unstable_by_key(bytes);
+            named.truncate(count);
         }
+        let told = |(name, node): (&Box<[u8]>, u16)| {
+            let history = largest.and_then(|_| self.past.copy(node));
+            let row = row(node);
+            (name.clone(), PrefixRow { history, ..row })
+        };
+        let prefixes = named.into_iter().map(told).collect();
         let has_none = !self.nodes.is_empty();
         let other_trend = self.past.trend_of_other(self.other.bytes, elapsed_ms);
         PrefixReport {
