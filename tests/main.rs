@@ -5,6 +5,7 @@
 mod balance;
 mod clients;
 mod defrag;
+mod doctor;
 mod eviction;
 mod expiry;
 mod fixture;
