@@ -451,6 +451,11 @@ fn evicting_what_is_still_read_is_told_with_what_more_memory_would_buy() {
     assert!(finding.evidence["evicted.keys"] > 1000.0);
     assert!(finding.evidence["hit.ratio"] < 90.0);
     assert!(finding.evidence["key.lifetime"] < 1200.0);
+    // All that is read fits into twice the memory.
+    assert!(finding.evidence["more.memory.hit.ratio"] > finding.evidence["hit.ratio"] + 10.0);
+    assert!(finding.remedy.starts_with("CONFIG SET maxmemory "));
+    // It is over once all fits and ten minutes have passed; a server that never evicted begins there.
+    assert_eq!(client.ask(&finding.remedy), ok());
 }
 
 #[test]

@@ -4,6 +4,7 @@
 
 mod balance;
 mod clients;
+mod curve;
 mod defrag;
 mod doctor;
 mod eviction;

@@ -136,6 +136,8 @@ pub struct Config {
     pub lfu_decay_minutes: u32,
     /// What all clients together may hold.
     pub maxmemory_clients: ClientMemory,
+    /// Whether the miss-ratio curve is drawn.
+    pub memory_curve: bool,
     /// Whether MEMORY STATS writes percent signs.
     pub memory_stats_percent_sign: PercentSign,
     /// Whether key prefixes have accounts, and what a prefix is.
@@ -183,6 +185,7 @@ impl Default for Config {
             lfu_log_factor: 0,
             lfu_decay_minutes: 0,
             maxmemory_clients: ClientMemory::Bytes(0),
+            memory_curve: false,
             memory_stats_percent_sign: PercentSign::default(),
             prefix_rules: PrefixRules::default(),
             thresholds: Thresholds::default(),

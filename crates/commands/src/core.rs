@@ -9,7 +9,7 @@ use crate::{
     locks::Locks,
     past::Past,
     room::{ShardLoad, Shortage},
-    stats::{CommandStats, CoreStats},
+    stats::{CommandStats, CoreStats, ShardCounts},
 };
 use memory::budget::{Budget, Lease};
 use std::sync::{
@@ -192,6 +192,7 @@ impl Core {
         let mut shard = Shard::new(options)?;
         shard.set_thresholds(config.thresholds);
         shard.set_eviction(config.eviction(), facts.started);
+        shard.set_curve(config.memory_curve);
         shard.set_prefix_rules(config.prefix_rules);
         Ok(Core {
             id,
@@ -272,8 +273,12 @@ impl Core {
 
     /// Takes over what the shard has counted itself.
     pub fn take_shard_counts(&mut self) {
-        let (expired, evicted) = (self.shard.expired_keys(), self.shard.evicted_keys());
-        self.stats.take_shard_counts(expired, evicted);
+        self.stats.take_shard_counts(ShardCounts {
+            expired_keys: self.shard.expired_keys(),
+            evicted_keys: self.shard.evicted_keys(),
+            lazyfreed_objects: self.shard.freed_objects(),
+        });
+        self.stats.lazyfree_pending_objects = self.shard.freeing_objects();
     }
 
     /// The next pseudo-random number (xorshift64*, Vigna 2016).

@@ -3,6 +3,7 @@
 //! Source: the contract in docs/memory.md; redis-server 7 for the fields it shares and for the texts.
 
 mod allocator;
+mod curve;
 mod doctor;
 mod insight;
 mod trend;
@@ -265,6 +266,25 @@ pub const ROWS: &[Command] = &[Command {
 }];
 
 const SUBCOMMANDS: &[Command] = &[
+    Command {
+        name: "memory|curve",
+        arity: -2,
+        run: Run::Fan(Fan {
+            to: To::All,
+            exclusive: false,
+            check: curve::check,
+            part: curve::part,
+            merge: curve::merge,
+            after: None,
+        }),
+        doc: Doc {
+            summary: "The hit ratio that other sizes of memory would have had, of all keys or of one prefix",
+            syntax: "[POINTS count] [PREFIX prefix]",
+            since: "pinyon 0.1",
+            ..BASE.doc
+        },
+        ..BASE
+    },
     Command {
         name: "memory|defrag",
         tips: &["request_policy:all_shards", "response_policy:all_succeeded"],

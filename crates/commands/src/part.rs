@@ -52,6 +52,8 @@ pub enum Part {
         /// Blocks of the pages its thread has in hand.
         heap: BySize,
     },
+    /// What a shard knows of the miss-ratio curve.
+    Curve(Box<store::curve::Figures>),
     /// A shard's types.
     Types(Box<[TypeFigures; KINDS]>),
     /// Prefixes of each database of a shard.

@@ -236,8 +236,20 @@ impl Core {
     }
 
     /// What is used beyond the limit, by all shards together; below zero is what is left.
-    fn debt_bytes(&self) -> i64 {
+    pub(crate) fn debt_bytes(&self) -> i64 {
         -self.lease.budget().remaining_bytes()
+    }
+
+    /// This shard's part of the data of all, as the shards last showed it.
+    pub(crate) fn data_share(&self) -> f64 {
+        let loads = &self.facts.loads;
+        let bytes = |load: &ShardLoad| load.data_bytes.load(Ordering::Relaxed).max(0) as f64;
+        let all: f64 = loads.iter().map(bytes).sum();
+        if all > 0.0 {
+            bytes(&loads[usize::from(self.id.0)]) / all
+        } else {
+            1.0 / loads.len() as f64
+        }
     }
 
     /// This shard's part of the debt: by how much it holds more than the mean of all, among those that have anything to evict.

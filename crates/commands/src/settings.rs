@@ -109,6 +109,7 @@ fn set_part(call: &mut Call<'_>, _: &mut Part) -> Result<Progress, Error> {
     call.core.config = config;
     let thresholds = call.core.config.thresholds;
     call.core.shard.set_thresholds(thresholds);
+    call.core.shard.set_curve(call.core.config.memory_curve);
     let rules = call.core.config.prefix_rules;
     call.core.shard.set_prefix_rules(rules);
     if call.core.config.requirepass.is_empty() {

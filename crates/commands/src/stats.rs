@@ -23,14 +23,12 @@ pub struct CoreStats {
     pub keyspace_hits: u64,
     /// Lookups that found none.
     pub keyspace_misses: u64,
-    /// Keys that expired; the shard counts them, and a report takes them over.
-    pub expired_keys: u64,
-    /// How many keys had expired at the last reset; not summed.
-    pub expired_keys_at_reset: u64,
-    /// Keys that were evicted; the shard counts them, and a report takes them over.
-    pub evicted_keys: u64,
-    /// How many keys had been evicted at the last reset; not summed.
-    pub evicted_keys_at_reset: u64,
+    /// What the shard counts, since the last reset; a report takes it over.
+    pub shard: ShardCounts,
+    /// What the shard had counted at the last reset; not summed.
+    pub shard_at_reset: ShardCounts,
+    /// Deleted keys and collections that are still to be freed, as of the last look.
+    pub lazyfree_pending_objects: u64,
     /// Clients closed because all together passed `maxmemory-clients`.
     pub evicted_clients: u64,
     /// For how long the limit was passed; counted by one core for all.
@@ -197,6 +195,38 @@ impl CommandStats {
     }
 }
 
+/// What a shard counts by itself from the moment it is made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ShardCounts {
+    /// Keys removed because they were past their expiry.
+    pub expired_keys: u64,
+    /// Keys evicted.
+    pub evicted_keys: u64,
+    /// Keys and collections freed after the command that deleted them.
+    pub lazyfreed_objects: u64,
+}
+
+impl ShardCounts {
+    fn less(self, earlier: ShardCounts) -> ShardCounts {
+        ShardCounts {
+            expired_keys: self.expired_keys - earlier.expired_keys,
+            evicted_keys: self.evicted_keys - earlier.evicted_keys,
+            lazyfreed_objects: self.lazyfreed_objects - earlier.lazyfreed_objects,
+        }
+    }
+
+    fn merge(&mut self, other: ShardCounts) {
+        let ShardCounts {
+            expired_keys,
+            evicted_keys,
+            lazyfreed_objects,
+        } = other;
+        self.expired_keys += expired_keys;
+        self.evicted_keys += evicted_keys;
+        self.lazyfreed_objects += lazyfreed_objects;
+    }
+}
+
 impl CoreStats {
     /// Takes a sample of the rates if it is time; called on every tick and before a report.
     pub fn sample(&mut self, mono_us: u64) {
@@ -215,16 +245,15 @@ impl CoreStats {
         self.errors.add(&String::from_utf8_lossy(code), 1);
     }
 
-    /// Takes over how many keys of the shard expired and were evicted since it was made.
-    pub fn take_shard_counts(&mut self, expired_keys: u64, evicted_keys: u64) {
-        self.expired_keys = expired_keys - self.expired_keys_at_reset;
-        self.evicted_keys = evicted_keys - self.evicted_keys_at_reset;
+    /// Takes over what the shard has counted since it was made.
+    pub fn take_shard_counts(&mut self, counts: ShardCounts) {
+        self.shard = counts.less(self.shard_at_reset);
     }
 
     /// Starts every counter from zero (CONFIG RESETSTAT); what is a measure of now stays.
     pub fn reset(&mut self) {
-        let expired_keys_at_reset = self.expired_keys_at_reset + self.expired_keys;
-        let evicted_keys_at_reset = self.evicted_keys_at_reset + self.evicted_keys;
+        let mut shard_at_reset = self.shard_at_reset;
+        shard_at_reset.merge(self.shard);
         let exceeded = Exceeded {
             total_us: 0,
             ..self.exceeded
@@ -239,8 +268,8 @@ impl CoreStats {
             defrag_percent: self.defrag_percent,
             calls,
             rates,
-            expired_keys_at_reset,
-            evicted_keys_at_reset,
+            shard_at_reset,
+            lazyfree_pending_objects: self.lazyfree_pending_objects,
             exceeded,
             ..CoreStats::default()
         };
@@ -257,10 +286,9 @@ impl CoreStats {
             net_output_bytes,
             keyspace_hits,
             keyspace_misses,
-            expired_keys,
-            expired_keys_at_reset: _,
-            evicted_keys,
-            evicted_keys_at_reset: _,
+            shard,
+            shard_at_reset: _,
+            lazyfree_pending_objects,
             evicted_clients,
             exceeded,
             error_replies,
@@ -288,8 +316,8 @@ impl CoreStats {
         self.net_output_bytes += net_output_bytes;
         self.keyspace_hits += keyspace_hits;
         self.keyspace_misses += keyspace_misses;
-        self.expired_keys += expired_keys;
-        self.evicted_keys += evicted_keys;
+        self.shard.merge(*shard);
+        self.lazyfree_pending_objects += lazyfree_pending_objects;
         self.evicted_clients += evicted_clients;
         self.exceeded.merge(exceeded);
         self.error_replies += error_replies;

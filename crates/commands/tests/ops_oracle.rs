@@ -264,6 +264,7 @@ const NOT_IN_7_0: &[(&str, &str)] = &[
     ("hgetdel", "8.0"),
     ("hgetex", "8.0"),
     ("hsetex", "8.0"),
+    ("memory|curve", "our own"),
     ("memory|defrag", "our own"),
     ("memory|explain", "our own"),
     ("memory|prefixes", "our own"),

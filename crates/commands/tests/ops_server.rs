@@ -171,6 +171,35 @@ fn config_resetstat_starts_every_core_anew() {
 }
 
 #[test]
+fn info_counts_what_is_freed_after_the_command_that_deleted_it() {
+    let mut cluster = Cluster::new(2);
+    let members: Vec<String> = (0..5000).map(|member| format!("member:{member}")).collect();
+    let mut words = vec!["SADD".to_string(), "set".into()];
+    words.extend(members);
+    cluster.run(&words);
+    cluster.ask("SET small value");
+    cluster.ask("UNLINK set small");
+    let counts = |cluster: &mut Cluster| {
+        let info = ask(cluster, "INFO memory");
+        let line = |name: &str| {
+            let start = info.find(name).expect(name) + name.len();
+            info[start..].split("\r\n").next().unwrap().to_string()
+        };
+        (
+            line("lazyfree_pending_objects:"),
+            line("lazyfreed_objects:"),
+        )
+    };
+    assert_eq!(counts(&mut cluster), ("1".into(), "0".into()));
+    for core in cluster.cores_mut() {
+        while core.shard.free_step(512) {}
+    }
+    assert_eq!(counts(&mut cluster), ("0".into(), "1".into()));
+    assert_eq!(ask(&mut cluster, "CONFIG RESETSTAT"), "OK");
+    assert_eq!(counts(&mut cluster), ("0".into(), "0".into()));
+}
+
+#[test]
 fn info_has_the_sections_that_were_asked_for() {
     let mut cluster = Cluster::new(2);
     let sections = |info: &str| -> Vec<String> {

@@ -166,7 +166,10 @@ impl Shard {
 
     fn bookkeeping_bytes(&self) -> u64 {
         let ledgers = self.databases.iter().map(|one| one.ledger.heap_bytes());
-        self.slab.bookkeeping_bytes() + self.clock.heap_bytes() + ledgers.sum::<u64>()
+        self.slab.bookkeeping_bytes()
+            + self.clock.heap_bytes()
+            + self.curve.heap_bytes()
+            + ledgers.sum::<u64>()
     }
 
     /// Asserts that prefixes and biggest keys are what a look at every key says.

@@ -123,6 +123,7 @@ impl Shard {
             .remove(&mut self.slab, key.hash, found);
         self.settle(db, key.hash, found.block, Some(footprint), None);
         let remains = edit::dissolve(&mut self.slab, found.block, self.base);
+        self.watch_removal(db, key.hash);
         let expiry = expiry.map_or(Expiry::Clear, Expiry::At);
         let value = match (&small, remains) {
             (Some(Small::Packed(form, pack)), _) => NewValue::Packed(*form, pack),
@@ -230,6 +231,9 @@ impl Shard {
         };
         if database.index.len() > 0 {
             self.graveyard.databases.push(database);
+            if db != self.scratch() {
+                self.curve.note_flush();
+            }
         }
     }
 
@@ -261,6 +265,17 @@ impl Shard {
         graveyard.is_owing()
     }
 
+    /// Deleted keys and collections that are still to be freed.
+    pub fn freeing_objects(&self) -> u64 {
+        let keys = self.graveyard.databases.iter().map(|one| one.index.len());
+        (self.graveyard.values.len() + keys.sum::<usize>()) as u64
+    }
+
+    /// Keys and collections freed after the command that deleted them, since the shard was made.
+    pub fn freed_objects(&self) -> u64 {
+        self.graveyard.freed_objects
+    }
+
     /// Whether [`Shard::free_step`] has something to do.
     #[inline]
     pub fn owes_freeing(&self) -> bool {
@@ -285,6 +300,8 @@ pub(crate) struct Graveyard {
     values: Vec<Box<Big>>,
     /// Bytes of `values`.
     values_bytes: u64,
+    /// Keys and values freed so far.
+    freed_objects: u64,
 }
 
 impl Graveyard {
@@ -327,6 +344,7 @@ impl Graveyard {
                 self.take(Some(big));
                 return;
             }
+            self.freed_objects += 1;
             spent += VALUE_COST;
         }
     }
@@ -337,12 +355,13 @@ impl Graveyard {
             && let Some(mut database) = self.databases.pop()
         {
             let account = &mut database.ledger.account;
-            let mut remains = Vec::new();
+            let (mut remains, keys_before) = (Vec::new(), database.index.len());
             let felled = database.index.fell(slab, |slab, block| {
                 account.subtract(Entry::at(slab, block, base).footprint());
                 remains.extend(edit::destroy(slab, block, base));
             });
             freed += felled.unwrap_or(0);
+            self.freed_objects += (keys_before - database.index.len()) as u64;
             if database.index.len() > 0 {
                 self.databases.push(database);
             } else {

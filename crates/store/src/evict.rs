@@ -7,7 +7,7 @@
 //! only in segments that have an expiring key.
 #![forbid(unsafe_code)]
 
-use crate::access::{AGE_TICKS_MAX, Access, HITS_MAX};
+use crate::access::{Access, HITS_MAX};
 use crate::frequency::Frequency;
 use crate::index::Slot;
 use crate::shard::{Shard, Walk};
@@ -82,35 +82,62 @@ pub struct Evicted {
     pub expired: usize,
 }
 
+/// What speaks for a key to go under [`Order::Ifs`], in logarithms of 64 an octave: by age in ticks
+/// and by hits and size class. Their sum is the largest for the key that goes.
+#[derive(Clone, Debug)]
+pub(crate) struct IfsScores {
+    /// Longer than is needed, so that no index needs a check.
+    ages: [i16; 256],
+    lows: [i16; 256],
+}
+
+/// Steps of a score an octave.
+const OCTAVE: f64 = 64.0;
+
+impl IfsScores {
+    pub(crate) fn new(eviction: Eviction) -> IfsScores {
+        let size_weight = f64::from(eviction.size_weight_percent) / 100.0;
+        let fresh_weight = f64::from(eviction.fresh_weight_percent.max(1)) / 100.0;
+        let lows = std::array::from_fn(|low| {
+            let (hits, size_class) = (low >> 5, low & 31);
+            debug_assert!(hits <= HITS_MAX.into());
+            let worth = (hits + 1) as f64 * if hits == 0 { fresh_weight } else { 1.0 };
+            let size_octaves = size_class as f64 / 2.0;
+            (OCTAVE * (size_weight * size_octaves - worth.log2())) as i16
+        });
+        IfsScores {
+            ages: std::array::from_fn(|age| (OCTAVE * (age as f64 + 0.5).log2()) as i16),
+            lows,
+        }
+    }
+
+    /// Of a key with these hits and this size class in one, and an age of at most [`AGE_TICKS_MAX`].
+    #[inline(always)]
+    pub(crate) fn of(&self, low: u8, age_ticks: u8) -> i32 {
+        i32::from(self.ages[usize::from(age_ticks)]) + i32::from(self.lows[usize::from(low)])
+    }
+}
+
 /// The state of choosing.
 #[derive(Debug)]
 pub(crate) struct Chooser {
     eviction: Eviction,
-    /// By age in ticks and by hits and size class: logarithms, 64 an octave. Their sum is what is the
-    /// largest for the key to go.
-    age_scores: [i16; AGE_TICKS_MAX as usize + 1],
-    low_scores: [i16; 256],
+    scores: IfsScores,
     rng: crate::random::Rng,
     /// Where the search for keys with an expiry stands.
     walk: Walk,
     evicted_keys: u64,
 }
 
-/// Steps of a score an octave.
-const OCTAVE: f64 = 64.0;
-
 impl Chooser {
     pub(crate) fn new(seed: u64) -> Chooser {
-        let mut chooser = Chooser {
+        Chooser {
             eviction: Eviction::default(),
-            age_scores: std::array::from_fn(|age| (OCTAVE * (age as f64 + 0.5).log2()) as i16),
-            low_scores: [0; 256],
+            scores: IfsScores::new(Eviction::default()),
             rng: crate::random::Rng::seeded(seed),
             walk: Walk::default(),
             evicted_keys: 0,
-        };
-        chooser.set(Eviction::default());
-        chooser
+        }
     }
 
     fn set(&mut self, eviction: Eviction) {
@@ -118,15 +145,7 @@ impl Chooser {
             samples: eviction.samples.clamp(1, SAMPLES_MAX),
             ..eviction
         };
-        let size_weight = f64::from(eviction.size_weight_percent) / 100.0;
-        let fresh_weight = f64::from(eviction.fresh_weight_percent.max(1)) / 100.0;
-        self.low_scores = std::array::from_fn(|low| {
-            let (hits, size_class) = (low >> 5, low & 31);
-            debug_assert!(hits <= HITS_MAX.into());
-            let worth = (hits + 1) as f64 * if hits == 0 { fresh_weight } else { 1.0 };
-            let size_octaves = size_class as f64 / 2.0;
-            (OCTAVE * (size_weight * size_octaves - worth.log2())) as i16
-        });
+        self.scores = IfsScores::new(eviction);
     }
 }
 
@@ -179,6 +198,11 @@ impl Shard {
         let frequency = (eviction.order == Order::Lfu)
             .then(|| Frequency::new(eviction.log_factor, eviction.decay_minutes));
         self.clock.count_frequency(frequency, now);
+    }
+
+    /// How keys are chosen.
+    pub fn eviction(&self) -> Eviction {
+        self.chooser.eviction
     }
 
     /// Keys evicted since the shard was made.
@@ -328,9 +352,8 @@ impl Shard {
 
     #[inline]
     fn ifs_score(&self, access: Access) -> i64 {
-        let age = usize::from(self.clock.age_ticks(access));
-        let low = usize::from(access.low());
-        i64::from(self.chooser.age_scores[age]) + i64::from(self.chooser.low_scores[low])
+        let age_ticks = self.clock.age_ticks(access);
+        self.chooser.scores.of(access.low(), age_ticks).into()
     }
 
     /// Evicts the first key that may go, segment by segment from where the last search ended. For

@@ -117,5 +117,6 @@ impl Shard {
     /// Exchanges two databases.
     pub fn swap_databases(&mut self, one: usize, other: usize) {
         self.databases.swap(one, other);
+        self.curve.note_flush();
     }
 }

@@ -12,6 +12,7 @@ mod classes;
 mod collections;
 mod content;
 mod covered;
+pub mod curve;
 mod detach;
 mod entry;
 mod evict;
@@ -37,6 +38,7 @@ mod tick;
 mod tops;
 mod tree;
 mod value;
+mod watch;
 
 pub use access::HITS_MAX;
 pub use account::{Account, KindAccount};

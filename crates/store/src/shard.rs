@@ -9,6 +9,7 @@ use crate::access::AccessClock;
 use crate::account::Footprint;
 use crate::classes::Class;
 use crate::collections::Thresholds;
+use crate::curve::Curve;
 use crate::detach::Graveyard;
 use crate::entry::{Draft, Entry, NewValue, Scratch, edit};
 use crate::evict::Chooser;
@@ -99,6 +100,8 @@ pub struct Shard {
     pub(crate) purge: Option<Purge>,
     /// Which keys go when memory is short.
     pub(crate) chooser: Chooser,
+    /// Watches what is read and written, and changes nothing.
+    pub(crate) curve: Curve,
     pub(crate) moves: Moves,
 }
 
@@ -134,6 +137,7 @@ impl Shard {
             expired_keys: 0,
             purge: None,
             chooser: Chooser::new(seeds[1]),
+            curve: Curve::default(),
             moves: Moves::default(),
         })
     }
@@ -194,9 +198,14 @@ impl Shard {
         key: Key,
         now: Millis,
     ) -> Option<BlockRef> {
-        let found = self.locate(db, key, now)?;
+        let Some(found) = self.locate(db, key, now) else {
+            self.watch_miss(db, &key, now);
+            return None;
+        };
         self.note_time(now);
-        found.set_access(self.clock.touched(found.access()));
+        let access = self.clock.touched(found.access());
+        found.set_access(access);
+        self.watch_hit(db, &key, access, found.block, now);
         Some(found.block)
     }
 
@@ -246,6 +255,7 @@ impl Shard {
             return false;
         };
         self.discard(db, key.hash, found);
+        self.watch_removal(db, key.hash);
         true
     }
 
@@ -314,6 +324,7 @@ impl Shard {
         let bytes = Entry::at(slab, block, *base).key();
         ledger.add(Key { bytes, hash }, footprint, prefix_rules);
         self.note_insertion(now);
+        self.watch_write(db, hash, access, block, true, now);
     }
 
     /// Puts an entry in the place of another of the same key, in the same block if it fits.
@@ -339,10 +350,12 @@ impl Shard {
             // Nothing that is counted changes.
             draft.write_over(&mut self.slab, found.block, self.base);
             self.note_time(now);
-            found.set_access(self.clock.touched(found.access()));
+            let access = self.clock.touched(found.access());
+            found.set_access(access);
             if let Some(at) = expiry {
                 self.note_expiry(db, hash, at);
             }
+            self.watch_write(db, hash, access, found.block, false, now);
         } else {
             self.replace_block(db, hash, found, draft, expiry, now);
         }
@@ -386,10 +399,12 @@ impl Shard {
         self.settle(db, hash, block, Some(before), Some(after));
         found.set_block(block);
         self.note_time(now);
-        found.set_access(self.clock.rewritten(found.access(), after.bytes));
+        let access = self.clock.rewritten(found.access(), after.bytes);
+        found.set_access(access);
         if let Some(at) = expiry {
             self.note_expiry(db, hash, at);
         }
+        self.watch_write(db, hash, access, block, false, now);
     }
 
     /// Takes a found key out of the index and frees its entry.

@@ -144,6 +144,7 @@ impl Shard {
         }
         self.prefix_rules = rules;
         let minute = self.tending.minute;
+        self.curve.set_delimiters(rules.delimiter_bytes());
         for Database { index, ledger } in &mut self.databases {
             ledger.tree = None;
             let wants_tops = ledger

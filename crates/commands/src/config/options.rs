@@ -193,6 +193,17 @@ pub const OPTIONS: &[Setting] = &[
     policy::IFS_BETA,
     policy::IFS_FRESH,
     Setting {
+        name: "memory-curve",
+        group: "Memory",
+        kind: Kind::YesNo {
+            read: |config| config.memory_curve,
+            write: |config, yes| config.memory_curve = yes,
+        },
+        default: "yes",
+        when: When::Anytime,
+        summary: "Whether reads are sampled for MEMORY CURVE; no forgets what was sampled.",
+    },
+    Setting {
         name: "memory-stats-percent-sign",
         group: "Memory",
         kind: Kind::Word {

@@ -6,7 +6,9 @@ use super::insight::{checked, collapsed, merged, prefix_reports, told_apart};
 use super::trend::room_bytes;
 use super::{all, shard_memory};
 use crate::{Call, Core, Error, Part, Progress, Reply, Run, error};
-use memory::doctor::{self, ClientFigures, Insight, KeyFigures, Limits, PrefixFigures, Traffic};
+use memory::doctor::{
+    self, ClientFigures, Insight, KeyFigures, Limits, MoreMemory, PrefixFigures, Traffic,
+};
 use memory::history::{History, Trend};
 use memory::process::{container_limit, machine_memory_bytes};
 use memory::report::MemoryReport;
@@ -14,9 +16,13 @@ use memory::shard::ShardMemory;
 use resp::Writer;
 use std::collections::HashMap;
 use store::PrefixReport;
+use store::curve::{Figures, MissRatioCurve};
 
 /// Prefixes that each database of a shard tells of, the largest: one with a hundredth of the data is among them.
 const PREFIXES_TOLD: usize = 128;
+
+/// How much more memory is thought of when what clients work with does not fit.
+const MORE_TIMES: f64 = 2.0;
 
 /// MEMORY DOCTOR.
 pub(super) const DOCTOR: Run = checked(|call| wants_json(call).map(drop), all(part, merge));
@@ -32,6 +38,7 @@ pub struct Checkup {
     largest_key: Option<KeyFigures>,
     largest_client: Option<ClientFigures>,
     traffic: Traffic,
+    curve: Figures,
 }
 
 /// Without a word it is text. Any other word is one too many, as in Redis.
@@ -44,6 +51,7 @@ fn wants_json(call: &Call<'_>) -> Result<bool, Error> {
 }
 
 fn part(call: &mut Call<'_>, part: &mut Part) -> Result<Progress, Error> {
+    call.core.tick_curve();
     let core = &*call.core;
     let largest_key = core.shard.top_keys(None, 1, core.now).keys.pop();
     let largest_client = core
@@ -66,6 +74,7 @@ fn part(call: &mut Call<'_>, part: &mut Part) -> Result<Progress, Error> {
             bytes: client.total_bytes as u64,
         }),
         traffic: core.traffic(),
+        curve: core.shard.curve().figures(),
     }));
     Ok(Progress::Done)
 }
@@ -73,7 +82,7 @@ fn part(call: &mut Call<'_>, part: &mut Part) -> Result<Progress, Error> {
 fn merge(call: &mut Call<'_>, parts: &mut [Part], out: &mut Writer<'_>) -> Reply {
     let is_json = wants_json(call)?;
     let (mut insight, mut shards, mut limited_bytes) = (Insight::default(), Vec::new(), 0);
-    let mut prefixes = Vec::new();
+    let (mut prefixes, mut curves) = (Vec::new(), Vec::new());
     for part in parts {
         let Part::Checkup(checkup) = std::mem::take(part) else {
             unreachable!("every shard gives its figures")
@@ -87,7 +96,9 @@ fn merge(call: &mut Call<'_>, parts: &mut [Part], out: &mut Writer<'_>) -> Reply
             largest_key,
             largest_client,
             traffic,
+            curve,
         } = *checkup;
+        curves.push(curve);
         shards.push(memory);
         limited_bytes += own_limited_bytes;
         insight.total.merge(&total);
@@ -106,6 +117,8 @@ fn merge(call: &mut Call<'_>, parts: &mut [Part], out: &mut Writer<'_>) -> Reply
     }
     insight.others_bytes = others_bytes(&prefixes);
     insight.prefixes = prefix_figures(prefixes, &call.core.config.prefix_rules.delimiters());
+    insight.draws_curve = call.core.config.memory_curve;
+    insight.more_memory = more_memory(&curves);
     let limits = limits(call.core, limited_bytes);
     let findings = doctor::findings(&MemoryReport::take(shards), &limits, &insight);
     if is_json {
@@ -114,6 +127,17 @@ fn merge(call: &mut Call<'_>, parts: &mut [Part], out: &mut Writer<'_>) -> Reply
         out.verbatim("txt", doctor::prose(&findings).as_bytes());
     }
     Ok(())
+}
+
+/// What twice the memory would have been good for, where there is a curve.
+fn more_memory(curves: &[Figures]) -> Option<MoreMemory> {
+    let curve = MissRatioCurve::of(curves);
+    Some(MoreMemory {
+        times: MORE_TIMES,
+        hit_ratio: curve.at(MORE_TIMES)?,
+        hit_ratio_now: curve.hit_ratio,
+        error: curve.error,
+    })
 }
 
 fn limits(core: &Core, limited_bytes: i64) -> Limits {

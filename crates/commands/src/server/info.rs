@@ -197,7 +197,8 @@ fn memory_section(figures: &Figures<'_>, text: &mut String) {
         "mem_freeing": merged.freeing_bytes,
         "mem_unaccounted": report.unaccounted_bytes(),
         "active_defrag_running": figures.stats.defrag_percent,
-        "lazyfree_pending_objects": 0,
+        "lazyfree_pending_objects": figures.stats.lazyfree_pending_objects,
+        "lazyfreed_objects": figures.stats.shard.lazyfreed_objects,
     );
 }
 
@@ -262,8 +263,8 @@ fn stats(figures: &Figures<'_>, text: &mut String) {
         "sync_full": 0,
         "sync_partial_ok": 0,
         "sync_partial_err": 0,
-        "expired_keys": stats.expired_keys,
-        "evicted_keys": stats.evicted_keys,
+        "expired_keys": stats.shard.expired_keys,
+        "evicted_keys": stats.shard.evicted_keys,
         "evicted_clients": stats.evicted_clients,
         "total_eviction_exceeded_time": stats.exceeded.total_us / 1000,
         "current_eviction_exceeded_time": stats.exceeded.current_us / 1000,

@@ -157,9 +157,13 @@ pub(super) fn eviction_thrash(
         ];
         let double = limits.maxmemory_bytes.saturating_mul(2);
         let (advice, remedy) = match &insight.more_memory {
-            None => (
+            None if insight.draws_curve => (
                 "How much more memory would help is not known yet.".to_owned(),
                 "MEMORY CURVE".to_owned(),
+            ),
+            None => (
+                "How much more memory would help, a curve would tell.".to_owned(),
+                "CONFIG SET memory-curve yes".to_owned(),
             ),
             Some(more) => {
                 evidence.push((
@@ -401,6 +405,12 @@ mod tests {
         );
         let found = &findings(&report(), &ROOMY, &thrash(40_000, 3000))[0];
         assert_eq!(found.evidence[3], ("key.lifetime", Amount::Seconds(300)));
+        assert_eq!(found.remedy, "CONFIG SET memory-curve yes");
+        let insight = Insight {
+            draws_curve: true,
+            ..thrash(40_000, 3000)
+        };
+        let found = &findings(&report(), &ROOMY, &insight)[0];
         assert_eq!(found.remedy, "MEMORY CURVE");
     }
 

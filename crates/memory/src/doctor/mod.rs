@@ -70,7 +70,9 @@ pub struct Insight {
     pub total: Trend,
     /// Evictions and reads of the last minutes.
     pub traffic: Traffic,
-    /// What more memory would be good for.
+    /// Whether the server watches what more memory would be good for.
+    pub draws_curve: bool,
+    /// What it has seen of that.
     pub more_memory: Option<MoreMemory>,
 }
 

@@ -109,6 +109,7 @@ impl Driver {
         }
         self.core.publish_bytes();
         self.core.publish_load();
+        self.core.tick_curve();
         if self.core.id.0 == 0 {
             self.core.facts.lift_peak();
             if self.background.guard.is_due(self.core.mono_us) {

@@ -338,6 +338,7 @@ impl Shard {
         self.settle(db, key.hash, found.block, Some(before), None);
         let nothing = edit::destroy(&mut self.slab, found.block, self.base);
         debug_assert!(nothing.is_none(), "the collection was taken out");
+        self.watch_removal(db, key.hash);
     }
 
     fn free_body(&mut self, body: Body) {

@@ -76,6 +76,11 @@ impl PrefixRules {
         [first].into_iter().chain(others).collect()
     }
 
+    /// The delimiters, some of them more than once.
+    pub(crate) fn delimiter_bytes(&self) -> [u8; PREFIX_DELIMITERS_MAX] {
+        self.delimiters
+    }
+
     /// Lets a prefix have so many segments, held between one and two.
     pub fn set_depth(&mut self, depth: usize) {
         self.depth = depth.clamp(1, PREFIX_DEPTH_MAX) as u8;
