@@ -298,7 +298,8 @@ fn clients_with_large_buffers_are_told_until_they_are_gone() {
     let others = unfinished(&server, 40, 1 << 20);
     let finding = found(&mut client, "large-clients");
     assert!(finding.evidence["clients.bytes"] > 40e6);
-    assert_eq!(finding.evidence["clients"], 41.0);
+    // The connection that watched may still be there.
+    assert!((41.0..=42.0).contains(&finding.evidence["clients"]));
     assert!(finding.evidence["largest.client.bytes"] > 1e6);
     assert_eq!(client.ask(&finding.remedy), ok());
     let finding = found(&mut client, "clients-resident");

@@ -359,7 +359,7 @@ mod tests {
             let end_ms = u64::from(DAY + pause) * MARK_MS;
             let trend = history.trend(3000, end_ms);
             assert_eq!(trend.over(Span::Minute).bytes, 0, "{pause}");
-            assert_eq!(history.hour_minimum(0).is_some(), true);
+            assert!(history.hour_minimum(0).is_some());
             let expected = if pause > DAY + 60 { 0 } else { 2000 };
             assert_eq!(trend.over(Span::Day).bytes, expected, "{pause}");
         }

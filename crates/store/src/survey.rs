@@ -21,7 +21,7 @@ use crate::tops::{Member, Tops};
 use crate::value::{Kind, Millis};
 
 /// Accounts of prefixes that are marked in one step.
-const MARKS_PER_STEP: usize = 512;
+const MARKS_PER_STEP: usize = 128;
 /// The shortest and the longest time between two walks for prefixes of a database. It doubles while
 /// they bring nothing.
 const WALK_PAUSE_MS: [i64; 2] = [30_000, 3_600_000];

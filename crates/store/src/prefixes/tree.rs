@@ -389,7 +389,8 @@ impl Tree {
         (node.children, node.star, node.is_collapsed) = (0, 0, true);
         for (name, node) in below {
             self.names_bytes -= heap_bytes(name.len());
-            let sums = self.node(node).sums;
+            // What is free holds nothing, or it would be marked.
+            let sums = std::mem::take(&mut self.nodes[usize::from(node)].sums);
             self.free.push(node);
             let from = node;
             let star = [first, b"*", &name[name.len() - 1..]].concat();
@@ -500,7 +501,6 @@ impl Tree {
 
     /// Marks so many accounts. Whether there are more.
     pub(crate) fn mark_step(&mut self, count: usize) -> bool {
-        // What is free has its old figures and no past, until its number is another's.
         let bytes = self.nodes.iter().map(|node| node.sums.bytes);
         self.past.step(bytes, count)
     }
