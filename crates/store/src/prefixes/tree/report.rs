@@ -17,28 +17,25 @@ impl Tree {
             let sums = self.node(node).sums;
             PrefixRow::of(sums, self.past.trend(node, sums.bytes, elapsed_ms))
         };
-        let mut named: Vec<(&Box<[u8]>, u16)> = self
-            .names
-            .iter()
-            .map(|(name, node)| (name, *node))
-            .collect();
+        let named = self.names.iter();
+        let mut named: Vec<(&[u8], u16)> = named.map(|(name, node)| (&**name, *node)).collect();
         if let Some(count) = largest {
             let bytes = |(_, node): &(_, u16)| Reverse(self.node(*node).sums.bytes);
             named.sort_unstable_by_key(bytes);
             named.truncate(count);
         }
-        let told = |(name, node): (&Box<[u8]>, u16)| {
+        let told = |(name, node): (&[u8], u16)| {
             let history = largest.and_then(|_| self.past.copy(node));
             let row = row(node);
-            (name.clone(), PrefixRow { history, ..row })
+            (name.into(), PrefixRow { history, ..row })
         };
         let prefixes = named.into_iter().map(told).collect();
-        let has_none = !self.nodes.is_empty();
+        let none = (!self.nodes.is_empty()).then(|| row(NO_PREFIX));
         let other_trend = self.past.trend_of_other(self.other.bytes, elapsed_ms);
         PrefixReport {
             prefixes,
             collapsed: self.collapsed().cloned().collect(),
-            none: has_none.then(|| row(NO_PREFIX)).unwrap_or_default(),
+            none: none.unwrap_or_default(),
             other: PrefixRow::of(self.other, other_trend),
         }
     }
