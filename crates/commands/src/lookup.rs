@@ -185,6 +185,15 @@ pub fn int_32(call: &Call<'_>, index: usize) -> Result<i64, Error> {
     }
 }
 
+/// Argument `index` as a 64-bit signed integer whose negation is one too, as where its sign chooses a direction.
+pub fn signed(call: &Call<'_>, index: usize) -> Result<i64, Error> {
+    const RANGE: &str = "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807";
+    match call.int(index)? {
+        i64::MIN => Err(RANGE.into()),
+        number => Ok(number),
+    }
+}
+
 /// Argument `index` as the number of a database.
 pub fn database(call: &Call<'_>, index: usize) -> Result<usize, Error> {
     let number = int_32(call, index)?;

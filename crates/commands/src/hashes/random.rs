@@ -12,11 +12,7 @@ const ELEMENT_BYTES_MIN: u64 = b"$0\r\n\r\n".len() as u64;
 
 /// The count, and whether values are wanted.
 fn options(call: &Call<'_>) -> Result<(i64, bool), Error> {
-    const RANGE: &str = "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807";
-    let count = call.int(2)?;
-    if count == i64::MIN {
-        return Err(RANGE.into());
-    }
+    let count = lookup::signed(call, 2)?;
     match call.args.len() {
         3 => Ok((count, false)),
         4 if call.is(3, "withvalues") => {

@@ -75,7 +75,7 @@ fn search(call: &Call<'_>) -> Result<Search, Error> {
         let value = index + 1;
         let has_value = value < call.args.len();
         if call.is(index, "rank") && has_value {
-            let rank = call.int(value)?;
+            let rank = lookup::signed(call, value)?;
             if rank == 0 {
                 return Err(ZERO_RANK.into());
             }

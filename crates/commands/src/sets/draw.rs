@@ -3,15 +3,13 @@
 //! Source: redis-server 7 for texts and reply shapes.
 
 use super::as_set;
-use crate::{Call, Error, Reply, error, lookup};
+use crate::{Call, Reply, error, lookup};
 use resp::Writer;
 use store::{Kind, Rng, SetView};
 
 /// The shortest element of a reply.
 const ELEMENT_BYTES_MIN: u64 = b"$0\r\n\r\n".len() as u64;
 
-const OUT_OF_LONG: &str =
-    "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807";
 const NOT_POSITIVE: &str = "ERR value is out of range, must be positive";
 
 pub fn srandmember(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
@@ -26,7 +24,7 @@ pub fn srandmember(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
             Ok(())
         }
         3 => {
-            let count = wanted(call)?;
+            let count = lookup::signed(call, 2)?;
             let reply_bytes_max = call.core.config.proto_max_bulk_len;
             let Some(set) = lookup::read_as(call, key, as_set)? else {
                 out.array(0);
@@ -67,14 +65,6 @@ fn repeated(
         }
     }
     Ok(())
-}
-
-fn wanted(call: &Call<'_>) -> Result<i64, Error> {
-    let count = call.int(2)?;
-    if count == i64::MIN {
-        return Err(OUT_OF_LONG.into());
-    }
-    Ok(count)
 }
 
 pub fn spop(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {

@@ -128,7 +128,6 @@ const DRAWN_MAX: u64 = 1 << 27;
 
 /// ZRANDMEMBER: one member; or with a count so many different ones; or where that is negative so many of any.
 pub fn zrandmember(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
-    const COUNT_RANGE: &str = "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807";
     if call.args.len() == 2 {
         let mut rng = Rng::seeded(call.core.random());
         match read(call)?.and_then(|zset| zset.random(&mut rng)) {
@@ -137,10 +136,7 @@ pub fn zrandmember(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
         }
         return Ok(());
     }
-    let count = call.int(2)?;
-    if count == i64::MIN {
-        return Err(COUNT_RANGE.into());
-    }
+    let count = lookup::signed(call, 2)?;
     let with_scores = call.args.len() > 3;
     if call.args.len() > 4 || with_scores && !call.is(3, "withscores") {
         return Err(error::SYNTAX.into());

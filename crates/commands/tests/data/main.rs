@@ -5,6 +5,7 @@
 mod counters;
 mod eviction;
 mod expiry;
+mod extremes;
 mod geo;
 mod keys;
 mod keyspace;

@@ -13,7 +13,7 @@ const COMMANDS: usize = 12_000;
 /// Commands after which both change the database that the client has selected.
 const SELECT_EVERY: usize = 700;
 
-fn now() -> Millis {
+pub fn now() -> Millis {
     let since = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .expect("the clock is past 1970");
