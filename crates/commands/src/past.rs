@@ -1,10 +1,11 @@
-//! What a core held and did in past minutes: its total, its dataset, its evictions and reads.
+//! What a core held and did in past minutes: its dataset, its evictions and reads; on the first core the total of the process.
 //! Nothing here is on the path of a command: the tick marks, and a report reads.
 //! Source: `memory::history`; time is what the core's own clock says, which never goes back.
 
-use crate::{Core, ShardId};
+use crate::{Core, ShardId, core::Facts};
 use memory::doctor::Traffic;
-use memory::history::{History, MARK_MS, Trend};
+use memory::history::{History, MARK_MS};
+use std::sync::atomic::Ordering;
 use store::Millis;
 
 /// Minutes over which traffic is told.
@@ -14,7 +15,8 @@ const TRAFFIC_MINUTES: usize = 10;
 #[derive(Clone, Debug, Default)]
 pub struct Past {
     minute: u32,
-    /// What the shard holds, as its share of MEMORY STATS' total; none before the first tick.
+    /// The total of MEMORY STATS, on the first core; none before its first tick. No core has a share of it that means
+    /// anything by itself: what one allocates another frees.
     total: Option<History>,
     /// Bytes of its keys.
     dataset: Option<History>,
@@ -23,6 +25,11 @@ pub struct Past {
 }
 
 impl Past {
+    /// How the total of the process came to be, on the first core; none before its first tick.
+    pub fn total(&self) -> Option<&History> {
+        self.total.as_ref()
+    }
+
     /// How the bytes of the keys came to be; none before the first tick.
     pub fn dataset(&self) -> Option<&History> {
         self.dataset.as_ref()
@@ -35,30 +42,33 @@ impl Core {
         self.facts.started.plus(self.elapsed_ms() as i64)
     }
 
-    fn elapsed_ms(&self) -> u64 {
+    /// Milliseconds since the start, as histories count them.
+    pub fn elapsed_ms(&self) -> u64 {
         self.mono_us / 1000
     }
 
     /// Looks after books and past; called on every tick. Whether the shard's `survey_step` has something to do.
     pub fn tend(&mut self) -> bool {
         let minute = (self.elapsed_ms() / MARK_MS) as u32;
-        if minute > self.past.minute || self.past.total.is_none() {
+        if minute > self.past.minute || self.past.dataset.is_none() {
             self.mark(minute);
         }
         self.shard.tend_books(self.steady_now())
     }
 
     fn mark(&mut self, minute: u32) {
-        let (held_bytes, dataset_bytes) =
-            (self.held_bytes(), self.shard.accounts().account.bytes());
+        let total_bytes = (self.id == ShardId(0)).then(|| self.facts.total_bytes_seen());
+        let dataset_bytes = Some(self.shard.accounts().account.bytes());
         let counters = self.counters();
         let past = &mut self.past;
         for (history, bytes) in [
-            (&mut past.total, held_bytes),
+            (&mut past.total, total_bytes),
             (&mut past.dataset, dataset_bytes),
         ] {
-            let history = history.get_or_insert_with(|| History::since(minute, bytes));
-            history.mark(minute, bytes);
+            if let Some(bytes) = bytes {
+                let history = history.get_or_insert_with(|| History::since(minute, bytes));
+                history.mark(minute, bytes);
+            }
         }
         // A core that stood still has done nothing meanwhile.
         let left_out = minute
@@ -68,25 +78,6 @@ impl Core {
             past.traffic[minute as usize % past.traffic.len()] = counters;
         }
         past.minute = minute;
-    }
-
-    /// What this core holds, live: its share of MEMORY STATS' total. What belongs to no core is the first one's.
-    pub fn held_bytes(&self) -> u64 {
-        let mut bytes =
-            memory::alloc::thread_allocated_bytes() + self.shard.slab_used_bytes() as i64;
-        if self.id == ShardId(0) {
-            bytes += memory::alloc::unsharded_allocated_bytes();
-        }
-        bytes.max(0) as u64
-    }
-
-    /// How what it holds has grown.
-    pub fn trend(&self) -> Trend {
-        let (bytes, elapsed_ms) = (self.held_bytes(), self.elapsed_ms());
-        match &self.past.total {
-            Some(history) => history.trend(bytes, elapsed_ms),
-            None => Trend::default(),
-        }
     }
 
     fn counters(&self) -> [u64; 3] {
@@ -112,5 +103,14 @@ impl Core {
             misses: counted(2),
             covered_ms: self.elapsed_ms() - u64::from(since) * MARK_MS,
         }
+    }
+}
+
+impl Facts {
+    /// The total of the process: all heaps now, and the slab of each shard at its last tick.
+    fn total_bytes_seen(&self) -> u64 {
+        let slabs = self.slab_bytes_seen.iter();
+        let slab_bytes: u64 = slabs.map(|bytes| bytes.load(Ordering::Relaxed)).sum();
+        memory::alloc::process_allocated_bytes() + slab_bytes
     }
 }

@@ -93,6 +93,7 @@ impl Cluster {
 
     /// Does what a tick does for the books of every core, to its end.
     pub fn tend(&mut self) {
+        self.cores.iter().for_each(Core::publish_bytes);
         for core in &mut self.cores {
             core.tend();
             while core.shard.survey_step(SURVEY_STEP_KEYS) {}

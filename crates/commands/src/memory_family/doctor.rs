@@ -3,13 +3,13 @@
 //! Source: the contract in docs/memory.md.
 
 use super::insight::{checked, collapsed, merged, prefix_reports, told_apart};
-use super::trend::room_bytes;
+use super::trend::{room_bytes, total_trend};
 use super::{all, shard_memory};
 use crate::{Call, Core, Error, Part, Progress, Reply, Run, error};
 use memory::doctor::{
     self, ClientFigures, Insight, KeyFigures, Limits, MoreMemory, PrefixFigures, Traffic,
 };
-use memory::history::{History, Trend};
+use memory::history::History;
 use memory::process::{container_limit, machine_memory_bytes};
 use memory::report::MemoryReport;
 use memory::shard::ShardMemory;
@@ -32,7 +32,7 @@ pub(super) const DOCTOR: Run = checked(|call| wants_json(call).map(drop), all(pa
 pub struct Checkup {
     memory: ShardMemory,
     limited_bytes: i64,
-    total: Trend,
+    total: Option<History>,
     dataset: Option<History>,
     prefixes: Vec<PrefixReport>,
     largest_key: Option<KeyFigures>,
@@ -61,7 +61,7 @@ fn part(call: &mut Call<'_>, part: &mut Part) -> Result<Progress, Error> {
     *part = Part::Checkup(Box::new(Checkup {
         memory: shard_memory(core),
         limited_bytes: core.limited_bytes(),
-        total: core.trend(),
+        total: core.past.total().cloned(),
         dataset: core.past.dataset().cloned(),
         prefixes: prefix_reports(core, Some(PREFIXES_TOLD)),
         largest_key: largest_key.map(|key| KeyFigures {
@@ -82,7 +82,7 @@ fn part(call: &mut Call<'_>, part: &mut Part) -> Result<Progress, Error> {
 fn merge(call: &mut Call<'_>, parts: &mut [Part], out: &mut Writer<'_>) -> Reply {
     let is_json = wants_json(call)?;
     let (mut insight, mut shards, mut limited_bytes) = (Insight::default(), Vec::new(), 0);
-    let (mut prefixes, mut curves) = (Vec::new(), Vec::new());
+    let (mut prefixes, mut curves, mut history) = (Vec::new(), Vec::new(), None);
     for part in parts {
         let Part::Checkup(checkup) = std::mem::take(part) else {
             unreachable!("every shard gives its figures")
@@ -101,7 +101,7 @@ fn merge(call: &mut Call<'_>, parts: &mut [Part], out: &mut Writer<'_>) -> Reply
         curves.push(curve);
         shards.push(memory);
         limited_bytes += own_limited_bytes;
-        insight.total.merge(&total);
+        history = history.or(total);
         match (&mut insight.dataset, dataset) {
             (Some(sum), Some(dataset)) => sum.merge(&dataset),
             (none, dataset) => *none = dataset.map(Box::new),
@@ -120,7 +120,9 @@ fn merge(call: &mut Call<'_>, parts: &mut [Part], out: &mut Writer<'_>) -> Reply
     insight.draws_curve = call.core.config.memory_curve;
     insight.more_memory = more_memory(&curves);
     let limits = limits(call.core, limited_bytes);
-    let findings = doctor::findings(&MemoryReport::take(shards), &limits, &insight);
+    let report = MemoryReport::take(shards);
+    insight.total = total_trend(call.core, history.as_ref(), report.total_bytes());
+    let findings = doctor::findings(&report, &limits, &insight);
     if is_json {
         out.bulk(doctor::json(&findings).as_bytes());
     } else {

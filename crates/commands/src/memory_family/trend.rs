@@ -4,9 +4,9 @@
 
 use super::all;
 use super::insight::{checked, count, int, merged, prefix_reports};
-use crate::{Call, Error, Part, Progress, Reply, Run, error};
-use memory::alloc::unsharded_allocated_bytes;
-use memory::history::{Growth, Span, Trend};
+use crate::{Call, Core, Error, Part, Progress, Reply, Run, error};
+use memory::alloc::{process_allocated_bytes, unsharded_allocated_bytes};
+use memory::history::{Growth, History, Span, Trend};
 use resp::Writer;
 use store::PrefixReport;
 
@@ -19,10 +19,11 @@ pub(super) const TREND: Run = checked(|call| words(call).map(drop), all(part, me
 /// One shard's growth.
 #[derive(Debug)]
 pub struct TrendFigures {
-    held_bytes: u64,
-    /// Those of them that count against the limit.
+    slab_used_bytes: u64,
+    /// Bytes that count against the limit.
     limited_bytes: i64,
-    total: Trend,
+    /// The first core's.
+    total: Option<History>,
     prefixes: Vec<PrefixReport>,
 }
 
@@ -43,9 +44,9 @@ fn words(call: &Call<'_>) -> Result<usize, Error> {
 fn part(call: &mut Call<'_>, part: &mut Part) -> Result<Progress, Error> {
     let core = &*call.core;
     *part = Part::Trend(Box::new(TrendFigures {
-        held_bytes: core.held_bytes(),
+        slab_used_bytes: core.shard.slab_used_bytes(),
         limited_bytes: core.limited_bytes(),
-        total: core.trend(),
+        total: core.past.total().cloned(),
         prefixes: prefix_reports(core, None),
     }));
     Ok(Progress::Done)
@@ -57,19 +58,30 @@ pub(super) fn room_bytes(limit_bytes: u64, limited_bytes: i64) -> u64 {
     limit_bytes.saturating_sub(used_bytes)
 }
 
+/// How the total has grown, by the history that the first core keeps.
+pub(super) fn total_trend(core: &Core, history: Option<&History>, bytes: u64) -> Trend {
+    // Cores started together, within milliseconds.
+    history.map_or_else(Trend::default, |history| {
+        history.trend(bytes, core.elapsed_ms())
+    })
+}
+
 fn merge(call: &mut Call<'_>, parts: &mut [Part], out: &mut Writer<'_>) -> Reply {
     let wanted = words(call)?;
-    let (mut held_bytes, mut limited_bytes) = (0, 0);
-    let (mut total, mut reports) = (Trend::default(), Vec::new());
+    let (mut slab_used_bytes, mut limited_bytes) = (0, 0);
+    let (mut total, mut reports) = (None, Vec::new());
     for part in parts {
         let Part::Trend(figures) = std::mem::take(part) else {
             unreachable!("every shard gives its growth")
         };
-        held_bytes += figures.held_bytes;
+        slab_used_bytes += figures.slab_used_bytes;
         limited_bytes += figures.limited_bytes;
-        total.merge(&figures.total);
+        total = total.or(figures.total);
         reports.extend(figures.prefixes);
     }
+    // What one core's heap allocates another frees: heaps are read together.
+    let total_bytes = process_allocated_bytes() + slab_used_bytes;
+    let total = total_trend(call.core, total.as_ref(), total_bytes);
     let limit_bytes = call.core.config.maxmemory_bytes;
     let room_bytes = (limit_bytes > 0).then(|| room_bytes(limit_bytes, limited_bytes));
     let (mut rows, _) = merged(reports, &call.core.config.prefix_rules.delimiters());
@@ -82,7 +94,7 @@ fn merge(call: &mut Call<'_>, parts: &mut [Part], out: &mut Writer<'_>) -> Reply
     out.map(2);
     out.bulk(b"total");
     out.map(2 + Span::ALL.len());
-    int(out, "bytes", held_bytes);
+    int(out, "bytes", total_bytes);
     int(out, "maxmemory", limit_bytes);
     write_trend(out, &total, room_bytes);
     out.bulk(b"prefixes");

@@ -7,6 +7,7 @@ use super::{
     quoted,
 };
 use crate::report::{MemoryReport, percentage};
+use crate::shard::ShardMemory;
 
 /// A shard that uses more than this many percent of its siblings' mean is out of balance: hashing
 /// spreads keys far more evenly, so large keys or one hash tag must be the cause.
@@ -35,13 +36,14 @@ pub(super) fn shard_above_siblings(report: &MemoryReport) -> Option<Finding> {
     if shards.len() < 2 {
         return None;
     }
+    // Not the counters of their heaps, of which one frees what another allocated.
+    let held = |shard: &ShardMemory| shard.dataset_bytes + shard.tables_bytes;
     let (place, largest) = shards
         .iter()
         .enumerate()
-        .max_by_key(|(_, shard)| shard.used_bytes())?;
-    let used = largest.used_bytes().max(0) as u64;
-    let others = (report.merged().used_bytes() - largest.used_bytes()).max(0) as u64;
-    let mean = others / (shards.len() as u64 - 1);
+        .max_by_key(|(_, shard)| held(shard))?;
+    let used = held(largest);
+    let mean = (held(report.merged()) - used) / (shards.len() as u64 - 1);
     let is_large =
         used.saturating_sub(mean) >= WASTE_BYTES_MIN && exceeds(used, SHARD_PERCENT_MAX, mean);
     is_large.then(|| Finding {
@@ -284,6 +286,8 @@ mod tests {
     #[test]
     fn a_shard_far_above_its_siblings_is_told_by_number() {
         let mut uneven = shards();
+        uneven[1].dataset_bytes += 80 * MIB;
+        uneven[1].tables_bytes += 11 * MIB;
         uneven[1].slab_used_bytes += 101 * MIB;
         uneven[1].slab_committed_bytes += 101 * MIB;
         let mut process = process();
@@ -296,7 +300,9 @@ mod tests {
         let report = MemoryReport::new(uneven.clone(), process);
         let found = findings(&report, &ROOMY, &insight);
         assert!(found[0].cause.contains("Shard 1"));
-        uneven[1].slab_used_bytes -= MIB;
+        uneven[1].tables_bytes -= MIB;
+        uneven[1].heap_allocated_bytes += (100 * MIB) as i64;
+        uneven[0].heap_allocated_bytes -= (100 * MIB) as i64;
         assert_eq!(ids(uneven, process, ROOMY, &insight), NONE);
     }
 
