@@ -169,6 +169,10 @@ pub(super) fn eviction_thrash(
             ),
             Some(more) => {
                 evidence.push((
+                    "curve.hit.ratio",
+                    Amount::Percent(more.hit_ratio_now * 100.0),
+                ));
+                evidence.push((
                     "more.memory.hit.ratio",
                     Amount::Percent(more.hit_ratio * 100.0),
                 ));
