@@ -51,7 +51,17 @@ const MEASUREMENTS: &[(&str, &str, Measurement)] = &[
     (
         "stats",
         "what MEMORY STATS ten times a second costs the load",
-        measure::stats::run,
+        |options| measure::stats::run(options, &measure::stats::STATS),
+    ),
+    (
+        "looking",
+        "what STATS, PREFIXES, TOPKEYS and CURVE ten times a second cost a load on ten million keys",
+        |options| measure::stats::run(options, &measure::stats::LOOKING),
+    ),
+    (
+        "expiry",
+        "the longest stall while a million keys expire in one second",
+        measure::expiry::run,
     ),
     (
         "purge",

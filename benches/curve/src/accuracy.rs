@@ -14,6 +14,8 @@ use store::{Eviction, Order};
 
 /// What a key costs beside its value, roughly: to size the caches.
 const OVERHEAD_BYTES: u64 = 32;
+/// What is not known of the truth, as it is noted at ticks only.
+const TICK_ERROR: f64 = 0.001;
 /// How often the curve is compared on the way through a trace.
 const LOOKS: usize = 8;
 
@@ -104,12 +106,13 @@ fn distance(caches: &[Cache]) -> Distance {
         let errors: Vec<f64> = points
             .map(|(point, cache)| (point.hit_ratio - cache.hit_ratio(&look.reads)).abs())
             .collect();
-        let kept = errors.iter().filter(|&&error| error <= curve.error).count();
+        let told = curve.points.iter().map(|point| point.error + TICK_ERROR);
+        let kept = told.zip(&errors).filter(|(told, error)| *error <= told);
         let mean = errors.iter().sum::<f64>() / SIZES as f64;
         sum.mean += mean / looks.len() as f64;
         sum.own += curve.correction / looks.len() as f64;
         sum.told += curve.error / looks.len() as f64;
-        sum.kept += kept as f64 / (SIZES * looks.len()) as f64;
+        sum.kept += kept.count() as f64 / (SIZES * looks.len()) as f64;
         sum.largest = sum.largest.max(mean);
         sum.sampled_keys = curve.sampled_keys;
         sum.sampled_references = curve.sampled_references;

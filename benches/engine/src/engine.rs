@@ -4,10 +4,10 @@
 
 mod callgrind;
 mod commands_asked;
-mod types_asked;
 #[path = "../../src/table.rs"]
 #[allow(dead_code, reason = "the generator uses more of it")]
 mod table;
+mod types_asked;
 
 use std::path::Path;
 use std::process::ExitCode;

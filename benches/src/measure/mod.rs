@@ -3,6 +3,7 @@
 //! Source: interleaving A B A B with medians of ratios, since speed drifts on shared machines.
 
 pub mod crosscheck;
+pub mod expiry;
 pub mod footprint;
 pub mod free;
 pub mod grow;

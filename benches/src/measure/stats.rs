@@ -1,4 +1,4 @@
-//! Owns what looking costs: the same load with and without MEMORY STATS ten times a second.
+//! Owns what looking costs: the same load with and without questions of the MEMORY family ten times a second.
 //! Never here: redis-server.
 //! Source: windows in the order A B B A, so that a drift of the machine cancels.
 
@@ -13,38 +13,75 @@ use crate::load::Sample;
 use crate::options::Options;
 use crate::peer::{Peer, Recipe};
 use crate::sys;
-use crate::table::{Table, median, quantile};
+use crate::table::{Table, grouped, median, quantile};
 use crate::workload::ValueBytes;
 
-const KEYS: u64 = 1_000_000;
 const PERIOD: Duration = Duration::from_millis(100);
 
-/// Asks MEMORY STATS ten times a second until it is stopped.
+/// What is asked meanwhile, and of how many keys.
+pub struct Questions {
+    name: &'static str,
+    asked: &'static [&'static [&'static str]],
+    keys: u64,
+}
+
+/// MEMORY STATS alone.
+pub const STATS: Questions = Questions {
+    name: "stats",
+    asked: &[&["MEMORY", "STATS"]],
+    keys: 1_000_000,
+};
+
+/// What a dashboard asks.
+pub const LOOKING: Questions = Questions {
+    name: "looking",
+    asked: &[
+        &["MEMORY", "STATS"],
+        &["MEMORY", "PREFIXES"],
+        &["MEMORY", "TOPKEYS"],
+        &["MEMORY", "CURVE"],
+    ],
+    keys: 10_000_000,
+};
+
+impl Questions {
+    /// The subcommands, in a line.
+    fn names(&self) -> String {
+        let names: Vec<&str> = self
+            .asked
+            .iter()
+            .filter_map(|words| words.last())
+            .copied()
+            .collect();
+        names.join(", ")
+    }
+}
+
+/// Asks ten times a second until it is stopped.
 struct Asker {
     stop: Arc<AtomicBool>,
     thread: JoinHandle<io::Result<Vec<f64>>>,
 }
 
 impl Asker {
-    fn start(peer: &Peer) -> io::Result<Asker> {
+    fn start(peer: &Peer, questions: &Questions) -> io::Result<Asker> {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = stop.clone();
         let mut client = peer.client()?;
+        let asked = questions.asked;
         let thread = std::thread::spawn(move || {
             let mut times_us = Vec::new();
             while !stopped.load(Ordering::Relaxed) {
-                let asked = Instant::now();
-                let stats = client.demand(&["MEMORY", "STATS"])?;
-                times_us.push(asked.elapsed().as_secs_f64() * 1e6);
-                if stats
-                    .field("keys.count")
-                    .and_then(|count| count.number())
-                    .unwrap_or(0.0)
-                    <= 0.0
-                {
-                    return Err(io::Error::other("MEMORY STATS counts no keys"));
+                let began = Instant::now();
+                for question in asked {
+                    let answer = client.demand(question)?;
+                    let keys = answer.field("keys.count").and_then(|count| count.number());
+                    if question.contains(&"STATS") && keys.unwrap_or(0.0) <= 0.0 {
+                        return Err(io::Error::other("MEMORY STATS counts no keys"));
+                    }
                 }
-                std::thread::sleep(PERIOD.saturating_sub(asked.elapsed()));
+                times_us.push(began.elapsed().as_secs_f64() * 1e6);
+                std::thread::sleep(PERIOD.saturating_sub(began.elapsed()));
             }
             Ok(times_us)
         });
@@ -61,7 +98,7 @@ impl Asker {
 }
 
 /// Interleaves windows with and without the questions.
-pub fn run(options: &Options) -> io::Result<()> {
+pub fn run(options: &Options, questions: &Questions) -> io::Result<()> {
     let cores = Cores::of_machine()?;
     sys::pin_thread(&[cores.generator])?;
     let shards = options.shards.unwrap_or(1);
@@ -77,16 +114,18 @@ pub fn run(options: &Options) -> io::Result<()> {
     fill(
         &peer,
         0,
-        options.key_count(KEYS),
+        options.key_count(questions.keys),
         ValueBytes::Fixed(options.value_bytes()),
         false,
     )?;
     let mut table = Table::new(
-        "The load with MEMORY STATS ten times a second, against the same without",
+        format!(
+            "The load with MEMORY {} ten times a second, against the same without",
+            questions.names()
+        ),
         &[
             "command",
             "pipeline",
-            "shards",
             "CPU/op ratio",
             "(quartiles)",
             "ops/s ratio",
@@ -94,34 +133,35 @@ pub fn run(options: &Options) -> io::Result<()> {
             "p99 ratio",
             "p99 without µs",
             "p99 with µs",
-            "STATS answered in µs",
+            "answered in µs",
         ],
     );
     let rounds = options.rounds.unwrap_or(16);
     for operation in options.operations() {
         for pipeline in options.pipelines(&[16]) {
-            let mut kind = Kind::of(options, operation, pipeline, KEYS);
+            let mut kind = Kind::of(options, operation, pipeline, questions.keys);
             kind.window = Duration::from_secs_f64(options.seconds.unwrap_or(2.0));
-            table.row(row(&kind, &peer, shards, rounds)?);
+            table.row(row(&kind, &peer, questions, rounds)?);
         }
     }
     table.note(format!(
-        "{rounds} pairs of windows each, medians; to reach: within 1 %."
+        "{} keys, {shards} shards, {rounds} pairs of windows each, medians.",
+        grouped(options.key_count(questions.keys))
     ));
-    table.publish(&options.out, "stats")
+    table.publish(&options.out, questions.name)
 }
 
 fn sys_cores(cores: &Cores) -> Vec<usize> {
     vec![cores.server, cores.generator]
 }
 
-fn row(kind: &Kind, peer: &Peer, shards: usize, rounds: usize) -> io::Result<Vec<String>> {
+fn row(kind: &Kind, peer: &Peer, questions: &Questions, rounds: usize) -> io::Result<Vec<String>> {
     let (mut without, mut with, mut times_us) = (Vec::new(), Vec::new(), Vec::new());
     for round in 0..rounds {
         let asked_first = round % 2 == 1;
         for asked in [asked_first, !asked_first] {
             if asked {
-                let asker = Asker::start(peer)?;
+                let asker = Asker::start(peer, questions)?;
                 with.push(kind.window(peer, round)?);
                 times_us.extend(asker.finish()?);
             } else {
@@ -137,7 +177,6 @@ fn row(kind: &Kind, peer: &Peer, shards: usize, rounds: usize) -> io::Result<Vec
     Ok(vec![
         format!("{:?}", kind.operation).to_uppercase(),
         kind.pipeline.to_string(),
-        shards.to_string(),
         format!("{:.3}", median(&cpu)),
         quartiles(&cpu),
         format!("{:.3}", median(&rate)),

@@ -143,6 +143,7 @@ impl Facts {
         let clients_bytes: u64 = self.loads.iter().map(ShardLoad::client_bytes).sum();
         let resident_bytes = resident_bytes.saturating_sub(clients_bytes);
         let verdict = guard.look(resident_bytes, self.budget.limit_bytes(), mono_us);
+        memory::compact::press(verdict.pressed);
         if verdict.purge {
             self.purges_asked.fetch_add(1, Ordering::Relaxed);
         }

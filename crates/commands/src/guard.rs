@@ -4,9 +4,9 @@
 
 /// Resident may pass the limit by a tenth before anything is done, and by what a small process needs in any case.
 const ALLOWED_SHARE: u64 = 10;
-const ALLOWED_BYTES_MIN: u64 = 32 << 20;
+const ALLOWED_BYTES_MIN: u64 = 12 << 20;
 /// Time between two looks.
-const LOOK_US: u64 = 1_000_000;
+const LOOK_US: u64 = 200_000;
 /// A purge is given so many looks to show.
 const LOOKS_PER_PURGE: u32 = 3;
 /// At most this share of the limit is taken away.
@@ -17,6 +17,8 @@ const CHARGE_SHARE_MAX: u64 = 2;
 pub struct Verdict {
     /// Every shard is to move its entries together and give pages back.
     pub purge: bool,
+    /// Resident is above what is allowed: what becomes empty is to go back sooner.
+    pub pressed: bool,
     /// Bytes that the limit is charged with, so that data make room for what does not come back.
     pub charge_bytes: u64,
 }
@@ -49,7 +51,7 @@ impl Guard {
             } else if is_well_below {
                 self.charge_bytes -= self.charge_bytes.div_ceil(8);
             }
-            return self.verdict(false);
+            return self.verdict(false, false);
         }
         let purge = self.looks.is_multiple_of(LOOKS_PER_PURGE);
         if self.looks >= LOOKS_PER_PURGE {
@@ -59,12 +61,13 @@ impl Guard {
             self.charge_bytes = charge_bytes.min(limit_bytes / CHARGE_SHARE_MAX);
         }
         self.looks += 1;
-        self.verdict(purge)
+        self.verdict(purge, true)
     }
 
-    fn verdict(&self, purge: bool) -> Verdict {
+    fn verdict(&self, purge: bool, pressed: bool) -> Verdict {
         Verdict {
             purge,
+            pressed,
             charge_bytes: self.charge_bytes,
         }
     }
@@ -97,6 +100,7 @@ mod tests {
             all[0],
             Verdict {
                 purge: true,
+                pressed: true,
                 charge_bytes: 0
             }
         );
@@ -104,6 +108,7 @@ mod tests {
             all[2],
             Verdict {
                 purge: false,
+                pressed: true,
                 charge_bytes: 0
             }
         );
@@ -111,6 +116,7 @@ mod tests {
             all[3],
             Verdict {
                 purge: true,
+                pressed: true,
                 charge_bytes: 100 * MIB
             }
         );

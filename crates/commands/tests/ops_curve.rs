@@ -91,7 +91,10 @@ fn points(fields: &[(String, Reply)]) -> Vec<(i64, f64)> {
     };
     let point = |point: &Reply| match point {
         Reply::Array(pair) => match &pair[..] {
-            [Reply::Int(bytes), ratio] => (*bytes, number(ratio)),
+            [Reply::Int(bytes), ratio, error] => {
+                assert!((0.0..=1.0).contains(&number(error)));
+                (*bytes, number(ratio))
+            }
             other => panic!("{other:?}"),
         },
         other => panic!("{other:?}"),

@@ -12,6 +12,7 @@ use std::cell::Cell;
 use std::collections::VecDeque;
 use std::ffi::c_void;
 use std::ptr::{self, NonNull};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use libmimalloc_sys as mi;
 
@@ -51,14 +52,32 @@ thread_local! {
 
 /// How long the allocator keeps what is empty before it gives it back, unless told otherwise.
 const PURGE_DELAY_MS: std::ffi::c_long = 100;
+/// The same while the resident set is above its limit.
+const PURGE_DELAY_PRESSED_MS: std::ffi::c_long = 5;
 /// `mi_option_purge_delay`, which the bindings do not name.
 const PURGE_DELAY: mi::mi_option_t = 15;
 
+/// Whether the resident set is above its limit.
+static IS_PRESSED: AtomicBool = AtomicBool::new(false);
+
 /// Has the allocator give back what becomes empty a tenth of a second later, in the whole process;
-/// its own second makes for ten times the work at once.
+/// its own second makes for ten times the work at once. Where the resident set is above its limit, sooner.
 pub fn set_purge_delay() {
+    let is_pressed = IS_PRESSED.load(Ordering::Relaxed);
+    let delay_ms = if is_pressed {
+        PURGE_DELAY_PRESSED_MS
+    } else {
+        PURGE_DELAY_MS
+    };
     // SAFETY: a number of the allocator's own options.
-    unsafe { mi::mi_option_set(PURGE_DELAY, PURGE_DELAY_MS) };
+    unsafe { mi::mi_option_set(PURGE_DELAY, delay_ms) };
+}
+
+/// Says whether the resident set is above its limit, so that what becomes empty should go sooner.
+pub fn press(is_pressed: bool) {
+    if IS_PRESSED.swap(is_pressed, Ordering::Relaxed) != is_pressed {
+        set_purge_delay();
+    }
 }
 
 /// Does `work` while whatever becomes empty is given back at once, so that the time this takes

@@ -1,4 +1,4 @@
-//! The two clocks of a core, read once a turn.
+//! The two clocks of a core, read once a turn, and by those who hold the others of their core up.
 //! Nothing else in the program reads a clock for a client's sake.
 //! Wall time is for expiry, which clients give in wall time; the other never goes back: see clock_gettime(2).
 
@@ -14,6 +14,10 @@ pub fn read() -> (Millis, u64) {
     let wall = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |since| since.as_millis() as i64);
-    let mono_us = START.with(|start| start.elapsed().as_micros() as u64) + 1;
-    (Millis(wall), mono_us)
+    (Millis(wall), mono_us())
+}
+
+/// Microseconds since this thread's start.
+pub fn mono_us() -> u64 {
+    START.with(|start| start.elapsed().as_micros() as u64) + 1
 }

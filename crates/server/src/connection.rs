@@ -2,7 +2,10 @@
 //! A connection never waits by blocking: it is a record that the driver picks up when something happened to it.
 //! Its session (name, database, protocol) is the client record in `commands`.
 
-use crate::replies::{Pool, Replies, block_bytes};
+use crate::{
+    driver::Share,
+    replies::{Pool, Replies, block_bytes},
+};
 use resp::Decoder;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
@@ -40,6 +43,8 @@ pub struct Connection {
     pub dirty: bool,
     /// When its output first exceeded the soft limit, in microseconds; 0 when it does not.
     pub soft_limit_since_us: u64,
+    /// How much of this turn it has had.
+    pub share: Share,
 }
 
 /// Why a connection's next command has to wait.
@@ -55,6 +60,8 @@ pub enum Pause {
     Task,
     /// It does not read its replies.
     Output,
+    /// It had its share of this turn.
+    Turn,
 }
 
 impl Connection {
@@ -77,6 +84,7 @@ impl Connection {
             in_group: false,
             dirty: false,
             soft_limit_since_us: 0,
+            share: Share::default(),
         }
     }
 

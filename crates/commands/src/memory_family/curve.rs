@@ -169,6 +169,7 @@ fn write(
     prefixes: &[(Box<[u8]>, f64)],
 ) {
     let is_drawn = !curve.points.is_empty();
+    let at = |times: f64| Some(curve.at(times)?.hit_ratio);
     out.map(16);
     text(out, "policy", today.policy);
     int(
@@ -181,9 +182,9 @@ fn write(
     text(out, "memory.basis", today.basis);
     int(out, "memory.bytes", today.bytes as i64);
     ratio(out, "hit-ratio", is_drawn.then_some(curve.hit_ratio));
-    ratio(out, "hit-ratio.0.5x", curve.at(0.5));
-    ratio(out, "hit-ratio.2x", curve.at(2.0));
-    ratio(out, "hit-ratio.4x", curve.at(4.0));
+    ratio(out, "hit-ratio.0.5x", at(0.5));
+    ratio(out, "hit-ratio.2x", at(2.0));
+    ratio(out, "hit-ratio.4x", at(4.0));
     ratio(out, "error", is_drawn.then_some(curve.error));
     ratio(out, "correction", is_drawn.then_some(curve.correction));
     let knee = curve.knee();
@@ -197,9 +198,10 @@ fn write(
     let points = curve.points_at_equal_factors(points);
     out.array(points.len());
     for point in points {
-        out.array(2);
+        out.array(3);
         out.int(today.bytes_of(&point));
         out.double(rounded(point.hit_ratio));
+        out.double(rounded(point.error));
     }
     out.bulk(b"prefixes");
     let prefixes = &prefixes[..prefixes.len().min(PREFIXES_MAX)];

@@ -134,11 +134,12 @@ fn merge(call: &mut Call<'_>, parts: &mut [Part], out: &mut Writer<'_>) -> Reply
 /// What twice the memory would have been good for, where there is a curve.
 fn more_memory(curves: &[Figures]) -> Option<MoreMemory> {
     let curve = MissRatioCurve::of(curves);
+    let more = curve.at(MORE_TIMES)?;
     Some(MoreMemory {
         times: MORE_TIMES,
-        hit_ratio: curve.at(MORE_TIMES)?,
+        hit_ratio: more.hit_ratio,
         hit_ratio_now: curve.hit_ratio,
-        error: curve.error,
+        error: more.error,
     })
 }
 

@@ -2,7 +2,7 @@
 //! Bytes are decoded where the kernel put them; only what is no whole command yet is copied.
 //! Announced bytes reserve nothing; a client that does not read its replies is not read from.
 
-use super::{Driver, group::From};
+use super::{Driver, group::From, shares::BATCH_BYTES};
 use crate::{
     connection::Pause,
     mesh::message::Message,
@@ -47,7 +47,12 @@ impl Driver {
 
     pub(super) fn take_messages(&mut self) {
         while let Some(message) = self.port.receive() {
+            let is_large =
+                matches!(&message, Message::Requests(batch) if batch.bytes.len() >= BATCH_BYTES);
             self.take_message(message);
+            if is_large && self.batches_had_their_share() {
+                break;
+            }
         }
     }
 
@@ -158,7 +163,7 @@ impl Driver {
         self.core.stats.reads_processed += 1;
         self.core.clients.at_mut(ClientId(place)).input_total_bytes += len as u64;
         if self.connections.at(place).in_group {
-            self.run_group();
+            self.run_group_for(place);
         }
         let connection = self.connections.at(place);
         if connection.runs() && connection.input.is_empty() {

@@ -24,10 +24,7 @@ impl Driver {
     /// Sends the batches of this turn and rings the bells of cores that sleep.
     pub(super) fn send_outbox(&mut self) {
         for to in 0..self.outbox.len() {
-            if let Some(mut batch) = self.outbox[to].take() {
-                self.core.travelling_bytes += batch.count();
-                self.port.send(to, Message::Requests(batch));
-            }
+            self.dispatch(to);
         }
         let ring = &mut self.ring;
         let mut rung = false;
@@ -38,6 +35,14 @@ impl Driver {
         if rung {
             // The woken core works while this one sends; its replies then find this one awake.
             ring.enter();
+        }
+    }
+
+    /// Sends the batch gathered for another core, if there is one.
+    pub(super) fn dispatch(&mut self, to: usize) {
+        if let Some(mut batch) = self.outbox[to].take() {
+            self.core.travelling_bytes += batch.count();
+            self.port.send(to, Message::Requests(batch));
         }
     }
 

@@ -2,10 +2,11 @@
 //! A command runs in the order of its connection; a connection that must wait keeps its bytes and is decoded again.
 //! Groups of 16: enough to overlap the misses, few enough that prefetched lines are still there when they are used.
 
-use super::Driver;
+use super::{Driver, shares::BATCH_BYTES};
 use crate::{
     connection::Pause,
     mesh::message::{ReplyTo, Request},
+    net::buffers,
 };
 use commands::{
     Call, ClientId, Error, Flags, Run, ShardId,
@@ -107,10 +108,17 @@ impl Driver {
             ..Limits::default()
         };
         let group_commands = if authenticated { GROUP_COMMANDS } else { 1 };
+        // What fits a buffer is too little to hold others up.
+        let is_large =
+            matches!(from, From::Input) && self.connections.at(place).input.len() > buffers::BYTES;
+        let mut timed_since_us = is_large.then(crate::clock::mono_us);
         let mut at = 0;
         loop {
             if self.group.commands.len() >= group_commands {
                 self.run_commands();
+                if let Some(since_us) = &mut timed_since_us {
+                    *since_us = self.spend(place, *since_us);
+                }
                 if !self.connections.at(place).runs() {
                     break;
                 }
@@ -525,6 +533,9 @@ impl Driver {
             batch
         });
         batch.push(&args, request);
+        if batch.bytes.len() >= BATCH_BYTES {
+            self.dispatch(usize::from(owner.0));
+        }
     }
 
     /// Closes the clients that a command has marked.

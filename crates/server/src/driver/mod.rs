@@ -8,6 +8,7 @@ mod batches;
 mod defrag;
 mod departures;
 mod group;
+mod shares;
 mod tasks;
 
 use crate::{
@@ -22,6 +23,7 @@ use crate::{
 };
 use commands::{Core, Table};
 use group::Group;
+pub use shares::Share;
 use std::{
     collections::{HashMap, VecDeque},
     os::fd::{AsRawFd, OwnedFd},
@@ -223,7 +225,11 @@ impl Driver {
         }
         // Connections that are resumed while these run are looked at in the next turn.
         for place in std::mem::take(&mut self.resumed) {
-            self.connections.at(place).resuming = false;
+            let connection = self.connections.at(place);
+            connection.resuming = false;
+            if connection.pause == Pause::Turn {
+                connection.pause = Pause::No;
+            }
             self.go_on(place);
         }
     }

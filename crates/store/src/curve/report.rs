@@ -16,6 +16,10 @@ const REFERENCES_MIN: u64 = 1000;
 const MISSES_MIN: f64 = 0.0005;
 /// What is told as the error, in standard errors: by measurement, so that nearly all points keep it.
 const STANDARD_ERRORS: f64 = 3.0;
+/// What the simulation itself is off by, of any size but the one that was measured.
+const MODEL_ERROR: f64 = 0.02;
+/// Sizes that a change of the limit may come to.
+const NEAR: std::ops::RangeInclusive<f64> = 0.5..=4.0;
 /// A curve that rises by less has no knee.
 const RISE_MIN: f64 = 0.01;
 
@@ -26,6 +30,8 @@ pub struct CurvePoint {
     pub times: f64,
     /// Hits of reads, 0 to 1.
     pub hit_ratio: f64,
+    /// How far that may be from the truth: some standard errors, and what the simulation is off by.
+    pub error: f64,
 }
 
 /// The curve of the latest past.
@@ -39,7 +45,7 @@ pub struct MissRatioCurve {
     pub sampled_keys: u64,
     /// The hit ratio that was measured.
     pub hit_ratio: f64,
-    /// How far a point may be from the truth: a few times its standard error, of the point with the largest.
+    /// The largest error of a point from half to four times today's size.
     pub error: f64,
     /// How far the simulation of today's size was from the hit ratio before it was scaled.
     pub correction: f64,
@@ -92,39 +98,54 @@ impl MissRatioCurve {
         }
         let simulated = counts.size_hits.map(|hits| hits / counts.references);
         let (measured_misses, misses) = (1.0 - hit_ratio, 1.0 - simulated[TODAY]);
-        curve.correction = (measured_misses - misses).abs();
+        let correction = (measured_misses - misses).abs();
+        curve.correction = correction;
         let scale = (misses.min(measured_misses) > MISSES_MIN).then(|| measured_misses / misses);
+        let errors = scale.and_then(|_| standard_errors(groups, &counts));
         let point = |size: usize| {
             let hit_ratio = match scale {
                 Some(scale) => 1.0 - (1.0 - simulated[size]) * scale,
                 None => simulated[size] + misses - measured_misses,
             };
+            let error = match &errors {
+                Some(_) if size == TODAY => 0.0,
+                Some(errors) => MODEL_ERROR + STANDARD_ERRORS * errors[size] * measured_misses,
+                None => correction,
+            };
             CurvePoint {
                 times: TIMES[size],
                 hit_ratio: hit_ratio.clamp(0.0, 1.0),
+                error: error.min(1.0),
             }
         };
         curve.points = (0..SIZES).map(point).collect();
-        let spread = scale.and_then(|_| spread(groups, &counts));
-        let error = spread.map(|spread| STANDARD_ERRORS * spread * measured_misses);
-        curve.error = error.unwrap_or(curve.correction).min(1.0);
+        let near = curve
+            .points
+            .iter()
+            .filter(|point| NEAR.contains(&point.times));
+        curve.error = near.map(|point| point.error).fold(0.0, f64::max);
         curve
     }
 
-    /// The hit ratio of a size between those that were simulated, in proportion to the logarithm
-    /// of the size; that of the nearest beyond them. `None` without points.
-    pub fn at(&self, times: f64) -> Option<f64> {
+    /// The point of a size between those that were simulated, in proportion to the logarithm of the
+    /// size; the ratio of the nearest beyond them. `None` without points.
+    pub fn at(&self, times: f64) -> Option<CurvePoint> {
         let (first, last) = (self.points.first()?, self.points.last()?);
         let above = self.points.partition_point(|point| point.times < times);
         if above == 0 {
-            return Some(first.hit_ratio);
+            return Some(CurvePoint { times, ..*first });
         }
         let Some(high) = self.points.get(above) else {
-            return Some(last.hit_ratio);
+            return Some(CurvePoint { times, ..*last });
         };
         let low = self.points[above - 1];
         let part = (times / low.times).ln() / (high.times / low.times).ln();
-        Some(low.hit_ratio + part * (high.hit_ratio - low.hit_ratio))
+        let between = |low: f64, high: f64| low + part * (high - low);
+        Some(CurvePoint {
+            times,
+            hit_ratio: between(low.hit_ratio, high.hit_ratio),
+            error: between(low.error, high.error),
+        })
     }
 
     /// So many points, from the smallest size to the largest by equal factors; those that were
@@ -137,12 +158,8 @@ impl MissRatioCurve {
             return self.points.clone();
         }
         let factor = (last.times / first.times).ln() / (wanted.max(2) - 1) as f64;
-        let point = |nth: usize| {
-            let times = first.times * (factor * nth as f64).exp();
-            let hit_ratio = self.at(times)?;
-            Some(CurvePoint { times, hit_ratio })
-        };
-        (0..wanted).filter_map(point).collect()
+        let times = |nth: usize| first.times * (factor * nth as f64).exp();
+        (0..wanted).filter_map(|nth| self.at(times(nth))).collect()
     }
 
     /// Where more memory begins to buy much less: the point farthest above the line from the first
@@ -200,24 +217,23 @@ fn sums<'a>(all: impl Iterator<Item = &'a Groups>) -> Groups {
     sums
 }
 
-/// The standard error of the misses of a size for each of today's, of the size where it is largest.
+/// The standard error of the misses of each size for each of today's.
 /// `None` if all misses of today's size are in one part of the sample.
-fn spread(groups: &Groups, all: &Counts) -> Option<f64> {
+fn standard_errors(groups: &Groups, all: &Counts) -> Option<[f64; SIZES]> {
     let misses = |counts: &Counts, size: usize| counts.references - counts.size_hits[size];
     let without = |one: &Counts, size: usize| misses(all, size) - misses(one, size);
     if groups.iter().any(|one| without(one, TODAY) <= 0.0) {
         return None;
     }
     let parts = GROUPS as f64;
-    let variance = |size: usize| {
+    Some(std::array::from_fn(|size| {
         let ratios = groups
             .each_ref()
             .map(|one| without(one, size) / without(one, TODAY));
         let mean = ratios.iter().sum::<f64>() / parts;
         let squares: f64 = ratios.iter().map(|ratio| (ratio - mean).powi(2)).sum();
-        squares * (parts - 1.0) / parts
-    };
-    Some((0..SIZES).map(variance).fold(0.0, f64::max).sqrt())
+        (squares * (parts - 1.0) / parts).sqrt()
+    }))
 }
 
 #[cfg(test)]
@@ -255,7 +271,8 @@ mod tests {
         let curve = MissRatioCurve::of(&[figures(600, 400, b"", rising())]);
         assert!((curve.points[TODAY].hit_ratio - 0.6).abs() < 1e-9);
         assert!((curve.correction - 0.1).abs() < 1e-9);
-        assert!(curve.error < 1e-9, "all parts of the sample say the same");
+        let error = curve.error - MODEL_ERROR;
+        assert!(error.abs() < 1e-9, "all parts of the sample say the same");
         // Misses are scaled by 0.4 / 0.5.
         assert!((curve.points[0].hit_ratio - (1.0 - 0.8 * 0.8)).abs() < 1e-9);
     }
@@ -278,13 +295,14 @@ mod tests {
         let error = |shard: &Figures| MissRatioCurve::of(std::slice::from_ref(shard)).error;
         let mut before = error(&shard);
         for _ in 0..3 {
-            shard.labels[0].groups[2].size_hits[0] += 10.0;
+            shard.labels[0].groups[2].size_hits[2] += 10.0;
             assert!(error(&shard) > before + 0.01);
             before = error(&shard);
         }
         // By hand, for two values a and seven times b: 3 × ½ × 7/8 × |a − b|.
-        let ratio = |group: f64| (800.0 - 30.0 - group) / (500.0 - 62.5);
-        let by_hand = 3.0 / 2.0 * 7.0 / 8.0 * (ratio(100.0) - ratio(70.0)).abs();
+        let ratio = |group: f64| (600.0 - 30.0 - group) / (500.0 - 62.5);
+        let by_hand = 3.0 / 2.0 * 7.0 / 8.0 * (ratio(75.0) - ratio(45.0)).abs();
+        let before = before - MODEL_ERROR;
         assert!((before - by_hand).abs() < 1e-9, "{before} {by_hand}");
     }
 
@@ -299,9 +317,9 @@ mod tests {
     #[test]
     fn between_points_the_curve_goes_by_the_logarithm_of_the_size() {
         let curve = MissRatioCurve::of(&[figures(500, 500, b"", rising())]);
-        let middle = curve.at(2f64.sqrt() * 4.0).unwrap();
+        let middle = curve.at(2f64.sqrt() * 4.0).unwrap().hit_ratio;
         assert!((middle - 0.565).abs() < 1e-9);
-        assert_eq!(curve.at(100.0), Some(0.57));
+        assert_eq!(curve.at(100.0).unwrap().hit_ratio, 0.57);
         let points = curve.points_at_equal_factors(6);
         assert_eq!(points.len(), 6);
         assert!((points[2].times - 1.0).abs() < 1e-9 && (points[5].times - 8.0).abs() < 1e-9);
@@ -324,7 +342,7 @@ mod tests {
         let curve = MissRatioCurve::of_prefix(&shards, b"user");
         assert_eq!(MissRatioCurve::of_prefix(&shards, b"user:"), curve);
         assert_eq!((curve.references, curve.hit_ratio), (1000, 0.5));
-        assert_eq!(curve.at(8.0), Some(0.57));
+        assert_eq!(curve.at(8.0).unwrap().hit_ratio, 0.57);
         let prefixes = MissRatioCurve::prefixes(&shards);
         assert_eq!(
             prefixes,

@@ -1,0 +1,78 @@
+//! How long one connection, or one core's batches, may keep the others of a core waiting within a turn.
+//! Never looks at the clock for a few small commands: only where more bytes of one connection came than fit one buffer.
+//! A connection that had its share keeps its bytes and goes on in the next turn, after what came for the others.
+
+use super::Driver;
+use crate::connection::Pause;
+
+/// What a connection has in a turn while others wait, in microseconds.
+const SHARE_US: u64 = 1000;
+/// Batches are taken for so long from the start of a turn, in microseconds.
+const BATCHES_US: u64 = 2000;
+/// A batch of so many bytes goes on its way before the turn ends, and is worth a look at the clock where it arrives.
+pub(super) const BATCH_BYTES: usize = 32 * 1024;
+
+/// How much of the present turn a connection has had.
+#[derive(Debug, Default)]
+pub struct Share {
+    /// When that turn began: which one is meant.
+    turn_us: u64,
+    spent_us: u64,
+}
+
+impl Share {
+    /// Adds time spent in the turn that began at `turn_us`; whether the share is used up.
+    fn spend(&mut self, turn_us: u64, us: u64) -> bool {
+        if self.turn_us != turn_us {
+            *self = Share {
+                turn_us,
+                spent_us: 0,
+            };
+        }
+        self.spent_us += us;
+        self.spent_us > SHARE_US
+    }
+}
+
+impl Driver {
+    /// Runs the commands of the group at the expense of a connection of which more has come.
+    pub(super) fn run_group_for(&mut self, place: u32) {
+        let began_us = crate::clock::mono_us();
+        self.run_group();
+        self.spend(place, began_us);
+    }
+
+    /// Takes what passed since `began_us` off a connection's share; pauses it until the next turn when nothing is left.
+    /// Answers the time.
+    pub(super) fn spend(&mut self, place: u32, began_us: u64) -> u64 {
+        let (turn_us, now_us) = (self.core.mono_us, crate::clock::mono_us());
+        let connection = self.connections.at(place);
+        let is_over = connection.share.spend(turn_us, now_us - began_us);
+        if is_over && connection.pause == Pause::No {
+            connection.pause = Pause::Turn;
+            if !connection.resuming {
+                connection.resuming = true;
+                self.resumed.push(place);
+            }
+        }
+        now_us
+    }
+
+    /// Whether batches have had their share of this turn.
+    pub(super) fn batches_had_their_share(&self) -> bool {
+        crate::clock::mono_us() > self.core.mono_us + BATCHES_US
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_share_is_used_up_in_one_turn_and_whole_again_in_the_next() {
+        let mut share = Share::default();
+        assert!(!share.spend(5, SHARE_US));
+        assert!(share.spend(5, 1));
+        assert!(!share.spend(6, SHARE_US));
+    }
+}
