@@ -157,41 +157,7 @@ pub(super) fn eviction_thrash(
                 Amount::Percent(percentage(traffic.hits, reads)),
             ),
         ];
-        let double = limits.maxmemory_bytes.saturating_mul(2);
-        let (advice, remedy) = match &insight.more_memory {
-            None if insight.draws_curve => (
-                "How much more memory would help is not known yet.".to_owned(),
-                "MEMORY CURVE".to_owned(),
-            ),
-            None => (
-                "How much more memory would help, a curve would tell.".to_owned(),
-                "CONFIG SET memory-curve yes".to_owned(),
-            ),
-            Some(more) => {
-                evidence.push((
-                    "curve.hit.ratio",
-                    Amount::Percent(more.hit_ratio_now * 100.0),
-                ));
-                evidence.push((
-                    "more.memory.hit.ratio",
-                    Amount::Percent(more.hit_ratio * 100.0),
-                ));
-                evidence.push(("curve.error", Amount::Percent(more.error * 100.0)));
-                let buys = format!(
-                    "{} times the memory would have had a hit ratio of {:.1} % instead of {:.1} % \
-                     (MEMORY CURVE)",
-                    more.times,
-                    more.hit_ratio * 100.0,
-                    more.hit_ratio_now * 100.0
-                );
-                if more.hit_ratio - more.hit_ratio_now < GAIN_MIN {
-                    let advice = format!("{buys}: more memory buys little, shorter expiries may.");
-                    (advice, "MEMORY CURVE".to_owned())
-                } else {
-                    (format!("{buys}."), format!("CONFIG SET maxmemory {double}"))
-                }
-            }
-        };
+        let (advice, remedy) = more_memory(limits, insight, &mut evidence);
         Finding {
             id: "eviction-thrash",
             severity: Severity::Warning,
@@ -203,6 +169,42 @@ pub(super) fn eviction_thrash(
             remedy,
         }
     })
+}
+
+/// What more memory would buy, in words and as evidence, and the command that follows from it.
+fn more_memory(
+    limits: &Limits,
+    insight: &Insight,
+    evidence: &mut Vec<(&'static str, Amount)>,
+) -> (String, String) {
+    let Some(more) = &insight.more_memory else {
+        let (advice, remedy) = if insight.draws_curve {
+            ("is not known yet", "MEMORY CURVE")
+        } else {
+            ("a curve would tell", "CONFIG SET memory-curve yes")
+        };
+        let advice = format!("How much more memory would help {advice}.");
+        return (advice, remedy.to_owned());
+    };
+    let percent = |ratio: f64| Amount::Percent(ratio * 100.0);
+    evidence.extend([
+        ("curve.hit.ratio", percent(more.hit_ratio_now)),
+        ("more.memory.hit.ratio", percent(more.hit_ratio)),
+        ("curve.error", percent(more.error)),
+    ]);
+    let buys = format!(
+        "{} times the memory would have had a hit ratio of {:.1} % instead of {:.1} % (MEMORY \
+         CURVE)",
+        more.times,
+        more.hit_ratio * 100.0,
+        more.hit_ratio_now * 100.0
+    );
+    if more.hit_ratio - more.hit_ratio_now < GAIN_MIN {
+        let advice = format!("{buys}: more memory buys little, shorter expiries may.");
+        return (advice, "MEMORY CURVE".to_owned());
+    }
+    let limit = (limits.maxmemory_bytes as f64 * more.times) as u64;
+    (format!("{buys}."), format!("CONFIG SET maxmemory {limit}"))
 }
 
 /// Keys without an expiry among those of a prefix that has one.
