@@ -479,3 +479,42 @@ fn databases_are_apart_on_every_shard() {
         assert_eq!(client.int("DBSIZE"), 0);
     }
 }
+
+#[test]
+fn what_travels_between_shards_stays_on_no_shards_account() {
+    let Some(server) = start_ours(2, &["--metrics-port", "0"]) else {
+        return;
+    };
+    let mut client = server.client();
+    let key = |number: usize| format!("key:{number}");
+    let value = "v".repeat(2000);
+    for number in 0..200 {
+        client.command(&["SET", &key(number), &value]);
+    }
+    let commands: Vec<Vec<String>> = (0..200)
+        .map(|number| vec!["GET".to_owned(), key(number)])
+        .collect();
+    for _ in 0..300 {
+        client.pipeline(&commands);
+        client.ask("INFO everything");
+        client.ask("MEMORY STATS");
+    }
+    let rows = elements(server.client_resp3().ask("MEMORY SHARDS"));
+    for row in rows {
+        let Reply::Map(fields) = row else {
+            panic!("a row is a map")
+        };
+        let field = |name: &str| {
+            let mut named = fields.iter().filter(|(field, _)| *field == bulk(name));
+            match named.next() {
+                Some((_, Reply::Int(value))) => *value,
+                other => panic!("{name} is {other:?}"),
+            }
+        };
+        let overhead_bytes = field("overhead.bytes");
+        assert!(
+            (0..3 << 20).contains(&overhead_bytes),
+            "{overhead_bytes} bytes of overhead"
+        );
+    }
+}

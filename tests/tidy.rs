@@ -44,7 +44,8 @@ const DEPENDENCIES: &[(&str, &[&str])] = &[
     ("store", &["memory"]),
     ("rdb", &["resp", "store"]),
     ("commands", &["memory", "rdb", "resp", "store"]),
-    ("server", &["commands", "memory", "resp", "store"]),
+    ("watch", &["resp"]),
+    ("server", &["commands", "memory", "resp", "store", "watch"]),
 ];
 
 /// A source file: its path from the root, its text, and the text with comments and literals blanked.

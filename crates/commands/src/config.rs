@@ -9,6 +9,7 @@ mod options;
 mod policy;
 mod print;
 mod thresholds;
+mod watching;
 
 pub use defrag::DefragOptions;
 pub use file::{Arguments, arguments};
@@ -92,6 +93,10 @@ pub struct OutputLimits {
 pub struct Config {
     /// TCP port; 0 opens none.
     pub port: u16,
+    /// TCP port for metrics and the page, over HTTP; 0 opens none.
+    pub metrics_port: u16,
+    /// Prefixes that have metrics of their own; 0 is none.
+    pub metrics_prefixes: u32,
     /// Addresses to listen on; a leading `-` says that one which is not there is no mistake.
     pub bind: Vec<String>,
     /// How many shards; 0 is one a core.
@@ -163,6 +168,8 @@ impl Default for Config {
     fn default() -> Self {
         let mut config = Config {
             port: 0,
+            metrics_port: 0,
+            metrics_prefixes: 0,
             bind: Vec::new(),
             shards: 0,
             tcp_backlog: 0,

@@ -54,8 +54,8 @@ pub struct Core {
     pub shutdown: bool,
     /// Bytes of buffers that travel between this core and others.
     pub mesh_bytes: u64,
-    /// Bytes of commands and replies between this core and others, which like clients' buffers do not count against the limit:
-    /// of batches that it sent, and of what it added to those of others.
+    /// Bytes of commands and replies between this core and others that this core holds now, which like clients' buffers do not
+    /// count against the limit.
     pub travelling_bytes: i64,
     /// Set by MEMORY PURGE: the server gives up the buffers it keeps for speed, and clears this.
     pub trim_buffers: bool,

@@ -15,11 +15,11 @@ const INVALID_FREQ: &str = "ERR Invalid FREQ value, must be >= 0 and <= 255";
 fn dump(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
     let (key, db, now) = (call.key(1), call.db, call.now());
     let copy = match lookup::view(call, key) {
-        Some(_) => call.core.shard.copy_out(db, key, now),
+        Some(_) => call.core.shard.plain_copy(db, key, now),
         None => None,
     };
     match copy {
-        Some(value) => out.bulk(&rdb::encode(&value.into_content())),
+        Some((content, _)) => out.bulk(&rdb::encode(&content)),
         None => out.null(),
     }
     Ok(())

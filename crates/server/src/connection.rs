@@ -4,6 +4,7 @@
 
 use crate::{
     driver::Share,
+    exchange::Exchange,
     replies::{Pool, Replies, block_bytes},
 };
 use resp::Decoder;
@@ -19,6 +20,8 @@ pub struct Connection {
     pub input: Vec<u8>,
     /// How far the unfinished command at the end is decoded.
     pub decoder: Decoder,
+    /// Where it speaks HTTP: the request under way.
+    pub exchange: Option<Box<Exchange>>,
     /// What goes back.
     pub replies: Replies,
     /// Why no further command of it is looked at now.
@@ -62,6 +65,8 @@ pub enum Pause {
     Output,
     /// It had its share of this turn.
     Turn,
+    /// It speaks HTTP: none of its bytes is ever a command.
+    Http,
 }
 
 impl Connection {
@@ -72,6 +77,7 @@ impl Connection {
             generation,
             input: Vec::new(),
             decoder: Decoder::new(),
+            exchange: None,
             replies: Replies::default(),
             pause: Pause::No,
             receiving: false,
@@ -105,7 +111,12 @@ impl Connection {
 
     /// Whether nothing of what it sent is left to be run and it sends no more.
     pub fn is_finished(&self) -> bool {
-        self.input_ended && self.pause == Pause::No && !self.resuming && !self.in_group
+        let rests = match self.pause {
+            Pause::No => true,
+            Pause::Http => self.input.is_empty(),
+            _ => false,
+        };
+        self.input_ended && rests && !self.resuming && !self.in_group
     }
 
     /// Drops the first `count` bytes of the input; gives its buffer back when nothing is left.
@@ -132,6 +143,10 @@ impl Connection {
             + block_bytes(self.input.capacity())
             + self.decoder.heap_bytes()
             + self.replies.heap_bytes()
+            + self
+                .exchange
+                .as_ref()
+                .map_or(0, |exchange| exchange.total_bytes())
     }
 }
 

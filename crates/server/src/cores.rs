@@ -3,7 +3,7 @@
 //! A core that breaks takes the whole process with it: half a server would be worse than none.
 
 use crate::{
-    driver::Driver,
+    driver::{Driver, Listeners},
     mesh::Port,
     net::ring::Ring,
     refusal::{no_ring, refuse},
@@ -12,7 +12,6 @@ use crate::{
 use commands::{Core, Facts, ShardId, config::Config};
 use glommio::{LocalExecutorBuilder, Placement, timer::Timer};
 use std::{
-    os::fd::OwnedFd,
     sync::{Arc, Barrier},
     thread::JoinHandle,
     time::{Duration, Instant},
@@ -43,7 +42,7 @@ pub struct Start {
     /// Its end of the mesh.
     pub port: Port,
     /// Its listening sockets.
-    pub listeners: Vec<OwnedFd>,
+    pub listeners: Listeners,
     /// Where all cores and the main thread meet: once when all are made, once when the start is complete.
     pub meeting: Arc<Barrier>,
 }

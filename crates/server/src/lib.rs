@@ -6,6 +6,7 @@ mod clock;
 mod connection;
 mod cores;
 mod driver;
+mod exchange;
 mod limits;
 mod mesh;
 mod net;

@@ -2,7 +2,15 @@
 //! Whatever cannot work ends the start with one line that names cause and remedy; nothing half-starts.
 //! Everything counted as start-up memory is allocated before the screen is printed.
 
-use crate::{cores, limits, mesh, net::socket, refusal::no_ring, shared::Shared, signals};
+use crate::{
+    cores,
+    driver::{HTTP_CONNECTIONS_MAX, Listeners},
+    limits, mesh,
+    net::socket,
+    refusal::no_ring,
+    shared::Shared,
+    signals,
+};
 use commands::{
     Facts, ShardId,
     config::{Config, MaxMemory},
@@ -40,18 +48,22 @@ pub fn run(mut config: Config, config_file: String) -> Result<(), String> {
     limits::allow_locked_memory();
     allow_descriptors(&mut config)?;
     probe_ring()?;
-    let addresses = addresses(&config)?;
+    let addresses = addresses(&config, config.port)?;
     claim(&addresses, &config)?;
+    let mut http = http_listeners(&config)?;
 
     let shared = Arc::new(Shared::default());
     signals::watch(shared.clone())?;
     let meeting = Arc::new(Barrier::new(usize::from(shards) + 1));
     let mut threads = Vec::new();
     for (index, port) in mesh::mesh(usize::from(shards)).into_iter().enumerate() {
-        let listeners = addresses
+        let resp = addresses
             .iter()
             .map(|&address| listen(address, &config))
             .collect::<Result<_, _>>()?;
+        // The first core has those who look; there are few of them.
+        let http = std::mem::take(&mut http);
+        let listeners = Listeners { resp, http };
         threads.push(cores::spawn(cores::Start {
             id: ShardId(index as u16),
             processor: processors[index % processors.len()],
@@ -81,7 +93,7 @@ fn probe_ring() -> Result<(), String> {
         .map_err(|error| no_ring(&error.to_string()))
 }
 
-fn addresses(config: &Config) -> Result<Vec<SocketAddr>, String> {
+fn addresses(config: &Config, port: u16) -> Result<Vec<SocketAddr>, String> {
     let mut addresses = Vec::new();
     for name in &config.bind {
         let (name, optional) = name
@@ -94,7 +106,7 @@ fn addresses(config: &Config) -> Result<Vec<SocketAddr>, String> {
             _ => name.parse::<IpAddr>(),
         };
         match parsed {
-            Ok(address) => addresses.push(SocketAddr::new(address, config.port)),
+            Ok(address) => addresses.push(SocketAddr::new(address, port)),
             Err(_) if optional => {}
             Err(_) => {
                 return Err(format!(
@@ -125,6 +137,23 @@ fn claim(addresses: &[SocketAddr], config: &Config) -> Result<(), String> {
     Ok(())
 }
 
+/// Listeners for metrics and the page; none where no port is set.
+fn http_listeners(config: &Config) -> Result<Vec<OwnedFd>, String> {
+    let port = config.metrics_port;
+    if port == 0 {
+        return Ok(Vec::new());
+    }
+    if port == config.port {
+        return Err(format!(
+            "option 'metrics-port' is {port}, which is 'port' already: give it a port of its own"
+        ));
+    }
+    let addresses = addresses(config, port)?;
+    claim(&addresses, config)?;
+    let listen = |&address| listen(address, config);
+    addresses.iter().map(listen).collect()
+}
+
 fn listen(address: SocketAddr, config: &Config) -> Result<OwnedFd, String> {
     socket::listen(address, config.tcp_backlog as i32, true)
         .map_err(|error| format!("cannot listen on {address}: {error}"))
@@ -132,7 +161,12 @@ fn listen(address: SocketAddr, config: &Config) -> Result<OwnedFd, String> {
 
 /// Raises the descriptor limit to what `maxclients` needs, or lowers `maxclients` to what there is.
 fn allow_descriptors(config: &mut Config) -> Result<(), String> {
-    let reserved = SPARE_DESCRIPTORS + u64::from(config.shards) * SHARD_DESCRIPTORS;
+    let http = if config.metrics_port == 0 {
+        0
+    } else {
+        HTTP_CONNECTIONS_MAX as u64
+    };
+    let reserved = SPARE_DESCRIPTORS + http + u64::from(config.shards) * SHARD_DESCRIPTORS;
     let have = limits::raise_descriptors(u64::from(config.maxclients) + reserved);
     if have < reserved + 1 {
         return Err(format!(
@@ -173,6 +207,16 @@ fn print_screen(config: &Config, addresses: &[SocketAddr], processors: usize, au
             listening.join(", ")
         }
     );
+    if config.metrics_port != 0 {
+        let at = |address: &SocketAddr| {
+            format!(
+                "http://{}/",
+                SocketAddr::new(address.ip(), config.metrics_port)
+            )
+        };
+        let pages: Vec<String> = addresses.iter().map(at).collect();
+        println!("  metrics       {}", pages.join(", "));
+    }
     println!(
         "  shards        {} on {processors} {}",
         config.shards,

@@ -13,7 +13,7 @@ use crate::ledger::Ledger;
 use crate::shard::{Database, Shard};
 use crate::slab::Slab;
 use crate::stream::Stream;
-use crate::value::{Expiry, IntText, Millis, Value, canonical_int};
+use crate::value::{Expiry, Millis, Value, canonical_int};
 
 /// A value without a key and outside of any shard, with its expiry.
 #[derive(Debug)]
@@ -27,6 +27,7 @@ enum Body {
     Int(i64),
     Bytes { bytes: Box<[u8]>, raw: bool },
     Heap(HeapBlock),
+    Packed(PackForm, Box<[u8]>),
     Content(Box<Content>),
 }
 
@@ -40,17 +41,7 @@ impl Detached {
                 bytes: block.bytes(),
                 raw: true,
             }),
-            Body::Content(_) => None,
-        }
-    }
-
-    /// The value as plain data.
-    pub fn into_content(self) -> Content {
-        match self.body {
-            Body::Int(number) => Content::String(IntText::of(number).bytes().to_vec()),
-            Body::Bytes { bytes, .. } => Content::String(bytes.into()),
-            Body::Heap(block) => Content::String(block.bytes().to_vec()),
-            Body::Content(content) => *content,
+            Body::Packed(..) | Body::Content(_) => None,
         }
     }
 
@@ -77,8 +68,10 @@ impl Detached {
     fn copy_of(view: View) -> Detached {
         let entry = view.entry();
         let (expiry, on_heap) = (entry.expiry(), entry.is_value_on_heap());
-        let body = match view.content() {
-            Some(content) => Body::Content(Box::new(content)),
+        let body = match entry.held() {
+            // What is packed means the same on every shard.
+            Some(Held::Packed(form, pack)) => Body::Packed(form, pack.into()),
+            Some(Held::Big(_)) => Body::Content(Box::new(view.plain())),
             None => match entry.value() {
                 Value::Int(number) => Body::Int(number),
                 Value::Bytes { bytes, .. } if on_heap => Body::Heap(HeapBlock::concat(&[bytes])),
@@ -160,6 +153,18 @@ impl Shard {
         (!is_over).then(|| Detached::copy_of(view))
     }
 
+    /// As [`Shard::copy_out`], as plain data with the expiry.
+    pub fn plain_copy(
+        &mut self,
+        db: usize,
+        key: Key,
+        now: Millis,
+    ) -> Option<(Content, Option<Millis>)> {
+        let view = self.view(db, key, false, now)?;
+        let is_over = view.hash().is_some_and(|hash| hash.is_empty());
+        (!is_over).then(|| (view.plain(), view.entry().expiry()))
+    }
+
     /// Stores a detached value with its expiry under a key, whatever was there. Returns whether
     /// the key was there already.
     pub fn put(&mut self, db: usize, key: Key, detached: Detached, now: Millis) -> bool {
@@ -171,6 +176,13 @@ impl Shard {
                 self.set(db, key, Value::Bytes { bytes: &bytes, raw }, at, now)
             }
             Body::Heap(block) => self.store(db, key, NewValue::Heap(block), at, now),
+            Body::Packed(form, pack) => {
+                let existed = self.store(db, key, NewValue::Packed(form, &pack), at, now);
+                if form == PackForm::HashEx {
+                    self.sweep_fields_of(db, key, now);
+                }
+                existed
+            }
             Body::Content(content) => {
                 let existed = self.remove(db, key, now);
                 self.fill(db, key, &content, now);

@@ -54,6 +54,22 @@ impl Tops {
         before: Option<Footprint>,
         after: Option<Footprint>,
     ) {
+        let reaches = |one: Option<Footprint>, bytes: &[u64; KINDS]| {
+            one.is_some_and(|one| one.bytes >= bytes[one.kind as usize])
+        };
+        if reaches(before, &self.floor_bytes) || reaches(after, &self.enter_bytes) {
+            self.change(hash, before, after);
+        }
+    }
+
+    #[inline(never)]
+    fn change(&mut self, hash: u64, before: Option<Footprint>, after: Option<Footprint>) {
+        if let (Some(before), Some(after)) = (before, after)
+            && before.kind == after.kind
+            && (before.bytes == after.bytes || self.resize(after.kind, hash, after.bytes))
+        {
+            return;
+        }
         if let Some(before) = before
             && before.bytes >= self.floor_bytes[before.kind as usize]
         {
@@ -66,7 +82,18 @@ impl Tops {
         }
     }
 
-    #[inline(never)]
+    /// Gives a key that stays among the biggest its new size; whether it is one.
+    fn resize(&mut self, kind: Kind, hash: u64, bytes: u64) -> bool {
+        let stays = bytes >= self.floor_bytes[kind as usize]
+            && self.kinds[kind as usize]
+                .as_deref_mut()
+                .is_some_and(|top| top.may_hold(hash) && top.resize(hash, bytes));
+        if stays {
+            self.note_floor(kind);
+        }
+        stays
+    }
+
     fn leave(&mut self, kind: Kind, hash: u64) {
         if let Some(top) = &mut self.kinds[kind as usize]
             && top.may_hold(hash)
@@ -76,7 +103,6 @@ impl Tops {
         }
     }
 
-    #[inline(never)]
     fn enter(&mut self, kind: Kind, hash: u64, bytes: u64) {
         let top = self.kinds[kind as usize].get_or_insert_with(Top::new);
         top.enter(Member { bytes, hash });
@@ -168,6 +194,20 @@ impl Top {
         if let Some(place) = self.members.iter().position(|one| one.hash == hash) {
             self.members.swap_remove(place);
         }
+    }
+
+    /// Gives a member that stays one its new size; whether it is one.
+    fn resize(&mut self, hash: u64, bytes: u64) -> bool {
+        let Some(place) = self.members.iter().position(|one| one.hash == hash) else {
+            return false;
+        };
+        // One that changes will change again: it is found at once then.
+        self.members.swap(0, place);
+        let before_bytes = std::mem::replace(&mut self.members[0].bytes, bytes);
+        if before_bytes == self.floor_bytes && self.members.len() == TOP_KEYS_MAX {
+            self.floor_bytes = self.members[self.smallest()].bytes;
+        }
+        true
     }
 
     fn smallest(&self) -> usize {

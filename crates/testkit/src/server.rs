@@ -36,13 +36,20 @@ pub struct Server {
 /// A port that is ours while this lives. The UDP socket of the same number is
 /// what keeps other tests off it: a server may share its TCP port.
 #[derive(Debug)]
-struct Claim {
+pub struct Claim {
     port: u16,
     _reservation: UdpSocket,
 }
 
+impl Default for Claim {
+    fn default() -> Claim {
+        Claim::new()
+    }
+}
+
 impl Claim {
-    fn new() -> Claim {
+    /// A free port of its own. Panics when there is none.
+    pub fn new() -> Claim {
         static NEXT: AtomicU16 = AtomicU16::new(0);
         let start = (std::process::id() % u32::from(PORT_COUNT)) as u16;
         for _ in 0..PORT_COUNT {
@@ -62,6 +69,11 @@ impl Claim {
             "no free port between {PORT_FIRST} and {}",
             PORT_FIRST + PORT_COUNT
         );
+    }
+
+    /// The port, on 127.0.0.1.
+    pub fn port(&self) -> u16 {
+        self.port
     }
 }
 

@@ -2,7 +2,7 @@
 //! Nothing else lists options: CONFIG, config/pinyon.conf, and the command line read this table.
 //! Names and ranges are Redis' where Redis has the option.
 
-use super::{DebugAccess, Kind, PercentSign, defrag, policy, thresholds};
+use super::{DebugAccess, Kind, PercentSign, defrag, policy, thresholds, watching};
 use store::PREFIX_DEPTH_MAX;
 
 /// One option.
@@ -98,6 +98,8 @@ pub const OPTIONS: &[Setting] = &[
         when: When::Anytime,
         summary: "Seconds after which an idle client is closed; 0 never closes one.",
     },
+    watching::PORT,
+    watching::PREFIXES,
     Setting {
         name: "requirepass",
         group: "Clients",

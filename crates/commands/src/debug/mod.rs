@@ -192,9 +192,9 @@ fn object(call: &mut Call<'_>) -> Option<String> {
     let idle_s = call.core.shard.idle_ms(call.db, key, now)? / 1000;
     let entry = call.core.shard.peek(call.db, key, now)?;
     let encoding = entry.encoding().name();
-    let copy = call.core.shard.copy_out(call.db, key, now)?;
+    let (content, _) = call.core.shard.plain_copy(call.db, key, now)?;
     // As Redis counts it: the value's type and what follows the value are no part of its length.
-    let length = rdb::encode(&copy.into_content()).len() - rdb::OVERHEAD_BYTES;
+    let length = rdb::encode(&content).len() - rdb::OVERHEAD_BYTES;
     let used_s = (now.0 / 1000 - idle_s).max(0);
     // Redis' fields in its order: there is no pointer to show, and lru is 24 bits of a clock in seconds.
     Some(format!(

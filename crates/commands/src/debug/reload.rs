@@ -76,9 +76,7 @@ pub fn digest_step(call: &mut Call<'_>, part: &mut Part) -> Progress {
     let now = call.now();
     for bytes in keys {
         let key = call.core.shard.key(&bytes);
-        if let Some(value) = call.core.shard.copy_out(db, key, now) {
-            let expiry = value.expiry();
-            let content = value.into_content();
+        if let Some((content, expiry)) = call.core.shard.plain_copy(db, key, now) {
             tour.digest
                 .mix(digest::of_key(db, &bytes, &content, expiry));
         }
@@ -105,10 +103,8 @@ pub fn digests_of_keys(call: &mut Call<'_>) -> Vec<(u64, String)> {
     for index in 2..call.args.len() {
         if call.owns(index) {
             let key = call.other_key(index);
-            let value = call.core.shard.copy_out(db, key, now);
-            let digest = value.map_or(Digest::default(), |value| {
-                digest::of_value(&value.into_content())
-            });
+            let copy = call.core.shard.plain_copy(db, key, now);
+            let digest = copy.map_or(Digest::default(), |(content, _)| digest::of_value(&content));
             digests.push((index as u64, digest.text()));
         }
     }
@@ -143,11 +139,10 @@ pub fn reload_step(call: &mut Call<'_>, part: &mut Part) -> Result<Progress, Err
     let now = call.now();
     for bytes in keys {
         let key = call.core.shard.key(&bytes);
-        let Some(value) = call.core.shard.copy_out(db, key, now) else {
+        let Some((content, expiry)) = call.core.shard.plain_copy(db, key, now) else {
             continue;
         };
-        let expiry = value.expiry();
-        let payload = rdb::encode(&value.into_content());
+        let payload = rdb::encode(&content);
         let content = rdb::decode(&payload, now).map_err(|_| {
             Error::from(format!(
                 "ERR Error trying to load the value of {}",

@@ -49,6 +49,9 @@ impl Driver {
         while let Some(message) = self.port.receive() {
             let is_large =
                 matches!(&message, Message::Requests(batch) if batch.bytes.len() >= BATCH_BYTES);
+            if let Message::TaskDone(task) = &message {
+                self.take_over(task.counted);
+            }
             self.take_message(message);
             if is_large && self.batches_had_their_share() {
                 break;
@@ -85,6 +88,9 @@ impl Driver {
         if !armed {
             self.listen();
         }
+        if self.listeners[listener as usize].is_http {
+            return self.welcome_watcher(socket);
+        }
         self.core.stats.connections_received += 1;
         let connected = self.core.facts.connections.fetch_add(1, Ordering::Relaxed) + 1;
         if connected > u64::from(self.core.config.maxclients) {
@@ -97,7 +103,7 @@ impl Driver {
         self.welcome(socket);
     }
 
-    fn welcome(&mut self, socket: OwnedFd) {
+    pub(super) fn welcome(&mut self, socket: OwnedFd) -> u32 {
         socket::prepare(socket.as_fd(), u64::from(self.core.config.tcp_keepalive_s));
         let (address, local_address) = socket::addresses(socket.as_fd());
         let place = self.connections.insert(socket);
@@ -135,6 +141,7 @@ impl Driver {
         };
         self.core.clients.insert(ClientId(place), client);
         self.ring.receive(place, descriptor);
+        place
     }
 
     fn received(&mut self, place: u32, result: i32, buffer: Option<u16>, armed: bool) {
@@ -186,9 +193,11 @@ impl Driver {
             self.to_receive.push(place);
         }
         if connection.runs() && !connection.input.is_empty() {
-            self.decode(place, From::Input);
-        } else {
-            self.mark_dirty(place);
+            return self.decode(place, From::Input);
+        }
+        self.mark_dirty(place);
+        if self.connections.at(place).pause == Pause::Http {
+            self.serve_http(place);
         }
     }
 
@@ -214,7 +223,11 @@ impl Driver {
     }
 
     fn input_ended(&mut self, place: u32) {
-        self.connections.at(place).input_ended = true;
+        let connection = self.connections.at(place);
+        connection.input_ended = true;
+        if connection.pause == Pause::Http {
+            self.serve_http(place);
+        }
         self.mark_dirty(place);
     }
 

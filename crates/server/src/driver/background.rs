@@ -120,6 +120,7 @@ impl Driver {
         }
         self.begin_purge();
         self.hold_time_limits();
+        self.hold_http_time_limits();
     }
 
     /// Begins a purge that the guard of the resident set has asked for, unless one is under way.

@@ -22,6 +22,7 @@ const SPARE_BATCHES_MAX: usize = 32;
 impl Driver {
     /// Runs a batch of another core.
     pub(super) fn serve(&mut self, batch: Box<Batch>) {
+        self.take_over(batch.counted);
         if self.stalled_batches.is_empty() {
             self.serve_from(batch, 0);
         } else {
@@ -45,9 +46,11 @@ impl Driver {
         self.core.travelling_bytes += batch.count();
         match outcome {
             Some(waiting) => self.stalled_batches.push_front((batch, waiting)),
-            None => self
-                .port
-                .send(usize::from(batch.maker), Message::Replies(batch)),
+            None => {
+                self.let_go(batch.counted);
+                self.port
+                    .send(usize::from(batch.maker), Message::Replies(batch));
+            }
         }
     }
 
@@ -131,6 +134,7 @@ impl Driver {
 
     /// Hands the replies of a batch to the connections that await them.
     pub(super) fn replies_came(&mut self, mut batch: Box<Batch>) {
+        self.take_over(batch.counted);
         for index in 0..batch.requests.len() {
             let to = batch.requests[index].reply_to;
             let Some(connection) = self.connections.still(to.connection, to.generation) else {

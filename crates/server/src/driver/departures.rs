@@ -42,8 +42,21 @@ impl Driver {
     pub(super) fn dispatch(&mut self, to: usize) {
         if let Some(mut batch) = self.outbox[to].take() {
             self.core.travelling_bytes += batch.count();
+            self.let_go(batch.counted);
             self.port.send(to, Message::Requests(batch));
         }
+    }
+
+    /// Takes bytes that leave for another core off this core's account.
+    pub(super) fn let_go(&mut self, bytes: i64) {
+        self.core.travelling_bytes -= bytes;
+        memory::alloc::hand_over(bytes);
+    }
+
+    /// Takes bytes that came from another core on this core's account, as being on their way.
+    pub(super) fn take_over(&mut self, bytes: i64) {
+        self.core.travelling_bytes += bytes;
+        memory::alloc::hand_over(-bytes);
     }
 
     /// Flushes every connection that something happened to.
@@ -120,6 +133,9 @@ impl Driver {
             self.unpause(place);
             self.to_receive.push(place);
         }
+        if self.connections.at(place).pause == Pause::Http {
+            self.go_on(place);
+        }
         self.mark_dirty(place);
     }
 
@@ -185,8 +201,13 @@ impl Driver {
         }
         connection.dead = true;
         socket::shutdown(connection.socket());
+        let is_http = connection.exchange.is_some();
         self.core.clients.remove(ClientId(place));
-        self.core.facts.connections.fetch_sub(1, Ordering::Relaxed);
+        if is_http {
+            self.http_places.retain(|&other| other != place);
+        } else {
+            self.core.facts.connections.fetch_sub(1, Ordering::Relaxed);
+        }
         self.to_bury.push(place);
         self.background.connection_closed();
     }
@@ -197,9 +218,10 @@ impl Driver {
             let Some(connection) = self.connections.dead(place) else {
                 continue;
             };
-            if !connection.receiving && !connection.awaiting_writable && !connection.dirty {
+            let listed = connection.dirty || connection.resuming;
+            if !connection.receiving && !connection.awaiting_writable && !listed {
                 self.connections.remove(place);
-            } else if connection.dirty {
+            } else if listed {
                 self.to_bury.push(place);
             }
         }

@@ -7,6 +7,7 @@ mod background;
 mod batches;
 mod defrag;
 mod departures;
+mod gateway;
 mod group;
 mod shares;
 mod tasks;
@@ -22,6 +23,7 @@ use crate::{
     shared::Shared,
 };
 use commands::{Core, Table};
+pub use gateway::HTTP_CONNECTIONS_MAX;
 use group::Group;
 pub use shares::Share;
 use std::{
@@ -41,6 +43,8 @@ pub struct Driver {
     port: Port,
     listeners: Vec<Listener>,
     connections: Connections,
+    /// Places of connections that speak HTTP.
+    http_places: Vec<u32>,
     pool: Pool,
     group: Group,
     /// Commands for other cores, gathered this turn, by core.
@@ -81,7 +85,33 @@ pub struct Driver {
 
 struct Listener {
     socket: OwnedFd,
+    /// Who comes here speaks HTTP.
+    is_http: bool,
     armed: bool,
+}
+
+/// Sockets to accept connections from.
+#[derive(Default)]
+pub struct Listeners {
+    /// For clients.
+    pub resp: Vec<OwnedFd>,
+    /// For metrics and the page.
+    pub http: Vec<OwnedFd>,
+}
+
+impl Listeners {
+    fn into_all(self) -> Vec<Listener> {
+        let listener = |is_http| {
+            move |socket| Listener {
+                socket,
+                is_http,
+                armed: false,
+            }
+        };
+        let resp = self.resp.into_iter().map(listener(false));
+        resp.chain(self.http.into_iter().map(listener(true)))
+            .collect()
+    }
 }
 
 impl Driver {
@@ -91,7 +121,7 @@ impl Driver {
         shared: Arc<Shared>,
         ring: Ring,
         port: Port,
-        listeners: Vec<OwnedFd>,
+        listeners: Listeners,
     ) -> Driver {
         port.announce(ring.descriptor());
         let cores = core.shards as usize;
@@ -101,14 +131,9 @@ impl Driver {
             shared,
             ring,
             port,
-            listeners: listeners
-                .into_iter()
-                .map(|socket| Listener {
-                    socket,
-                    armed: false,
-                })
-                .collect(),
+            listeners: listeners.into_all(),
             connections: Connections::default(),
+            http_places: Vec::new(),
             pool: Pool::default(),
             group: Group::default(),
             outbox: (0..cores).map(|_| None).collect(),

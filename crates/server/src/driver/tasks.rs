@@ -226,6 +226,9 @@ impl Driver {
         else {
             return;
         };
+        if connection.exchange.is_some() {
+            return self.take_answer(coordinated.place, reply);
+        }
         connection.replies.equip(&mut self.pool);
         let client = self.core.clients.at_mut(ClientId(coordinated.place));
         if client.wants_reply() {
@@ -272,7 +275,8 @@ impl Driver {
         };
         let before = memory::alloc::thread_allocated_bytes();
         let outcome = gather::run_stage(&mut call, task.row, task.stage, &mut task.part);
-        if self.table.row(task.row).flags.has(Flags::READONLY) {
+        let reports = matches!(task.part, Part::Figures(..) | Part::Memory(..));
+        if reports || self.table.row(task.row).flags.has(Flags::READONLY) {
             // What a command that only reads leaves on the heap is its part of the reply.
             let bytes = memory::alloc::thread_allocated_bytes() - before;
             self.core.travelling_bytes += bytes;
@@ -290,6 +294,9 @@ impl Driver {
             self.release(&task);
         }
         let home = task.transaction.coordinator;
+        if home != self.core.id {
+            self.let_go(task.counted);
+        }
         self.send_to(home, Message::TaskDone(task));
         self.close_marked();
     }

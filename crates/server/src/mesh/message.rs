@@ -9,6 +9,7 @@ use commands::{
     locks::{Scope, Transaction},
     table::RowId,
 };
+use memory::alloc::vec_bytes;
 use resp::{Args, OwnedArgs, Proto, Span};
 use std::sync::Arc;
 
@@ -110,8 +111,9 @@ impl Batch {
         block_bytes(self.bytes.capacity())
             + self.spans.capacity() * size_of::<Span>()
             + self.requests.capacity() * size_of::<Request>()
-            + block_bytes(self.replies.capacity())
-            + self.reply_ends.capacity() * size_of::<u32>()
+            // These grow where the batch is served and are freed where it was made: they must be known exactly.
+            + vec_bytes(&self.replies)
+            + vec_bytes(&self.reply_ends)
             + size_of::<Batch>()
     }
 

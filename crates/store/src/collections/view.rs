@@ -7,7 +7,7 @@ use crate::content::Content;
 use crate::entry::{Entry, Held};
 use crate::hasher::Key;
 use crate::shard::Shard;
-use crate::value::{Kind, Millis};
+use crate::value::{IntText, Kind, Millis, Value};
 
 use super::hash::HashView;
 use super::list::ListView;
@@ -56,8 +56,17 @@ impl<'a> View<'a> {
         self.held_as(Kind::List).map(ListView::of)
     }
 
-    /// The value as plain data; `None` for a string.
-    pub(crate) fn content(&self) -> Option<Content> {
+    /// The value as plain data.
+    pub(crate) fn plain(&self) -> Content {
+        let elements = self.elements();
+        elements.unwrap_or_else(|| match self.entry.value() {
+            Value::Int(number) => Content::String(IntText::of(number).bytes().to_vec()),
+            Value::Bytes { bytes, .. } => Content::String(bytes.to_vec()),
+        })
+    }
+
+    /// The elements as plain data; `None` for a string.
+    fn elements(&self) -> Option<Content> {
         match self.kind() {
             Kind::String => None,
             Kind::Hash => {
