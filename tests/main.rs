@@ -6,6 +6,7 @@ mod balance;
 mod clients;
 mod curve;
 mod defrag;
+mod doctor;
 mod eviction;
 mod expiry;
 mod fixture;

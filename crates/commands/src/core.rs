@@ -7,6 +7,7 @@ use crate::{
     config::Config,
     guard::Guard,
     locks::Locks,
+    past::Past,
     room::{ShardLoad, Shortage},
     stats::{CommandStats, CoreStats, ShardCounts},
 };
@@ -41,6 +42,8 @@ pub struct Core {
     pub lease: Lease,
     /// What is known when that share is used up.
     pub shortage: Shortage,
+    /// What it held and did in past minutes.
+    pub past: Past,
     /// Facts of the process.
     pub facts: Arc<Facts>,
     /// Unix time in milliseconds; set once a round by the server, or by a test.
@@ -89,6 +92,8 @@ pub struct Facts {
     pub budget: Arc<Budget>,
     /// Bytes each shard held at its last tick; for the peak between reports, not for reports.
     pub shard_bytes_seen: Box<[AtomicI64]>,
+    /// Bytes of slab blocks of each shard at its last tick; for the history of the total.
+    pub slab_bytes_seen: Box<[AtomicU64]>,
     /// Counts the purges that the guard of the resident set has asked for; every core begins each once.
     pub purges_asked: AtomicU64,
     /// Bytes that the guard charges the limit with.
@@ -124,6 +129,7 @@ impl Facts {
             available_memory_bytes: available_memory_bytes(),
             budget: Budget::new(maxmemory_bytes),
             shard_bytes_seen: (0..shards).map(|_| AtomicI64::new(0)).collect(),
+            slab_bytes_seen: (0..shards).map(|_| AtomicU64::new(0)).collect(),
             purges_asked: AtomicU64::new(0),
             guard_bytes: AtomicU64::new(0),
             loads: (0..shards).map(|_| ShardLoad::default()).collect(),
@@ -202,6 +208,7 @@ impl Core {
             locks: Locks::default(),
             lease: facts.budget.lease(),
             shortage: Shortage::default(),
+            past: Past::default(),
             now: facts.started,
             mono_us: 0,
             shutdown: false,
@@ -257,8 +264,10 @@ impl Core {
 
     /// Tells the process what this shard holds, for the peak between reports.
     pub fn publish_bytes(&self) {
-        let bytes = memory::alloc::thread_allocated_bytes() + self.shard.slab_used_bytes() as i64;
-        self.facts.shard_bytes_seen[self.id.0 as usize].store(bytes, Ordering::Relaxed);
+        let (shard, slab_bytes) = (self.id.0 as usize, self.shard.slab_used_bytes());
+        let bytes = memory::alloc::thread_allocated_bytes() + slab_bytes as i64;
+        self.facts.shard_bytes_seen[shard].store(bytes, Ordering::Relaxed);
+        self.facts.slab_bytes_seen[shard].store(slab_bytes, Ordering::Relaxed);
     }
 
     /// Whether the next write is beyond the limit, unless something is evicted.

@@ -13,6 +13,7 @@ pub mod gather;
 pub mod glob;
 pub mod locks;
 pub mod part;
+mod past;
 pub mod row;
 pub mod stats;
 pub mod table;

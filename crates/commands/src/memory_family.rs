@@ -4,17 +4,20 @@
 
 mod allocator;
 mod curve;
+mod doctor;
 mod insight;
+mod trend;
 
 pub use allocator::BySize;
+pub use doctor::Checkup;
 pub use insight::TypeFigures;
+pub use trend::TrendFigures;
 
 use crate::config::PercentSign;
 use crate::introspection::help_row;
 use crate::row::{Doc, Fan, Keys, Merge, PartHandler, To};
 use crate::{Call, Command, Core, Error, Flags, Part, Progress, Reply, Run, error};
 use memory::alloc::{heap_areas, thread_allocated_bytes, thread_foreign_freed_bytes};
-use memory::doctor;
 use memory::report::{Field, Figure, MemoryReport};
 use memory::shard::{DATABASES, DatabaseMemory, ShardMemory};
 use resp::{Proto, Writer};
@@ -175,17 +178,6 @@ fn write_percentage(out: &mut Writer<'_>, percentage: f64, percent_sign: bool) {
     out.bulk(format!("{percentage:.2}{sign}").as_bytes());
 }
 
-fn doctor(call: &mut Call<'_>, parts: &mut [Part], out: &mut Writer<'_>) -> Reply {
-    let limits = doctor::Limits {
-        maxmemory_bytes: call.core.config.maxmemory_bytes,
-        evicts: call.core.config.maxmemory_policy.evicts(),
-        container_bytes: memory::process::container_limit().map(|limit| limit.bytes),
-    };
-    let findings = doctor::findings(&report(parts), &limits);
-    out.verbatim("txt", doctor::prose(&findings).as_bytes());
-    Ok(())
-}
-
 /// Moves blocks out of sparse pages step by step and gives the empty ones back.
 fn defrag_part(call: &mut Call<'_>, part: &mut Part) -> Result<Progress, Error> {
     if let Part::Empty = part {
@@ -307,9 +299,12 @@ const SUBCOMMANDS: &[Command] = &[
     },
     Command {
         name: "memory|doctor",
-        run: all(figures_part, doctor),
+        arity: -2,
+        run: doctor::DOCTOR,
         doc: Doc {
-            summary: "What is wrong with the use of memory, why, and the command that helps",
+            summary: "What is wrong with the use of memory, why, and the command that helps, as text or as JSON",
+            complexity: "O(N) in the number of prefixes and clients.",
+            syntax: "[JSON]",
             ..BASE.doc
         },
         ..BASE
@@ -387,6 +382,19 @@ const SUBCOMMANDS: &[Command] = &[
             since: "pinyon 0.1",
             complexity: "O(N) in the number of keys told.",
             syntax: "[COUNT count] [TYPE type]",
+            ..BASE.doc
+        },
+        ..BASE
+    },
+    Command {
+        name: "memory|trend",
+        arity: -2,
+        run: trend::TREND,
+        doc: Doc {
+            summary: "Growth of the total and of the fastest growing prefixes, and the time until maxmemory at that rate",
+            since: "pinyon 0.1",
+            complexity: "O(N log N) in the number of prefixes.",
+            syntax: "[COUNT count]",
             ..BASE.doc
         },
         ..BASE

@@ -4,7 +4,7 @@
 
 use crate::Error;
 use crate::debug::Tour;
-use crate::memory_family::{BySize, TypeFigures};
+use crate::memory_family::{BySize, Checkup, TrendFigures, TypeFigures};
 use crate::stats::CoreStats;
 use memory::{alloc::vec_bytes, shard::ShardMemory};
 use store::{Covered, Detached, KINDS, PrefixReport, TopKeys};
@@ -60,6 +60,10 @@ pub enum Part {
     Prefixes(Vec<PrefixReport>),
     /// A shard's biggest keys.
     TopKeys(Box<TopKeys>),
+    /// A shard's growth.
+    Trend(Box<TrendFigures>),
+    /// What a shard contributes to a diagnosis.
+    Checkup(Box<Checkup>),
     /// A walk over all databases.
     Tour(Box<Tour>),
     /// A shard's share of a SORT.

@@ -231,6 +231,7 @@ fn facts(reply: &Reply) -> Option<Facts> {
 const REASONED: &[(&str, &str, &str)] = &[
     ("zrank", "arity", "7.2 added WITHSCORE"),
     ("zrevrank", "arity", "7.2 added WITHSCORE"),
+    ("memory|doctor", "arity", "JSON is our own"),
     (
         "client|setname",
         "tips",
@@ -270,6 +271,7 @@ const NOT_IN_7_0: &[(&str, &str)] = &[
     ("memory|prefixes", "our own"),
     ("memory|shards", "our own"),
     ("memory|topkeys", "our own"),
+    ("memory|trend", "our own"),
     ("memory|types", "our own"),
 ];
 

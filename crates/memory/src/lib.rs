@@ -12,6 +12,7 @@ pub mod alloc;
 pub mod budget;
 pub mod compact;
 pub mod doctor;
+pub mod history;
 pub mod pages;
 pub mod process;
 pub mod report;

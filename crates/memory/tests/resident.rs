@@ -5,7 +5,7 @@ use std::ptr::NonNull;
 use memory::alloc::{
     CountingAlloc, alloc_block, charge_thread_to, collect, free_block, process_allocated_bytes,
 };
-use memory::doctor::{Limits, UNACCOUNTED_BYTES_MIN, findings};
+use memory::doctor::{Insight, Limits, UNACCOUNTED_BYTES_MIN, findings};
 use memory::process::{mark_startup, resident};
 use memory::report::MemoryReport;
 use memory::shard::ShardMemory;
@@ -71,7 +71,7 @@ fn the_resident_set_is_explained_full_holed_and_empty_and_purging_lowers_it() {
     assert_explained(&holed, "holed");
     assert!(holed.heap_slack_bytes() > 0);
     assert!(holed.peak_percentage() < 50.0);
-    let ids: Vec<&str> = findings(&holed, &Limits::default())
+    let ids: Vec<&str> = findings(&holed, &Limits::default(), &Insight::default())
         .iter()
         .map(|finding| finding.id)
         .collect();

@@ -6,19 +6,22 @@
 //! a key whose place was passed. At the end they count every key once and take over.
 #![forbid(unsafe_code)]
 
+use memory::history::MARK_MS;
+
 use crate::account::Footprint;
 use crate::collections::heap_bytes;
 use crate::covered::Covered;
 use crate::entry::Entry;
 use crate::hasher::Key;
 use crate::index::{Cursor, Rehash};
+use crate::ledger::Ledger;
 use crate::prefixes::{PrefixReport, PrefixRules, Tree};
 use crate::shard::{Database, Shard};
 use crate::tops::{Member, Tops};
 use crate::value::{Kind, Millis};
 
-/// Between two marks of what prefixes hold.
-const MARK_MS: i64 = 60_000;
+/// Accounts of prefixes that are marked in one step.
+const MARKS_PER_STEP: usize = 128;
 /// The shortest and the longest time between two walks for prefixes of a database. It doubles while
 /// they bring nothing.
 const WALK_PAUSE_MS: [i64; 2] = [30_000, 3_600_000];
@@ -35,8 +38,11 @@ pub(crate) struct Survey {
 /// When the books of a shard were looked after.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Tending {
-    /// The older and the newer mark of time.
-    marks: [Millis; 2],
+    /// The beginning of minute 0.
+    begun: Millis,
+    /// The latest minute that was begun to be marked.
+    minute: u32,
+    is_marking: bool,
     /// No walk for prefixes begins before.
     next_walk: Millis,
     pause_ms: i64,
@@ -45,10 +51,17 @@ pub(crate) struct Tending {
 impl Tending {
     pub(crate) fn new(now: Millis) -> Tending {
         Tending {
-            marks: [now; 2],
+            begun: now,
+            minute: 0,
+            is_marking: false,
             next_walk: now,
             pause_ms: WALK_PAUSE_MS[0],
         }
+    }
+
+    /// Milliseconds since minute 0 began.
+    fn elapsed_ms(&self, now: Millis) -> u64 {
+        now.since(self.begun).max(0) as u64
     }
 }
 
@@ -130,6 +143,7 @@ impl Shard {
             return;
         }
         self.prefix_rules = rules;
+        let minute = self.tending.minute;
         self.curve.set_delimiters(rules.delimiter_bytes());
         for Database { index, ledger } in &mut self.databases {
             ledger.tree = None;
@@ -139,7 +153,7 @@ impl Shard {
                 .is_some_and(|survey| survey.tops.is_some());
             let has_keys = index.len() > 0 && !ledger.is_scratch;
             if has_keys && rules.is_on {
-                ledger.tree = Some(Box::new(Tree::unknown(&rules, ledger.sums())));
+                ledger.tree = Some(Box::new(Tree::unknown(&rules, ledger.sums(), minute)));
                 ledger.survey = Some(Survey::new(Some(Tree::new(&rules)), wants_tops));
             } else if wants_tops {
                 ledger.survey = Some(Survey::new(None, true));
@@ -149,20 +163,20 @@ impl Shard {
 
     /// Looks after the books now and then: marks what prefixes hold, once a minute, and begins walks
     /// that are worth it. Returns whether [`Shard::survey_step`] has something to do.
+    ///
+    /// Time never goes back here; it is counted from the moment the shard was made.
     pub fn tend_books(&mut self, now: Millis) -> bool {
-        if now < self.tending.marks[1] {
-            // The clock was set back.
-            self.tending = Tending::new(now);
-        }
-        let is_minute = now.since(self.tending.marks[1]) >= MARK_MS;
+        let minute = (self.tending.elapsed_ms(now) / MARK_MS) as u32;
+        let is_minute = minute > self.tending.minute;
         if is_minute {
-            self.tending.marks = [self.tending.marks[1], now];
+            self.tending.minute = minute;
+            self.tending.is_marking = true;
         }
         let may_walk = now >= self.tending.next_walk;
         let mut is_walking = false;
         for Database { ledger, .. } in &mut self.databases {
             if is_minute && let Some(tree) = &mut ledger.tree {
-                tree.mark();
+                tree.mark_begin(minute);
             }
             if ledger.survey.is_none() {
                 let tree = ledger.tree.as_ref();
@@ -178,11 +192,28 @@ impl Shard {
         if may_walk {
             self.tending.next_walk = now.plus(self.tending.pause_ms);
         }
-        is_walking
+        self.mark_step();
+        is_walking || self.tending.is_marking
     }
 
-    /// Looks at about `budget_slots` keys of a walk that has begun. Returns whether there are more.
+    /// Marks some of the accounts that the minute under way has not come to.
+    fn mark_step(&mut self) {
+        if self.tending.is_marking {
+            let mut ledgers = self.databases.iter_mut().map(|one| &mut one.ledger);
+            let has_more = |ledger: &mut Ledger| {
+                let tree = ledger.tree.as_mut();
+                tree.is_some_and(|tree| tree.mark_step(MARKS_PER_STEP))
+            };
+            self.tending.is_marking = ledgers.any(has_more);
+        }
+    }
+
+    /// Marks some prefixes, or looks at about `budget_slots` keys of a walk that has begun. Returns whether there are more.
     pub fn survey_step(&mut self, budget_slots: usize) -> bool {
+        if self.tending.is_marking {
+            self.mark_step();
+            return self.tending.is_marking || self.is_surveying();
+        }
         let walking = |database: &Database| database.ledger.survey.is_some();
         let Some(db) = self.databases.iter().position(walking) else {
             return false;
@@ -226,11 +257,12 @@ impl Shard {
 
     /// Has what a walk has made take over.
     fn end_survey(&mut self, db: usize, survey: Survey) {
+        let minute = self.tending.minute;
         let ledger = &mut self.databases[db].ledger;
         if let Some(mut tree) = survey.tree {
             debug_assert_eq!(tree.sums(), ledger.sums());
-            if let Some(former) = &ledger.tree {
-                tree.inherit(former);
+            if let Some(former) = &mut ledger.tree {
+                tree.inherit(former, minute);
                 let has_brought = tree.other_bytes() < former.other_bytes() / 10 * 9;
                 let [shortest, longest] = WALK_PAUSE_MS;
                 self.tending.pause_ms = if has_brought {
@@ -251,11 +283,12 @@ impl Shard {
         self.databases.iter().any(|one| one.ledger.survey.is_some())
     }
 
-    /// The accounts of prefixes of each database that has any; none while they are off. Reads no key.
-    pub fn prefix_reports(&self, now: Millis) -> Vec<PrefixReport> {
-        let since_ms = now.since(self.tending.marks[0]);
+    /// The accounts of prefixes of each database that has any, or of each the so many largest with their histories; none
+    /// while they are off. Reads no key.
+    pub fn prefix_reports(&self, now: Millis, largest: Option<usize>) -> Vec<PrefixReport> {
+        let elapsed_ms = self.tending.elapsed_ms(now);
         let trees = self.databases.iter().flat_map(|one| &one.ledger.tree);
-        trees.map(|tree| tree.report(since_ms)).collect()
+        trees.map(|tree| tree.report(elapsed_ms, largest)).collect()
     }
 
     /// The biggest keys of all databases, of one kind or of any, at most `count` and

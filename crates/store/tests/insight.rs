@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use memory::history::Span;
+
 use store::{
     Expiry, Key, Kind, Millis, Options, PrefixReport, PrefixRow, PrefixRules, Rng, Shard,
     TOP_KEYS_MAX, Value,
@@ -44,7 +46,7 @@ fn rows(shard: &Shard, now: Millis) -> Vec<(String, PrefixRow)> {
         named.chain(rest).collect::<Vec<_>>()
     };
     shard
-        .prefix_reports(now)
+        .prefix_reports(now, None)
         .into_iter()
         .flat_map(own)
         .collect()
@@ -193,7 +195,7 @@ fn turning_prefixes_off_and_on_counts_every_key_anew() {
     }
     let off = PrefixRules::new(false, b":", 2).unwrap();
     shard.set_prefix_rules(off);
-    assert_eq!(shard.prefix_reports(NOW), []);
+    assert_eq!(shard.prefix_reports(NOW, None), []);
     set(&mut shard, "a:7", 5000);
     assert_adds_up(&shard);
     shard.set_prefix_rules(PrefixRules::new(true, b":/", 1).unwrap());
@@ -230,12 +232,90 @@ fn growth_is_over_the_latest_minutes() {
     set(&mut shard, "a:1", 8000);
     shard.tend_books(later(1));
     shard.tend_books(later(2));
-    let growth = |shard: &Shard| rows(shard, later(2))[0].1.growth_bytes;
+    let growth = |shard: &Shard| {
+        rows(shard, later(2))[0]
+            .1
+            .trend
+            .over(Span::Minute)
+            .minute_bytes
+    };
     assert_eq!(growth(&shard), 0);
     let before = shard.accounts().account.bytes();
     set(&mut shard, "a:2", 6000);
     let grown = (shard.accounts().account.bytes() - before) as i64;
     assert_eq!(growth(&shard), grown);
+}
+
+#[test]
+fn a_prefix_that_takes_the_place_of_a_joined_one_has_no_past_of_its() {
+    let mut shard = shard();
+    let later = |minutes: i64| NOW.plus(60_000 * minutes);
+    (0..64).for_each(|number| set(&mut shard, &format!("queue:n{number}:x"), 5000));
+    (1..5).for_each(|minute| _ = shard.tend_books(later(minute)));
+    set(&mut shard, "queue:n64:x", 5000);
+    (5..9).for_each(|minute| _ = shard.tend_books(later(minute)));
+    (0..50).for_each(|number| set(&mut shard, &format!("a{number}:x"), 5000));
+    let growth = |shard: &Shard, prefix: &str| {
+        let rows = rows(shard, later(9));
+        let row = rows.into_iter().find(|(name, _)| name == prefix);
+        let row = row.expect("it has a row").1;
+        (row.bytes as i64, row.trend.over(Span::Hour).bytes)
+    };
+    for number in 0..50 {
+        let (bytes, grown) = growth(&shard, &format!("a{number}:"));
+        assert_eq!(grown, bytes, "a{number}:");
+    }
+    let (bytes, grown) = growth(&shard, "queue:*:");
+    assert_eq!(
+        (grown, bytes > 60 * 5000),
+        (bytes, true),
+        "all since minute 0"
+    );
+    assert_adds_up(&shard);
+}
+
+#[test]
+fn a_prefix_that_was_empty_for_a_while_remembers_what_it_held() {
+    let mut shard = shard();
+    let later = |minutes: i64| NOW.plus(60_000 * minutes);
+    set(&mut shard, "other:1", 10);
+    set(&mut shard, "job:1", 5000);
+    (1..20).for_each(|minute| _ = shard.tend_books(later(minute)));
+    assert!(remove(&mut shard, "job:1"));
+    (20..31).for_each(|minute| _ = shard.tend_books(later(minute)));
+    set(&mut shard, "job:1", 5000);
+    let rows = rows(&shard, later(30));
+    let (_, row) = rows.iter().find(|(name, _)| name == "job:").unwrap();
+    let grown = [Span::Minute, Span::TenMinutes].map(|span| row.trend.over(span).bytes);
+    assert_eq!(grown, [row.bytes as i64; 2]);
+    (31..76).for_each(|minute| _ = shard.tend_books(later(minute)));
+    let rows = self::rows(&shard, later(76));
+    let (_, row) = rows.iter().find(|(name, _)| name == "job:").unwrap();
+    assert_eq!(
+        row.trend.over(Span::Hour).bytes,
+        0,
+        "an hour ago it was the same"
+    );
+}
+
+#[test]
+fn marking_thousands_of_prefixes_goes_in_steps() {
+    let mut shard = shard();
+    for number in 0..4000 {
+        set(&mut shard, &format!("p{number}x:1"), 10);
+    }
+    for minute in 1..4 {
+        let mut steps = 1;
+        assert!(shard.tend_books(NOW.plus(60_000 * minute)));
+        while shard.survey_step(64) {
+            steps += 1;
+        }
+        assert!(steps > 30, "{steps}");
+    }
+    let rows = rows(&shard, NOW.plus(3 * 60_000));
+    let grown = |(_, row): &(String, PrefixRow)| row.trend.over(Span::Minute).bytes;
+    assert_eq!(rows.iter().map(grown).sum::<i64>(), 0);
+    assert_adds_up(&shard);
 }
 
 #[test]

@@ -25,6 +25,8 @@ const SEEDS: [u64; 4] = [1, 2, 3, 4];
 const TRIES_MAX: usize = 10_000;
 /// Entries freed in one step between two tries.
 const FREE_STEP_KEYS: usize = 512;
+/// Keys in one step of a walk over the books.
+const SURVEY_STEP_KEYS: usize = 512;
 
 /// Cores of one process, and a client on each.
 pub struct Cluster {
@@ -78,6 +80,23 @@ impl Cluster {
         for core in &mut self.cores {
             core.now = core.now.plus(ms);
             core.mono_us += ms as u64 * 1000;
+        }
+    }
+
+    /// Lets so many minutes pass on every core, each with what a tick does for the books.
+    pub fn advance_minutes(&mut self, minutes: u32) {
+        for _ in 0..minutes {
+            self.advance(60_000);
+            self.tend();
+        }
+    }
+
+    /// Does what a tick does for the books of every core, to its end.
+    pub fn tend(&mut self) {
+        self.cores.iter().for_each(Core::publish_bytes);
+        for core in &mut self.cores {
+            core.tend();
+            while core.shard.survey_step(SURVEY_STEP_KEYS) {}
         }
     }
 

@@ -6,7 +6,8 @@ use std::collections::{HashMap, HashSet};
 
 use super::{all, wants_percent_sign, write_percentage};
 use crate::row::Fan;
-use crate::{Call, Error, Part, Progress, Reply, Run, error};
+use crate::{Call, Core, Error, Part, Progress, Reply, Run, error};
+use memory::history::Span;
 use resp::Writer;
 use store::{Kind, KindAccount, PrefixReport, PrefixRow, TOP_KEYS_MAX, TopKey, TopKeys};
 
@@ -50,7 +51,7 @@ pub(super) const TOP_KEYS: Run = checked(
 );
 
 /// The same with its arguments checked before any shard is asked.
-const fn checked(check: fn(&mut Call<'_>) -> Reply, run: Run) -> Run {
+pub(super) const fn checked(check: fn(&mut Call<'_>) -> Reply, run: Run) -> Run {
     match run {
         Run::Fan(fan) => Run::Fan(Fan { check, ..fan }),
         other => other,
@@ -112,7 +113,7 @@ fn write_type(out: &mut Writer<'_>, kind: Kind, account: KindAccount, biggest: O
     int(out, "largest.key.bytes", biggest.map_or(0, |key| key.bytes));
 }
 
-fn int(out: &mut Writer<'_>, name: &str, number: u64) {
+pub(super) fn int(out: &mut Writer<'_>, name: &str, number: u64) {
     out.bulk(name.as_bytes());
     out.int(number as i64);
 }
@@ -136,7 +137,7 @@ fn joined(lists: Vec<TopKeys>) -> Vec<TopKey> {
 }
 
 /// `COUNT n` at an index.
-fn count(call: &Call<'_>, at: usize) -> Result<usize, Error> {
+pub(super) fn count(call: &Call<'_>, at: usize) -> Result<usize, Error> {
     match call.int(at)? {
         ..1 => Err(NOT_POSITIVE.into()),
         number => Ok(usize::try_from(number).unwrap_or(usize::MAX)),
@@ -230,7 +231,7 @@ fn prefix_words(call: &Call<'_>) -> Result<(usize, By), Error> {
 }
 
 fn prefixes_part(call: &mut Call<'_>, part: &mut Part) -> Result<Progress, Error> {
-    *part = Part::Prefixes(call.core.shard.prefix_reports(call.core.now));
+    *part = Part::Prefixes(prefix_reports(call.core, None));
     Ok(Progress::Done)
 }
 
@@ -248,7 +249,7 @@ fn prefixes(call: &mut Call<'_>, parts: &mut [Part], out: &mut Writer<'_>) -> Re
         let greatest_first = match by {
             By::Bytes => other.bytes.cmp(&one.bytes),
             By::Keys => other.keys.cmp(&one.keys),
-            By::Growth => other.growth_bytes.cmp(&one.growth_bytes),
+            By::Growth => minute_growth(other).cmp(&minute_growth(one)),
         };
         greatest_first.then_with(|| name.cmp(other_name))
     });
@@ -268,22 +269,28 @@ fn prefixes(call: &mut Call<'_>, parts: &mut [Part], out: &mut Writer<'_>) -> Re
     Ok(())
 }
 
+/// A core's accounts of prefixes, or so many of the largest with their histories.
+pub(super) fn prefix_reports(core: &Core, largest: Option<usize>) -> Vec<PrefixReport> {
+    core.shard.prefix_reports(core.steady_now(), largest)
+}
+
+fn minute_growth(row: &PrefixRow) -> i64 {
+    row.trend.over(Span::Minute).minute_bytes
+}
+
 /// A prefix of all shards.
-struct Merged {
-    row: PrefixRow,
+pub(super) struct Merged {
+    pub(super) row: PrefixRow,
     /// Whether none of its keys may count as others on some shard.
     is_whole: bool,
 }
 
 /// Prefixes by name.
-type Named = Vec<(Box<[u8]>, Merged)>;
+pub(super) type Named = Vec<(Box<[u8]>, Merged)>;
 
 /// The rows of all reports by name, and that of the others. What one report does not tell apart no row does.
-fn merged(reports: Vec<PrefixReport>, delimiters: &[u8]) -> (Named, PrefixRow) {
-    let collapsed: HashSet<Box<[u8]>> = reports
-        .iter()
-        .flat_map(|report| report.collapsed.iter().cloned())
-        .collect();
+pub(super) fn merged(reports: Vec<PrefixReport>, delimiters: &[u8]) -> (Named, PrefixRow) {
+    let collapsed = collapsed(&reports);
     let has_others = |report: &PrefixReport| report.other.keys > 0;
     let doubtful = reports.iter().filter(|report| has_others(report)).count();
     let mut rows: HashMap<Box<[u8]>, (PrefixRow, usize)> = HashMap::new();
@@ -318,8 +325,18 @@ fn merged(reports: Vec<PrefixReport>, delimiters: &[u8]) -> (Named, PrefixRow) {
     (rows.filter(|(_, one)| one.row.keys > 0).collect(), other)
 }
 
+/// Prefixes of one segment whose second segments some report does not tell apart.
+pub(super) fn collapsed(reports: &[PrefixReport]) -> HashSet<Box<[u8]>> {
+    let collapsed = reports.iter().flat_map(|report| &report.collapsed);
+    collapsed.cloned().collect()
+}
+
 /// The name, with `*` for its second segment where some report does not tell second segments apart.
-fn told_apart(name: Box<[u8]>, collapsed: &HashSet<Box<[u8]>>, delimiters: &[u8]) -> Box<[u8]> {
+pub(super) fn told_apart(
+    name: Box<[u8]>,
+    collapsed: &HashSet<Box<[u8]>>,
+    delimiters: &[u8],
+) -> Box<[u8]> {
     let first = name.iter().position(|byte| delimiters.contains(byte));
     match first {
         Some(place) if place + 1 < name.len() && collapsed.contains(&name[..=place]) => {
@@ -336,18 +353,20 @@ fn write_prefix(out: &mut Writer<'_>, name: &[u8], merged: &Merged, total_bytes:
         bytes,
         keys,
         lasting_keys,
-        growth_bytes,
-    } = merged.row;
+        trend,
+        history: _,
+    } = &merged.row;
     out.map(7);
     out.bulk(b"prefix");
     out.bulk(name);
-    int(out, "bytes", bytes);
-    int(out, "keys", keys);
+    int(out, "bytes", *bytes);
+    int(out, "keys", *keys);
     out.bulk(b"percentage");
-    write_percentage(out, memory::report::percentage(bytes, total_bytes), sign);
+    let percentage = memory::report::percentage(*bytes, total_bytes);
+    write_percentage(out, percentage, sign);
     out.bulk(b"growth.per.minute");
-    out.int(growth_bytes);
-    int(out, "keys.without.expiry", lasting_keys);
+    out.int(trend.over(Span::Minute).minute_bytes);
+    int(out, "keys.without.expiry", *lasting_keys);
     int(out, "exact", u64::from(merged.is_whole));
 }
 

@@ -98,7 +98,6 @@ impl Driver {
         self.consider_defrag();
         self.background.expiring = self.core.active_expire;
         self.background.freeing = true;
-        self.background.surveying = self.core.shard.tend_books(self.core.now);
         if self
             .background
             .accept_retry_us
@@ -108,6 +107,7 @@ impl Driver {
             self.listen();
         }
         self.core.publish_bytes();
+        self.background.surveying = self.core.tend();
         self.core.publish_load();
         self.core.tick_curve();
         if self.core.id.0 == 0 {

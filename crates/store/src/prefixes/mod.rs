@@ -3,12 +3,15 @@
 //! Source: hierarchical heavy hitters, kept exactly where there is room and as `(other)` beyond.
 
 mod ids;
+mod past;
 mod scan;
 mod shortcuts;
 mod sketch;
 mod tree;
 
 pub(crate) use tree::Tree;
+
+use memory::history::{History, Trend};
 
 use crate::account::Footprint;
 
@@ -126,27 +129,8 @@ impl Sums {
     }
 }
 
-/// Sums, and the bytes at the two latest marks of time, the older one first.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub(crate) struct Marked {
-    pub(crate) sums: Sums,
-    pub(crate) marks: [u64; 2],
-}
-
-impl Marked {
-    fn merge(&mut self, other: Marked) {
-        self.sums.merge(other.sums);
-        self.marks[0] += other.marks[0];
-        self.marks[1] += other.marks[1];
-    }
-
-    fn mark(&mut self) {
-        self.marks = [self.marks[1], self.sums.bytes];
-    }
-}
-
 /// The account of one prefix, of one shard or of several.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Debug, Default)]
 pub struct PrefixRow {
     /// Bytes of the blocks of its keys, allocator rounding included.
     pub bytes: u64,
@@ -154,24 +138,25 @@ pub struct PrefixRow {
     pub keys: u64,
     /// Those of them without an expiry.
     pub lasting_keys: u64,
-    /// Bytes it has grown a minute, over the latest one to two minutes.
-    pub growth_bytes: i64,
+    /// How its bytes have grown.
+    pub trend: Trend,
+    /// How they came to be, where that was asked for and is worth telling.
+    pub history: Option<Box<History>>,
 }
 
 impl PrefixRow {
-    fn of(marked: &Marked, since_ms: i64) -> PrefixRow {
+    fn of(sums: Sums, trend: Trend) -> PrefixRow {
         let Sums {
             bytes,
             keys,
             lasting_keys,
-        } = marked.sums;
-        let grown_bytes = bytes as i64 - marked.marks[0] as i64;
+        } = sums;
         PrefixRow {
             bytes,
             keys,
             lasting_keys,
-            growth_bytes: (i128::from(grown_bytes) * 60_000 / i128::from(since_ms.max(1000)))
-                as i64,
+            trend,
+            history: None,
         }
     }
 
@@ -181,17 +166,23 @@ impl PrefixRow {
             bytes,
             keys,
             lasting_keys,
-            growth_bytes,
+            trend,
+            history,
         } = other;
         self.bytes += bytes;
         self.keys += keys;
         self.lasting_keys += lasting_keys;
-        self.growth_bytes += growth_bytes;
+        self.trend.merge(trend);
+        match (&mut self.history, history) {
+            (Some(own), Some(theirs)) => own.merge(theirs),
+            (own @ None, theirs) => own.clone_from(theirs),
+            (Some(_), None) => {}
+        }
     }
 }
 
 /// The accounts of the prefixes of one database of a shard. All rows together are its dataset.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Debug, Default)]
 pub struct PrefixReport {
     /// Prefixes with an account of their own, each as it is named, and their rows. A prefix of two
     /// segments is not part of the one of its first segment. Those without keys are among them.
@@ -230,18 +221,5 @@ mod tests {
         ] {
             assert_eq!(PrefixRules::new(true, delimiters, depth), None);
         }
-    }
-
-    #[test]
-    fn growth_is_told_by_the_minute() {
-        let marked = Marked {
-            sums: Sums {
-                bytes: 700,
-                ..Sums::default()
-            },
-            marks: [100, 400],
-        };
-        assert_eq!(PrefixRow::of(&marked, 90_000).growth_bytes, 400);
-        assert_eq!(PrefixRow::of(&Marked::default(), 0).growth_bytes, 0);
     }
 }

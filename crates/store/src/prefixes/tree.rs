@@ -7,6 +7,8 @@
 //! there. Below a collapsed prefix every key counts in `*`.
 #![forbid(unsafe_code)]
 
+mod report;
+
 use std::collections::HashMap;
 
 use ahash::RandomState;
@@ -16,10 +18,11 @@ use crate::collections::heap_bytes;
 use crate::hasher::Hasher;
 
 use super::ids::{is_id, is_id_by_digits};
+use super::past::Past;
 use super::scan::{self, Seen};
 use super::shortcuts::{HEAD_BYTES, LONG_BYTES, Shortcuts};
 use super::sketch::Sketch;
-use super::{Marked, PrefixReport, PrefixRow, PrefixRules, Sums};
+use super::{PrefixRules, Sums};
 
 /// The account of keys without a delimiter; the parent of accounts of one segment.
 const NO_PREFIX: u16 = 0;
@@ -33,7 +36,7 @@ pub(super) const NAME_BYTES_MAX: usize = super::scan::SEEN_BYTES + 2;
 /// One account.
 #[derive(Clone, Copy, Debug, Default)]
 struct Node {
-    marked: Marked,
+    sums: Sums,
     parent: u16,
     children: u16,
     /// The account of what is below without being told apart; 0 if there is none.
@@ -107,7 +110,8 @@ enum Place {
 pub(crate) struct Tree {
     nodes: Vec<Node>,
     shortcuts: Shortcuts,
-    other: Marked,
+    other: Sums,
+    past: Past,
     names: HashMap<Box<[u8]>, u16, RandomState>,
     /// Bytes of the names' blocks.
     names_bytes: u64,
@@ -123,7 +127,8 @@ impl Tree {
         Tree {
             nodes: vec![Node::default()],
             shortcuts: Shortcuts::new(rules.delimiters, rules.depth),
-            other: Marked::default(),
+            other: Sums::default(),
+            past: Past::default(),
             names: HashMap::with_hasher(RandomState::with_seeds(first, second, third, fourth)),
             names_bytes: 0,
             free: Vec::new(),
@@ -133,14 +138,12 @@ impl Tree {
     }
 
     /// A tree over keys that nobody has looked at: all of them count as others.
-    pub(crate) fn unknown(rules: &PrefixRules, sums: Sums) -> Tree {
+    pub(crate) fn unknown(rules: &PrefixRules, sums: Sums, minute: u32) -> Tree {
         let mut tree = Tree::new(rules);
         // Not even keys without a delimiter have their account.
         tree.nodes.clear();
-        tree.other = Marked {
-            sums,
-            marks: [sums.bytes; 2],
-        };
+        tree.other = sums;
+        tree.past = Past::unknown_before(minute, sums.bytes);
         tree
     }
 
@@ -154,7 +157,7 @@ impl Tree {
         }
         let mut wanted: Vec<(&[u8], u64)> = self.sketch.nominations();
         let held = self.names.iter();
-        wanted.extend(held.map(|(name, node)| (&**name, self.node(*node).marked.sums.bytes)));
+        wanted.extend(held.map(|(name, node)| (&**name, self.node(*node).sums.bytes)));
         wanted.sort_by_key(|(_, bytes)| std::cmp::Reverse(*bytes));
         for (text, bytes) in wanted {
             if bytes > 0 && tree.names.len() + 2 <= NODES_MAX {
@@ -165,19 +168,18 @@ impl Tree {
         tree
     }
 
-    /// Takes over when the keys were marked, from the tree that counted before.
-    pub(crate) fn inherit(&mut self, former: &Tree) {
+    /// Takes over what is known of the past, from the tree that counted before; what that did not tell apart begins now.
+    pub(crate) fn inherit(&mut self, former: &mut Tree, minute: u32) {
+        self.past = Past::unknown_before(minute, self.other.bytes);
         for (name, node) in &self.names {
-            let marked = &mut self.nodes[usize::from(*node)].marked;
-            let known = former.names.get(name);
-            marked.marks = known.map_or([marked.sums.bytes; 2], |node| {
-                former.node(*node).marked.marks
-            });
+            let known = former.names.get(name).copied();
+            let known = known.map(|known| (&mut former.past, known));
+            let bytes = self.nodes[usize::from(*node)].sums.bytes;
+            self.past.inherit(*node, bytes, known);
         }
-        let none = &mut self.nodes[0].marked;
-        let known = former.nodes.first();
-        none.marks = known.map_or([none.sums.bytes; 2], |node| node.marked.marks);
-        self.other.marks = [self.other.sums.bytes; 2];
+        let known = (!former.nodes.is_empty()).then_some((&mut former.past, NO_PREFIX));
+        let none_bytes = self.nodes[usize::from(NO_PREFIX)].sums.bytes;
+        self.past.inherit(NO_PREFIX, none_bytes, known);
     }
 
     /// Settles a change of a key in the account of its prefix.
@@ -191,7 +193,7 @@ impl Tree {
         if let Some(node) = self.find_quickly(key)
             && let Some(node) = self.nodes.get_mut(usize::from(node))
         {
-            node.marked.sums.change(before, after);
+            node.sums.change(before, after);
         } else {
             self.settle_anew(key, Packed::of(before), Packed::of(after));
         }
@@ -248,19 +250,16 @@ impl Tree {
     #[inline(never)]
     fn settle_anew(&mut self, key: &[u8], before: Packed, after: Packed) {
         let (before, after) = (before.footprint(), after.footprint());
-        if self.nodes.is_empty() && self.other.sums.keys == 0 {
+        if self.nodes.is_empty() && self.other.keys == 0 {
             self.nodes.push(Node::default());
         }
         match self.find_or_make(key) {
             Ok(node) => {
-                self.nodes[usize::from(node)]
-                    .marked
-                    .sums
-                    .change(before, after);
+                self.nodes[usize::from(node)].sums.change(before, after);
                 self.keep_shortcuts(key);
             }
             Err(name) => {
-                self.other.sums.change(before, after);
+                self.other.change(before, after);
                 let bytes = |footprint: Option<Footprint>| footprint.map_or(0, |one| one.bytes);
                 let (before, after) = (bytes(before), bytes(after));
                 if after > before {
@@ -308,7 +307,7 @@ impl Tree {
     fn find_or_make(&mut self, key: &[u8]) -> Result<u16, Name> {
         let mut place = self.find(key);
         if let Place::Missing { .. } = place
-            && self.other.sums.keys == 0
+            && self.other.keys == 0
             && self.names.len() + 2 > NODES_MAX
             && !self.is_pruned
         {
@@ -320,7 +319,7 @@ impl Tree {
             Place::Missing { name, parent } => (name, parent),
         };
         let wanted = usize::from(parent.is_none()) + usize::from(name.has_second());
-        if self.other.sums.keys > 0 || self.names.len() + wanted > NODES_MAX {
+        if self.other.keys > 0 || self.names.len() + wanted > NODES_MAX {
             return Err(name);
         }
         let parent = parent.unwrap_or_else(|| self.add(name.first(), 0, NO_PREFIX));
@@ -390,24 +389,32 @@ impl Tree {
         (node.children, node.star, node.is_collapsed) = (0, 0, true);
         for (name, node) in below {
             self.names_bytes -= heap_bytes(name.len());
-            let marked = self.node(node).marked;
+            // What is free holds nothing, or it would be marked.
+            let sums = std::mem::take(&mut self.nodes[usize::from(node)].sums);
             self.free.push(node);
+            let from = node;
             let star = [first, b"*", &name[name.len() - 1..]].concat();
             let node = match self.names.get(&star[..]) {
                 Some(node) => *node,
                 None => self.add(&star, first.len(), parent),
             };
-            self.nodes[usize::from(node)].marked.merge(marked);
+            // The account of `*` may have taken the number of the first that is joined.
+            if node != from {
+                self.past.join(from, node);
+            }
+            self.nodes[usize::from(node)].sums.merge(sums);
         }
     }
 
-    /// Removes accounts that hold nothing, and has names told apart again where nothing is left.
+    /// Removes accounts that hold nothing and, while there is room, held nothing lately; has names told apart again where
+    /// nothing is left.
     fn prune(&mut self) {
+        let has_room = self.names.len() <= NODES_MAX / 2;
         self.is_pruned = true;
         self.shortcuts.clear();
         let mut has_keys_below = vec![false; self.nodes.len()];
         for node in self.names.values().map(|number| self.node(*number)) {
-            has_keys_below[usize::from(node.parent)] |= node.marked.sums.keys > 0;
+            has_keys_below[usize::from(node.parent)] |= node.sums.keys > 0;
         }
         for number in self.names.values() {
             let node = &mut self.nodes[usize::from(*number)];
@@ -416,20 +423,29 @@ impl Tree {
         // Those of two segments first, so that the others have nothing below them.
         for is_second in [true, false] {
             let (nodes, free) = (&mut self.nodes, &mut self.free);
-            let names_bytes = &mut self.names_bytes;
+            let (names_bytes, past) = (&mut self.names_bytes, &mut self.past);
             self.names.retain(|name, number| {
                 let Node {
-                    marked,
+                    sums,
                     parent,
                     children,
                     is_collapsed,
                     ..
                 } = nodes[usize::from(*number)];
-                let is_kept = marked.sums.keys > 0
+                let siblings = if is_second {
+                    nodes[usize::from(parent)].children
+                } else {
+                    0
+                };
+                let is_kept = sums.keys > 0
                     || children > 0
                     || is_collapsed
-                    || is_second != (parent != NO_PREFIX);
+                    || is_second != (parent != NO_PREFIX)
+                    || has_room
+                        && usize::from(siblings) <= FAN_OUT_MAX / 2
+                        && past.remembers(*number);
                 if !is_kept {
+                    past.forget(*number);
                     *names_bytes -= heap_bytes(name.len());
                     free.push(*number);
                     let parent = &mut nodes[usize::from(parent)];
@@ -472,31 +488,34 @@ impl Tree {
         }
     }
 
-    /// Notes the bytes of every account, once a minute.
-    pub(crate) fn mark(&mut self) {
-        if self.other.sums.keys == 0 {
+    /// Begins to mark what every account holds at the beginning of a minute; [`Tree::mark_step`] goes on.
+    pub(crate) fn mark_begin(&mut self, minute: u32) {
+        if self.other.keys == 0 {
             self.sketch = Sketch::default();
             self.prune();
         }
         self.is_pruned = false;
-        self.other.mark();
-        self.nodes.iter_mut().for_each(|node| node.marked.mark());
+        self.past
+            .begin(minute, self.other.keys > 0, self.other.bytes);
+    }
+
+    /// Marks so many accounts. Whether there are more.
+    pub(crate) fn mark_step(&mut self, count: usize) -> bool {
+        let bytes = self.nodes.iter().map(|node| node.sums.bytes);
+        self.past.step(bytes, count)
     }
 
     /// Whether a prefix that has no account seems heavier than one that has, by so much that it is
     /// worth a walk over all keys.
     pub(crate) fn is_worth_a_walk(&self) -> bool {
-        if self.other.sums.keys == 0 {
+        if self.other.keys == 0 {
             return false;
         }
         let nominations = self.sketch.nominations();
         let Some((_, heaviest)) = nominations.first() else {
             return false;
         };
-        let held = self
-            .names
-            .values()
-            .map(|node| &self.node(*node).marked.sums);
+        let held = self.names.values().map(|node| &self.node(*node).sums);
         let live = held.clone().filter(|sums| sums.keys > 0).count();
         let lightest = held.map(|sums| sums.bytes).filter(|bytes| *bytes > 0).min();
         live + 2 <= NODES_MAX || *heaviest > 2 * lightest.unwrap_or(0)
@@ -504,32 +523,17 @@ impl Tree {
 
     /// The sums of all accounts.
     pub(crate) fn sums(&self) -> Sums {
-        let mut sums = self.other.sums;
+        let mut sums = self.other;
         let held = self.nodes.iter().enumerate();
         // What is free has its old figures.
         held.filter(|(number, _)| !self.free.contains(&(*number as u16)))
-            .for_each(|(_, node)| sums.merge(node.marked.sums));
+            .for_each(|(_, node)| sums.merge(node.sums));
         sums
     }
 
     /// Bytes of keys without an account of their own.
     pub(crate) fn other_bytes(&self) -> u64 {
-        self.other.sums.bytes
-    }
-
-    /// Every account; `since_ms` is how long ago the older mark was made.
-    pub(crate) fn report(&self, since_ms: i64) -> PrefixReport {
-        let row = |marked: &Marked| PrefixRow::of(marked, since_ms);
-        let named = self.names.iter();
-        let none = self.nodes.first();
-        PrefixReport {
-            prefixes: named
-                .map(|(name, node)| (name.clone(), row(&self.node(*node).marked)))
-                .collect(),
-            collapsed: self.collapsed().cloned().collect(),
-            none: none.map_or_else(PrefixRow::default, |none| row(&none.marked)),
-            other: row(&self.other),
-        }
+        self.other.bytes
     }
 
     fn collapsed(&self) -> impl Iterator<Item = &Box<[u8]>> {
@@ -548,50 +552,8 @@ impl Tree {
             + heap_bytes(names)
             + self.names_bytes
             + heap_bytes(self.free.capacity() * size_of::<u16>())
+            + self.past.heap_bytes()
             + self.shortcuts.heap_bytes()
             + self.sketch.heap_bytes()
-    }
-
-    /// Asserts that these keys are what the accounts say.
-    pub(crate) fn check<'a>(&self, keys: impl Iterator<Item = (&'a [u8], Footprint)>) {
-        let mut sums = vec![Sums::default(); self.nodes.len()];
-        let mut other = Sums::default();
-        for (key, footprint) in keys {
-            let place = match self.find(key) {
-                Place::Node(node) => {
-                    let quick = self.find_quickly(key);
-                    assert_eq!(
-                        quick.unwrap_or(node),
-                        node,
-                        "the quick way of {}",
-                        key.escape_ascii()
-                    );
-                    &mut sums[usize::from(node)]
-                }
-                Place::Missing { .. } => &mut other,
-            };
-            place.change(None, Some(footprint));
-        }
-        assert_eq!(other, self.other.sums);
-        for (number, node) in self.nodes.iter().enumerate() {
-            if !self.free.contains(&(number as u16)) {
-                assert_eq!(sums[number], node.marked.sums);
-            }
-        }
-        let held = self.names.len() + self.free.len();
-        assert_eq!(held, self.nodes.len().saturating_sub(1));
-        assert!(self.names.len() <= NODES_MAX);
-        for (name, number) in &self.names {
-            let children = self
-                .names
-                .values()
-                .filter(|node| self.node(**node).parent == *number);
-            assert_eq!(
-                children.count(),
-                usize::from(self.node(*number).children),
-                "{}",
-                name.escape_ascii()
-            );
-        }
     }
 }

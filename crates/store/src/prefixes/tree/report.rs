@@ -1,0 +1,85 @@
+//! Owns what a tree tells of its accounts, and the proof that they are right.
+//! Never happens here: a change.
+//! Source: as the tree's own.
+#![forbid(unsafe_code)]
+
+use std::cmp::Reverse;
+
+use crate::account::Footprint;
+use crate::prefixes::{PrefixReport, PrefixRow, Sums};
+
+use super::{NO_PREFIX, NODES_MAX, Place, Tree};
+
+impl Tree {
+    /// Every account, or only so many of the largest, and those with their histories; `elapsed_ms` are since minute 0.
+    pub(crate) fn report(&self, elapsed_ms: u64, largest: Option<usize>) -> PrefixReport {
+        let row = |node: u16| {
+            let sums = self.node(node).sums;
+            PrefixRow::of(sums, self.past.trend(node, sums.bytes, elapsed_ms))
+        };
+        let named = self.names.iter();
+        let mut named: Vec<(&[u8], u16)> = named.map(|(name, node)| (&**name, *node)).collect();
+        if let Some(count) = largest {
+            let bytes = |(_, node): &(_, u16)| Reverse(self.node(*node).sums.bytes);
+            named.sort_unstable_by_key(bytes);
+            named.truncate(count);
+        }
+        let told = |(name, node): (&[u8], u16)| {
+            let history = largest.and_then(|_| self.past.copy(node));
+            let row = row(node);
+            (name.into(), PrefixRow { history, ..row })
+        };
+        let prefixes = named.into_iter().map(told).collect();
+        let none = (!self.nodes.is_empty()).then(|| row(NO_PREFIX));
+        let other_trend = self.past.trend_of_other(self.other.bytes, elapsed_ms);
+        PrefixReport {
+            prefixes,
+            collapsed: self.collapsed().cloned().collect(),
+            none: none.unwrap_or_default(),
+            other: PrefixRow::of(self.other, other_trend),
+        }
+    }
+
+    /// Asserts that these keys are what the accounts say.
+    pub(crate) fn check<'a>(&self, keys: impl Iterator<Item = (&'a [u8], Footprint)>) {
+        let mut sums = vec![Sums::default(); self.nodes.len()];
+        let mut other = Sums::default();
+        for (key, footprint) in keys {
+            let place = match self.find(key) {
+                Place::Node(node) => {
+                    let quick = self.find_quickly(key);
+                    assert_eq!(
+                        quick.unwrap_or(node),
+                        node,
+                        "the quick way of {}",
+                        key.escape_ascii()
+                    );
+                    &mut sums[usize::from(node)]
+                }
+                Place::Missing { .. } => &mut other,
+            };
+            place.change(None, Some(footprint));
+        }
+        assert_eq!(other, self.other);
+        for (number, node) in self.nodes.iter().enumerate() {
+            if !self.free.contains(&(number as u16)) {
+                assert_eq!(sums[number], node.sums);
+            }
+        }
+        let held = self.names.len() + self.free.len();
+        assert_eq!(held, self.nodes.len().saturating_sub(1));
+        assert!(self.names.len() <= NODES_MAX);
+        for (name, number) in &self.names {
+            let children = self
+                .names
+                .values()
+                .filter(|node| self.node(**node).parent == *number);
+            assert_eq!(
+                children.count(),
+                usize::from(self.node(*number).children),
+                "{}",
+                name.escape_ascii()
+            );
+        }
+    }
+}
