@@ -79,7 +79,7 @@ fn elements_are_found_removed_and_inserted_by_what_they_are() {
         lpos l a count 0 maxlen 4 => [0, 3]
         lpos l x => nil
         lpos l x count 1 => []
-        lpos l a rank -9223372036854775808 => nil
+        lpos l a rank -9223372036854775808 => (ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807)
         lpos none a count 1 => []
         lpos l a rank 0 => (ERR RANK can't be zero: use 1 to start from the first match, 2 from the second ... or use negative to start from the end of the list)
         lpos l a count -1 => (ERR COUNT can't be negative)
