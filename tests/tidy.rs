@@ -24,6 +24,7 @@ const UNSAFE_FILES: &[&str] = &[
     "crates/memory/src/alloc.rs",
     "crates/memory/src/compact.rs",
     "crates/memory/src/pages.rs",
+    "crates/memory/src/travel.rs",
     "crates/memory/tests/allocator.rs",
     "crates/memory/tests/resident.rs",
     "crates/server/src/mesh/queue.rs",

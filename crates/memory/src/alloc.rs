@@ -124,7 +124,7 @@ fn open_account() -> &'static Account {
 
 /// Adds to the calling thread's counter. A plain load and store: no other thread writes it.
 #[inline(always)]
-fn settle(delta_bytes: i64) {
+pub(crate) fn settle(delta_bytes: i64) {
     let counter = &account().allocated_bytes;
     counter.store(
         counter.load(Ordering::Relaxed).wrapping_add(delta_bytes),
@@ -139,28 +139,6 @@ fn settle(delta_bytes: i64) {
 #[inline]
 pub fn thread_allocated_bytes() -> i64 {
     account().allocated_bytes.load(Ordering::Relaxed)
-}
-
-/// Takes bytes of live blocks off the calling thread's counter: another thread holds them from here on and will free them.
-/// It takes them by the same call with the sign turned; until then they are on nobody's.
-pub fn hand_over(bytes: i64) {
-    settle(-bytes);
-}
-
-/// Bytes of the block behind a vector, or what was asked for where it is not of this allocator.
-pub fn vec_bytes<T>(vec: &Vec<T>) -> usize {
-    let block = vec.as_ptr().cast::<c_void>();
-    // SAFETY: the first takes any address; the second a live block of this allocator, which the first has told.
-    let known = unsafe { mi::mi_is_in_heap_region(block).then(|| mi::mi_usable_size(block)) };
-    known.unwrap_or(vec.capacity() * size_of::<T>())
-}
-
-/// Bytes of the block behind a box, as [`vec_bytes`].
-pub fn box_bytes<T: ?Sized>(boxed: &T) -> usize {
-    let block = (&raw const *boxed).cast::<c_void>();
-    // SAFETY: as in `vec_bytes`; a block begins where what it holds begins.
-    let known = unsafe { mi::mi_is_in_heap_region(block).then(|| mi::mi_usable_size(block)) };
-    known.unwrap_or(size_of_val(boxed))
 }
 
 /// Bytes allocated in the whole process: the sum over all threads that ever were.

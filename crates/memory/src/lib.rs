@@ -17,3 +17,4 @@ pub mod pages;
 pub mod process;
 pub mod report;
 pub mod shard;
+pub mod travel;

@@ -6,7 +6,7 @@ use super::order;
 use super::request::{Pattern, Request};
 use super::share::{Loaded, Share};
 use crate::{Call, Error, row::Turn};
-use memory::alloc::vec_bytes;
+use memory::travel::vec_bytes;
 use resp::Writer;
 use store::{Kind, Strings};
 

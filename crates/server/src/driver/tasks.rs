@@ -140,7 +140,7 @@ impl Driver {
             } else {
                 task.counted
             };
-            memory::alloc::hand_over(task.handed);
+            memory::travel::hand_over(task.handed);
             self.core.travelling_bytes -= task.counted;
         }
         self.port.send(shard.0 as usize, message);
@@ -148,7 +148,7 @@ impl Driver {
 
     /// A task came from another core: what it carries is this one's now.
     pub(super) fn receive_task(&mut self, task: &mut Task) {
-        memory::alloc::hand_over(-std::mem::take(&mut task.handed));
+        memory::travel::hand_over(-std::mem::take(&mut task.handed));
         self.core.travelling_bytes += task.counted;
     }
 

@@ -9,7 +9,7 @@ use commands::{
     locks::{Scope, Transaction},
     table::RowId,
 };
-use memory::alloc::vec_bytes;
+use memory::travel::vec_bytes;
 use resp::{Args, OwnedArgs, Proto, Span};
 use std::sync::Arc;
 
