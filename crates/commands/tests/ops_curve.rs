@@ -4,6 +4,7 @@
 
 use resp::{Proto, Reply};
 use testkit::Cluster;
+use testkit::fields::{field, int, pairs};
 use testkit::generate::Random;
 
 const FIELDS: [&str; 16] = [
@@ -47,36 +48,6 @@ fn read_through(cluster: &mut Cluster, reads: usize) {
     }
 }
 
-fn fields(reply: Reply) -> Vec<(String, Reply)> {
-    let name = |reply: &Reply| match reply {
-        Reply::Bulk(name) => String::from_utf8(name.clone()).unwrap(),
-        other => panic!("a name was expected, not {other:?}"),
-    };
-    match reply {
-        Reply::Map(pairs) => pairs
-            .into_iter()
-            .map(|(key, value)| (name(&key), value))
-            .collect(),
-        Reply::Array(flat) => flat
-            .chunks_exact(2)
-            .map(|pair| (name(&pair[0]), pair[1].clone()))
-            .collect(),
-        other => panic!("a map was expected, not {other:?}"),
-    }
-}
-
-fn field(fields: &[(String, Reply)], name: &str) -> Reply {
-    let found = fields.iter().find(|(known, _)| known == name);
-    found.unwrap_or_else(|| panic!("no field {name}")).1.clone()
-}
-
-fn int(fields: &[(String, Reply)], name: &str) -> i64 {
-    match field(fields, name) {
-        Reply::Int(number) => number,
-        other => panic!("{name} is {other:?}"),
-    }
-}
-
 fn number(reply: &Reply) -> f64 {
     match reply {
         Reply::Double(number, _) => *number,
@@ -108,14 +79,14 @@ fn before_there_were_reads_there_are_no_points() {
         let mut cluster = Cluster::new(shards);
         for proto in [Proto::Resp2, Proto::Resp3] {
             cluster.speak(proto);
-            let curve = fields(cluster.ask("MEMORY CURVE"));
+            let curve = pairs(&cluster.ask("MEMORY CURVE"));
             let names: Vec<&str> = curve.iter().map(|(name, _)| &name[..]).collect();
             assert_eq!(names, FIELDS);
             assert_eq!(int(&curve, "references"), 0);
             assert!(points(&curve).is_empty());
-            assert_eq!(field(&curve, "hit-ratio.2x"), Reply::Null);
-            assert_eq!(field(&curve, "knee.bytes"), Reply::Null);
-            assert_eq!(field(&curve, "policy"), Reply::Bulk(b"allkeys-ifs".into()));
+            assert_eq!(*field(&curve, "hit-ratio.2x"), Reply::Null);
+            assert_eq!(*field(&curve, "knee.bytes"), Reply::Null);
+            assert_eq!(*field(&curve, "policy"), Reply::Bulk(b"allkeys-ifs".into()));
         }
     }
 }
@@ -125,11 +96,11 @@ fn the_curve_rises_to_todays_hit_ratio_and_stays_where_everything_fits() {
     for shards in [1, 2, 4] {
         let mut cluster = Cluster::new(shards);
         read_through(&mut cluster, 40_000);
-        let curve = fields(cluster.ask("MEMORY CURVE"));
+        let curve = pairs(&cluster.ask("MEMORY CURVE"));
         assert_eq!(int(&curve, "references"), 40_000, "reads of all shards");
         assert!(int(&curve, "sampled.references") > 1000);
         assert!(int(&curve, "sampled.keys") > 100);
-        let hit_ratio = number(&field(&curve, "hit-ratio"));
+        let hit_ratio = number(field(&curve, "hit-ratio"));
         let points = points(&curve);
         assert_eq!(points.len(), 10);
         let today = points[4];
@@ -142,11 +113,11 @@ fn the_curve_rises_to_todays_hit_ratio_and_stays_where_everything_fits() {
         assert!(points.windows(2).all(|pair| pair[0].1 <= pair[1].1 + 0.02));
         // There is no limit: more memory would hold nothing more.
         assert_eq!(
-            field(&curve, "memory.basis"),
+            *field(&curve, "memory.basis"),
             Reply::Bulk(b"used-memory".into())
         );
         assert!((points[9].1 - hit_ratio).abs() < 0.0002);
-        let twice = number(&field(&curve, "hit-ratio.2x"));
+        let twice = number(field(&curve, "hit-ratio.2x"));
         assert_eq!(twice, points[6].1);
     }
 }
@@ -156,19 +127,19 @@ fn points_and_prefixes_are_for_the_asking() {
     let mut cluster = Cluster::new(2);
     cluster.speak(Proto::Resp3);
     read_through(&mut cluster, 40_000);
-    let curve = fields(cluster.ask("MEMORY CURVE POINTS 5"));
+    let curve = pairs(&cluster.ask("MEMORY CURVE POINTS 5"));
     assert_eq!(points(&curve).len(), 5);
-    let shares = fields(field(&curve, "prefixes"));
+    let shares = pairs(field(&curve, "prefixes"));
     let names: Vec<&str> = shares.iter().map(|(name, _)| &name[..]).collect();
     assert_eq!(names, ["user:", "page:"]);
     assert!((number(&shares[0].1) - 0.75).abs() < 0.1);
     for asked in ["page", "page:"] {
-        let page = fields(cluster.run(&["MEMORY", "curve", "prefix", asked, "points", "3"]));
+        let page = pairs(&cluster.run(&["MEMORY", "curve", "prefix", asked, "points", "3"]));
         let references = int(&page, "references");
         assert!((5000..20_000).contains(&references), "{references}");
         assert_eq!(points(&page).len(), 3);
     }
-    let nothing = fields(cluster.ask("MEMORY CURVE PREFIX nothing"));
+    let nothing = pairs(&cluster.ask("MEMORY CURVE PREFIX nothing"));
     assert_eq!(int(&nothing, "references"), 0);
     assert!(points(&nothing).is_empty());
 }
@@ -198,7 +169,7 @@ fn a_curve_that_is_switched_off_forgets() {
     let off = "ERR the curve is not drawn while 'memory-curve' is no";
     assert_eq!(cluster.ask("MEMORY CURVE"), Reply::Error(off.into()));
     cluster.ask("CONFIG SET memory-curve yes");
-    let on = fields(cluster.ask("MEMORY CURVE"));
+    let on = pairs(&cluster.ask("MEMORY CURVE"));
     assert_eq!((int(&on, "sampled.keys"), int(&on, "references")), (0, 0));
 }
 
@@ -217,16 +188,16 @@ fn sizes_are_multiples_of_the_limit_once_it_is_half_used() {
         let used_bytes = core.limited_bytes();
         core.lease.settle(used_bytes);
     }
-    let curve = fields(cluster.ask("MEMORY CURVE"));
+    let curve = pairs(&cluster.ask("MEMORY CURVE"));
     assert_eq!(
-        field(&curve, "memory.basis"),
+        *field(&curve, "memory.basis"),
         Reply::Bulk(b"maxmemory".into())
     );
     assert_eq!(int(&curve, "memory.bytes"), used_bytes * 3 / 2);
     cluster.run(&["CONFIG", "SET", "maxmemory", &(used_bytes * 10).to_string()]);
-    let curve = fields(cluster.ask("MEMORY CURVE"));
+    let curve = pairs(&cluster.ask("MEMORY CURVE"));
     assert_eq!(
-        field(&curve, "memory.basis"),
+        *field(&curve, "memory.basis"),
         Reply::Bulk(b"used-memory".into())
     );
 }

@@ -7,6 +7,7 @@ use commands::config::PercentSign;
 use commands::{ClientId, Part};
 use resp::{Proto, Reply};
 use testkit::Cluster;
+use testkit::fields::{field, int, pairs};
 use testkit::generate::Random;
 
 const FIFTEEN: [&str; 15] = [
@@ -26,36 +27,6 @@ const FIFTEEN: [&str; 15] = [
     "dataset.percentage",
     "peak.percentage",
 ];
-
-fn pairs(reply: Reply) -> Vec<(String, Reply)> {
-    let name = |reply: &Reply| match reply {
-        Reply::Bulk(name) => String::from_utf8(name.clone()).unwrap(),
-        other => panic!("a name was expected, not {other:?}"),
-    };
-    match reply {
-        Reply::Map(pairs) => pairs
-            .into_iter()
-            .map(|(key, value)| (name(&key), value))
-            .collect(),
-        Reply::Array(flat) => flat
-            .chunks_exact(2)
-            .map(|pair| (name(&pair[0]), pair[1].clone()))
-            .collect(),
-        other => panic!("a map was expected, not {other:?}"),
-    }
-}
-
-fn field(fields: &[(String, Reply)], name: &str) -> Reply {
-    let found = fields.iter().find(|(known, _)| known == name);
-    found.unwrap_or_else(|| panic!("no field {name}")).1.clone()
-}
-
-fn int(fields: &[(String, Reply)], name: &str) -> i64 {
-    match field(fields, name) {
-        Reply::Int(number) => number,
-        other => panic!("{name} is {other:?}"),
-    }
-}
 
 fn filled(shards: u16, keys: usize) -> Cluster {
     let mut cluster = Cluster::new(shards);
@@ -78,7 +49,7 @@ fn stats_begin_with_the_fifteen_fields_in_their_order() {
         let mut cluster = filled(shards, 100);
         for proto in [Proto::Resp2, Proto::Resp3] {
             cluster.speak(proto);
-            let fields = pairs(cluster.ask("MEMORY STATS"));
+            let fields = pairs(&cluster.ask("MEMORY STATS"));
             let names: Vec<&str> = fields.iter().map(|(name, _)| &name[..]).take(15).collect();
             assert_eq!(names, FIFTEEN);
             assert_eq!(int(&fields, "keys.count"), 100);
@@ -94,13 +65,14 @@ fn stats_begin_with_the_fifteen_fields_in_their_order() {
 #[test]
 fn percentages_are_texts_with_a_sign_for_people_and_numbers_for_libraries() {
     let mut cluster = filled(2, 10);
-    let text =
-        |cluster: &mut Cluster| match field(&pairs(cluster.ask("MEMORY STATS")), "peak.percentage")
-        {
-            Reply::Bulk(text) => String::from_utf8(text).unwrap(),
-            Reply::Double(..) => "double".to_owned(),
-            other => panic!("{other:?}"),
-        };
+    let text = |cluster: &mut Cluster| match field(
+        &pairs(&cluster.ask("MEMORY STATS")),
+        "peak.percentage",
+    ) {
+        Reply::Bulk(text) => String::from_utf8(text.clone()).unwrap(),
+        Reply::Double(..) => "double".to_owned(),
+        other => panic!("{other:?}"),
+    };
     let is_number =
         |text: &str| text.parse::<f64>().is_ok() && text.split_once('.').unwrap().1.len() == 2;
     let with_sign = text(&mut cluster);
@@ -131,7 +103,7 @@ fn percentages_are_texts_with_a_sign_for_people_and_numbers_for_libraries() {
 fn shards_add_up_to_the_whole() {
     for shards in [1, 2, 4] {
         let mut cluster = filled(shards, 500);
-        let fields = pairs(cluster.ask("MEMORY STATS"));
+        let fields = pairs(&cluster.ask("MEMORY STATS"));
         for name in ["keys.count", "dataset.bytes", "clients.normal"] {
             let sum: i64 = (0..shards)
                 .map(|shard| int(&pairs(field(&fields, &format!("shard.{shard}"))), name))
@@ -142,7 +114,7 @@ fn shards_add_up_to_the_whole() {
             panic!("rows")
         };
         assert_eq!(rows.len(), shards as usize);
-        let keys: i64 = rows.into_iter().map(|row| int(&pairs(row), "keys")).sum();
+        let keys: i64 = rows.iter().map(|row| int(&pairs(row), "keys")).sum();
         assert_eq!(keys, 500);
     }
 }
@@ -151,9 +123,9 @@ fn shards_add_up_to_the_whole() {
 fn usage_of_all_keys_is_the_dataset_and_a_constant_for_each_key() {
     for shards in [1, 2, 4] {
         let mut cluster = filled(shards, 300);
-        let constants = pairs(cluster.ask("MEMORY EXPLAIN key:0"));
+        let constants = pairs(&cluster.ask("MEMORY EXPLAIN key:0"));
         let (slot, expiry) = (int(&constants, "slot.cost"), int(&constants, "expiry.cost"));
-        let fields = pairs(cluster.ask("MEMORY STATS"));
+        let fields = pairs(&cluster.ask("MEMORY STATS"));
         let (mut usage, mut expiring) = (0, 0);
         for key in 0..300 {
             let Reply::Int(bytes) = cluster.ask(&format!("MEMORY USAGE key:{key}")) else {
@@ -177,7 +149,7 @@ fn the_bill_of_a_key_adds_up_to_its_usage() {
         let Reply::Int(usage) = cluster.ask(&format!("MEMORY USAGE key:{key}")) else {
             panic!("a number")
         };
-        let bill = pairs(cluster.ask(&format!("MEMORY EXPLAIN key:{key}")));
+        let bill = pairs(&cluster.ask(&format!("MEMORY EXPLAIN key:{key}")));
         let items = bill
             .iter()
             .filter(|(name, _)| name.ends_with(".bytes") && name != "total.bytes");
@@ -313,7 +285,7 @@ fn after_everything_is_deleted_the_dataset_and_the_tables_are_empty() {
         let mut cluster = filled(shards, 2000);
         cluster.ask("FLUSHALL");
         cluster.ask("MEMORY PURGE");
-        let fields = pairs(cluster.ask("MEMORY STATS"));
+        let fields = pairs(&cluster.ask("MEMORY STATS"));
         assert_eq!(
             (int(&fields, "dataset.bytes"), int(&fields, "keys.count")),
             (0, 0)
@@ -327,7 +299,7 @@ fn after_everything_is_deleted_the_dataset_and_the_tables_are_empty() {
 #[test]
 fn the_overhead_is_explained_item_by_item() {
     let mut cluster = filled(2, 1000);
-    let fields = pairs(cluster.ask("MEMORY STATS"));
+    let fields = pairs(&cluster.ask("MEMORY STATS"));
     let items = pairs(field(&fields, "overhead.items"));
     let sum: i64 = items.iter().map(|(name, _)| int(&items, name)).sum();
     assert_eq!(sum, int(&fields, "overhead.total"));

@@ -5,44 +5,10 @@
 use memory::history::{Span, Trend};
 use resp::{Proto, Reply};
 use testkit::Cluster;
+use testkit::fields::{Fields, field, int, pairs, text};
 
 const SHARDS: [u16; 3] = [1, 2, 4];
 const SPANS: [&str; 4] = ["1m", "10m", "1h", "24h"];
-
-type Fields = Vec<(String, Reply)>;
-
-fn text(reply: &Reply) -> String {
-    match reply {
-        Reply::Bulk(text) => String::from_utf8(text.clone()).unwrap(),
-        other => panic!("a text was expected, not {other:?}"),
-    }
-}
-
-fn pairs(reply: &Reply) -> Fields {
-    match reply {
-        Reply::Map(pairs) => pairs
-            .iter()
-            .map(|(key, value)| (text(key), value.clone()))
-            .collect(),
-        Reply::Array(flat) => flat
-            .chunks_exact(2)
-            .map(|pair| (text(&pair[0]), pair[1].clone()))
-            .collect(),
-        other => panic!("a map was expected, not {other:?}"),
-    }
-}
-
-fn field<'a>(fields: &'a Fields, name: &str) -> &'a Reply {
-    let found = fields.iter().find(|(known, _)| known == name);
-    &found.unwrap_or_else(|| panic!("no field {name}")).1
-}
-
-fn int(fields: &Fields, name: &str) -> i64 {
-    match field(fields, name) {
-        Reply::Int(number) => *number,
-        other => panic!("{name} is {other:?}"),
-    }
-}
 
 fn total(cluster: &mut Cluster) -> Fields {
     pairs(field(&pairs(&cluster.ask("MEMORY TREND")), "total"))

@@ -6,6 +6,7 @@
 
 pub mod client;
 pub mod cluster;
+pub mod fields;
 pub mod generate;
 pub mod oracle;
 pub mod server;
