@@ -25,14 +25,14 @@ unsafe extern "C" {
         block_size_after: *mut usize,
     ) -> *mut c_void;
     fn mi_ufree(block: *mut c_void, block_size: *mut usize);
-    fn mi_theap_get_default() -> *mut mi::mi_theap_t;
-    fn mi_theap_visit_blocks(
+    pub(crate) fn mi_theap_get_default() -> *mut mi::mi_theap_t;
+    pub(crate) fn mi_theap_visit_blocks(
         theap: *const mi::mi_theap_t,
         visit_blocks: bool,
         visitor: mi::mi_block_visit_fun,
         argument: *mut c_void,
     ) -> bool;
-    fn mi_heap_visit_abandoned_blocks(
+    pub(crate) fn mi_heap_visit_abandoned_blocks(
         heap: *mut mi::mi_heap_t,
         visit_blocks: bool,
         visitor: mi::mi_block_visit_fun,

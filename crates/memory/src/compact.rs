@@ -16,26 +16,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use libmimalloc_sys as mi;
 
-use crate::alloc::{settle_move, usable_size};
+use crate::alloc::{
+    mi_heap_visit_abandoned_blocks, mi_theap_get_default, mi_theap_visit_blocks, settle_move,
+    usable_size,
+};
 
 unsafe extern "C" {
     fn mi_heap_of(block: *const c_void) -> *mut mi::mi_heap_t;
     fn mi_heap_theap(heap: *mut mi::mi_heap_t) -> *mut mi::mi_theap_t;
-    fn mi_theap_get_default() -> *mut mi::mi_theap_t;
     fn mi_theap_collect(theap: *mut mi::mi_theap_t, force: bool);
     fn mi_theap_malloc(theap: *mut mi::mi_theap_t, size: usize) -> *mut c_void;
-    fn mi_theap_visit_blocks(
-        theap: *const mi::mi_theap_t,
-        visit_blocks: bool,
-        visitor: mi::mi_block_visit_fun,
-        argument: *mut c_void,
-    ) -> bool;
-    fn mi_heap_visit_abandoned_blocks(
-        heap: *mut mi::mi_heap_t,
-        visit_blocks: bool,
-        visitor: mi::mi_block_visit_fun,
-        argument: *mut c_void,
-    ) -> bool;
 }
 
 /// A page is sparse when less than three quarters of what was handed out of it is in use.
