@@ -251,10 +251,14 @@ impl Driver {
         // Connections that are resumed while these run are looked at in the next turn.
         for place in std::mem::take(&mut self.resumed) {
             let connection = self.connections.at(place);
-            connection.resuming = false;
             if connection.pause == Pause::Turn {
+                if connection.share.is_of(self.core.mono_us) {
+                    self.resumed.push(place);
+                    continue;
+                }
                 connection.pause = Pause::No;
             }
+            connection.resuming = false;
             self.go_on(place);
         }
     }

@@ -21,6 +21,11 @@ pub struct Share {
 }
 
 impl Share {
+    /// Whether it is of the turn that began at `turn_us`.
+    pub(super) fn is_of(&self, turn_us: u64) -> bool {
+        self.turn_us == turn_us
+    }
+
     /// Adds time spent in the turn that began at `turn_us`; whether the share is used up.
     fn spend(&mut self, turn_us: u64, us: u64) -> bool {
         if self.turn_us != turn_us {
