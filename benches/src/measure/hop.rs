@@ -32,6 +32,10 @@ pub fn run(options: &Options) -> io::Result<()> {
         shards,
         ..alone.clone()
     };
+    let together = Recipe {
+        shards,
+        ..alone.clone()
+    };
     let seats = [
         Seat {
             peer: Peer::start(&alone)?,
@@ -44,6 +48,10 @@ pub fn run(options: &Options) -> io::Result<()> {
         Seat {
             peer: Peer::start(&spread)?,
             generator_cores: vec![first, second],
+        },
+        Seat {
+            peer: Peer::start(&together)?,
+            generator_cores: vec![second],
         },
     ];
     let values = ValueBytes::Fixed(options.value_bytes());
@@ -61,6 +69,8 @@ pub fn run(options: &Options) -> io::Result<()> {
             "ratio",
             "(range)",
             "ratio to shared",
+            "together µs/op",
+            "ratio",
             "1 shard ops/s",
             "spread ops/s",
             "spread busy cores",
@@ -81,16 +91,17 @@ pub fn run(options: &Options) -> io::Result<()> {
     table.publish(&options.out, "hop")
 }
 
-fn row(kind: &Kind, seats: &[Seat; 3], rounds: usize) -> io::Result<Vec<String>> {
-    let mut samples: [Vec<Sample>; 3] = Default::default();
+fn row(kind: &Kind, seats: &[Seat; 4], rounds: usize) -> io::Result<Vec<String>> {
+    let mut samples: [Vec<Sample>; 4] = Default::default();
     for round in 0..rounds {
         for (seat, list) in seats.iter().zip(&mut samples) {
             sys::pin_thread(&seat.generator_cores)?;
             list.push(kind.window(&seat.peer, round)?);
         }
     }
-    let [alone, shared, spread] = samples.each_ref().map(|list| medians(list));
+    let [alone, shared, spread, together] = samples.each_ref().map(|list| medians(list));
     let to_alone = ratios(&samples[0], &samples[2], Sample::cpu_us);
+    let to_together = ratios(&samples[0], &samples[3], Sample::cpu_us);
     let to_shared = ratios(&samples[1], &samples[2], Sample::cpu_us);
     Ok(vec![
         format!("{:?}", kind.operation).to_uppercase(),
@@ -105,6 +116,8 @@ fn row(kind: &Kind, seats: &[Seat; 3], rounds: usize) -> io::Result<Vec<String>>
             quantile(&to_alone, 1.0)
         ),
         format!("{:.2}", median(&to_shared)),
+        format!("{:.3}", together.cpu_us),
+        format!("{:.2}", median(&to_together)),
         format!("{:.0}k", alone.rate / 1e3),
         format!("{:.0}k", spread.rate / 1e3),
         format!("{:.2}", spread.busy),

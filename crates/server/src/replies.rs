@@ -1,6 +1,6 @@
 //! The replies of one connection: put into the order of its commands, then sent.
 //! Reply i answers command i, also when it comes from another core after reply i + 1.
-//! A connection whose commands all run here never uses the second half of this.
+//! A connection whose commands all run here has no holes among its replies and never uses the second half of this.
 
 use std::collections::VecDeque;
 
@@ -16,20 +16,46 @@ pub fn block_bytes(capacity: usize) -> usize {
 }
 
 /// Replies on their way to a client.
+///
+/// While other cores owe some, those known here lie one behind the other in `staged`, and each owed one is a hole between them.
 pub struct Replies {
     /// Encoded replies in order, ready to be sent.
     out: Vec<u8>,
     /// How much of `out` the socket has taken.
     sent: usize,
-    /// Sequence number of the first reply that is still awaited.
+    /// Sequence number of the first hole.
     first_awaited: u32,
-    /// Replies from the first awaited one on.
-    slots: VecDeque<Slot>,
-    /// Bytes of replies that came before an earlier one.
+    /// Replies that are owed, and those that came before an earlier one.
+    holes: VecDeque<Hole>,
+    /// Replies that come after a hole.
     staged: Vec<u8>,
+    /// How much of `staged` is in `out` already.
+    staged_done: usize,
+    /// Replies that came before an earlier one that is owed.
+    early: Vec<u8>,
     awaited: u32,
     /// What an awaited reply is taken to be, by those that came: large ones count at once, small ones little by little.
     reply_bytes_expected: usize,
+}
+
+/// A place among the replies for one that another core owes.
+#[derive(Clone, Copy)]
+struct Hole {
+    /// How much of `staged` goes before it.
+    staged_before: u32,
+    state: State,
+}
+
+#[derive(Clone, Copy)]
+enum State {
+    Awaited,
+    /// The client does not want to hear it (CLIENT REPLY); it still holds its place until it comes.
+    Unwanted,
+    /// It came and lies in `early`.
+    Early {
+        start: u32,
+        end: u32,
+    },
 }
 
 impl Default for Replies {
@@ -38,63 +64,44 @@ impl Default for Replies {
             out: Vec::new(),
             sent: 0,
             first_awaited: 0,
-            slots: VecDeque::new(),
+            holes: VecDeque::new(),
             staged: Vec::new(),
+            staged_done: 0,
+            early: Vec::new(),
             awaited: 0,
             reply_bytes_expected: Self::FIRST_REPLY_BYTES_EXPECTED,
         }
     }
 }
 
-enum Slot {
-    Awaited,
-    Staged {
-        start: u32,
-        end: u32,
-    },
-    /// The client does not want to hear it (CLIENT REPLY); it still holds its place until it comes.
-    Unwanted,
-}
-
 impl Replies {
     /// Before any reply came: a pipeline of 64 is not held back.
     const FIRST_REPLY_BYTES_EXPECTED: usize = 4096;
-    /// Slots an idle connection keeps, so that a short pipeline allocates nothing.
-    const IDLE_SLOTS_MAX: usize = 64;
+    /// Holes an idle connection keeps room for, so that a short pipeline allocates nothing.
+    const IDLE_HOLES_MAX: usize = 64;
     /// Staged bytes it keeps, for the same reason.
     const IDLE_STAGED_BYTES_MAX: usize = 1024;
 
     /// Writes a reply that is known now, in its place. `write` appends to the buffer it is given.
     #[inline]
     pub fn local<R>(&mut self, write: impl FnOnce(&mut Vec<u8>) -> R) -> R {
-        if self.slots.is_empty() {
-            return write(&mut self.out);
-        }
-        let start = self.staged.len() as u32;
-        let result = write(&mut self.staged);
-        self.slots.push_back(Slot::Staged {
-            start,
-            end: self.staged.len() as u32,
-        });
-        result
-    }
-
-    /// Takes back the place of the reply that was written last, into which nothing was written.
-    pub fn forget_local(&mut self) {
-        let place = self.slots.pop_back();
-        debug_assert!(
-            place.is_none_or(|slot| matches!(slot, Slot::Staged { start, end } if start == end)),
-            "only a reply of nothing is taken back"
-        );
+        write(if self.holes.is_empty() {
+            &mut self.out
+        } else {
+            &mut self.staged
+        })
     }
 
     /// Keeps a place for a reply that another core owes; answers its sequence number.
     pub fn await_one(&mut self, wanted: bool) -> u32 {
-        let sequence = self.first_awaited.wrapping_add(self.slots.len() as u32);
-        self.slots.push_back(if wanted {
-            Slot::Awaited
-        } else {
-            Slot::Unwanted
+        let sequence = self.first_awaited.wrapping_add(self.holes.len() as u32);
+        self.holes.push_back(Hole {
+            staged_before: self.staged.len() as u32,
+            state: if wanted {
+                State::Awaited
+            } else {
+                State::Unwanted
+            },
         });
         self.awaited += 1;
         sequence
@@ -107,35 +114,60 @@ impl Replies {
         self.reply_bytes_expected = reply
             .len()
             .max(self.reply_bytes_expected - self.reply_bytes_expected / 8);
-        let wanted = match self.slots[place] {
-            Slot::Awaited => true,
-            Slot::Unwanted => false,
-            Slot::Staged { .. } => unreachable!("a reply arrives once"),
+        let hole = &mut self.holes[place];
+        let reply = match hole.state {
+            State::Awaited => reply,
+            State::Unwanted => &[],
+            State::Early { .. } => unreachable!("a reply arrives once"),
         };
-        let reply = if wanted { reply } else { &[] };
         if place > 0 {
-            let start = self.staged.len() as u32;
-            self.staged.extend_from_slice(reply);
-            self.slots[place] = Slot::Staged {
+            let start = self.early.len() as u32;
+            self.early.extend_from_slice(reply);
+            hole.state = State::Early {
                 start,
-                end: self.staged.len() as u32,
+                end: self.early.len() as u32,
             };
             return;
         }
+        self.bring_staged(self.holes[0].staged_before as usize);
         self.out.extend_from_slice(reply);
-        self.pop_slot();
-        while let Some(&Slot::Staged { start, end }) = self.slots.front() {
-            self.out
-                .extend_from_slice(&self.staged[start as usize..end as usize]);
-            self.pop_slot();
+        self.close_hole();
+        if self.holes.len() > self.awaited as usize {
+            self.bring_early();
         }
-        if self.slots.is_empty() {
+        if self.holes.is_empty() {
+            self.bring_staged(self.staged.len());
             self.staged.clear();
+            self.staged_done = 0;
         }
     }
 
-    fn pop_slot(&mut self) {
-        self.slots.pop_front();
+    /// Moves what is staged before `end` to what can be sent.
+    fn bring_staged(&mut self, end: usize) {
+        self.out
+            .extend_from_slice(&self.staged[self.staged_done..end]);
+        self.staged_done = end;
+    }
+
+    /// Moves early replies that are no longer behind an owed one to what can be sent.
+    fn bring_early(&mut self) {
+        while let Some(&Hole {
+            staged_before,
+            state: State::Early { start, end },
+        }) = self.holes.front()
+        {
+            self.bring_staged(staged_before as usize);
+            self.out
+                .extend_from_slice(&self.early[start as usize..end as usize]);
+            self.close_hole();
+        }
+        if self.holes.len() == self.awaited as usize {
+            self.early.clear();
+        }
+    }
+
+    fn close_hole(&mut self) {
+        self.holes.pop_front();
         self.first_awaited = self.first_awaited.wrapping_add(1);
     }
 
@@ -156,7 +188,7 @@ impl Replies {
 
     /// Bytes held for the client, sendable or not.
     pub fn pending_bytes(&self) -> usize {
-        self.out.len() - self.sent + self.staged.len()
+        self.out.len() - self.sent + self.staged.len() + self.early.len()
     }
 
     /// Records that the socket took `count` bytes; the buffer goes back to `pool` when all is sent.
@@ -185,14 +217,16 @@ impl Replies {
 
     /// Gives up what only a busy connection needs.
     pub fn settle(&mut self) {
-        if !self.slots.is_empty() {
+        if !self.holes.is_empty() {
             return;
         }
-        if self.slots.capacity() > Self::IDLE_SLOTS_MAX {
-            self.slots = VecDeque::new();
+        if self.holes.capacity() > Self::IDLE_HOLES_MAX {
+            self.holes = VecDeque::new();
         }
-        if self.staged.capacity() > Self::IDLE_STAGED_BYTES_MAX {
-            self.staged = Vec::new();
+        for buffer in [&mut self.staged, &mut self.early] {
+            if buffer.capacity() > Self::IDLE_STAGED_BYTES_MAX {
+                *buffer = Vec::new();
+            }
         }
     }
 
@@ -200,7 +234,8 @@ impl Replies {
     pub fn heap_bytes(&self) -> usize {
         block_bytes(self.out.capacity())
             + block_bytes(self.staged.capacity())
-            + self.slots.capacity() * size_of::<Slot>()
+            + block_bytes(self.early.capacity())
+            + self.holes.capacity() * size_of::<Hole>()
     }
 }
 
@@ -266,7 +301,7 @@ mod tests {
 
     use super::*;
 
-    fn text(replies: &Replies) -> &str {
+    fn text_of(replies: &Replies) -> &str {
         std::str::from_utf8(replies.unsent()).unwrap()
     }
 
@@ -275,7 +310,7 @@ mod tests {
         let mut replies = Replies::default();
         replies.local(|out| out.extend_from_slice(b"a"));
         replies.local(|out| out.extend_from_slice(b"b"));
-        assert_eq!(text(&replies), "ab");
+        assert_eq!(text_of(&replies), "ab");
     }
 
     #[test]
@@ -286,12 +321,61 @@ mod tests {
         replies.local(|out| out.extend_from_slice(b"c"));
         let second = replies.await_one(true);
         replies.local(|out| out.extend_from_slice(b"e"));
-        assert_eq!(text(&replies), "a");
+        assert_eq!(text_of(&replies), "a");
         replies.arrived(second, b"d");
-        assert_eq!(text(&replies), "a");
+        assert_eq!(text_of(&replies), "a");
         replies.arrived(first, b"b");
-        assert_eq!(text(&replies), "abcde");
+        assert_eq!(text_of(&replies), "abcde");
         assert_eq!(replies.awaited(), 0);
+    }
+
+    /// Replies with a model that knows what the client must hear: each reply is its own number.
+    #[test]
+    fn replies_leave_in_the_order_of_their_commands_in_whatever_order_they_arrive() {
+        for seed in 0..200 {
+            let mut rng = store::Rng::seeded(seed);
+            let mut below = |bound: usize| rng.below(bound as u64) as usize;
+            let mut replies = Replies::default();
+            let (mut awaited, mut heard) = (Vec::new(), String::new());
+            let (mut number, mut expected) = (0, String::new());
+            for _ in 0..1 + below(60) {
+                for _ in 0..below(9) {
+                    let text = format!("{number},");
+                    number += 1;
+                    match below(5) {
+                        0 => awaited.push((replies.await_one(false), text)),
+                        1 | 2 => {
+                            expected.push_str(&text);
+                            awaited.push((replies.await_one(true), text));
+                        }
+                        _ => {
+                            expected.push_str(&text);
+                            replies.local(|out| out.extend_from_slice(text.as_bytes()));
+                        }
+                    }
+                }
+                for _ in 0..below(9).min(awaited.len()) {
+                    // Mostly the first: a core answers in order.
+                    let index = below(awaited.len()) * below(2);
+                    let (sequence, text) = awaited.remove(index);
+                    replies.arrived(sequence, text.as_bytes());
+                }
+                let count = below(replies.unsent().len() + 1);
+                heard.push_str(&text_of(&replies)[..count]);
+                replies.took(count, &mut Pool::default());
+                assert_eq!(replies.awaited() as usize, awaited.len());
+                assert!(
+                    expected.starts_with(&heard),
+                    "{heard} is no beginning of {expected}"
+                );
+            }
+            for (sequence, text) in awaited {
+                replies.arrived(sequence, text.as_bytes());
+            }
+            heard.push_str(text_of(&replies));
+            assert_eq!(heard, expected);
+            assert_eq!(replies.pending_bytes(), replies.unsent().len());
+        }
     }
 
     #[test]
@@ -300,7 +384,7 @@ mod tests {
         let unwanted = replies.await_one(false);
         replies.local(|out| out.extend_from_slice(b"b"));
         replies.arrived(unwanted, b"a");
-        assert_eq!(text(&replies), "b");
+        assert_eq!(text_of(&replies), "b");
     }
 
     #[test]
@@ -308,7 +392,7 @@ mod tests {
         let (mut replies, mut pool) = (Replies::default(), Pool::default());
         replies.local(|out| out.extend_from_slice(b"abc"));
         replies.took(1, &mut pool);
-        assert_eq!(text(&replies), "bc");
+        assert_eq!(text_of(&replies), "bc");
         replies.took(2, &mut pool);
         assert_eq!(replies.heap_bytes(), 0);
         assert!(pool.bytes() > 0);

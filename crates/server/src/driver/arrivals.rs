@@ -2,7 +2,7 @@
 //! Bytes are decoded where the kernel put them; only what is no whole command yet is copied.
 //! Announced bytes reserve nothing; a client that does not read its replies is not read from.
 
-use super::{Driver, group::From, shares::BATCH_BYTES};
+use super::{Driver, group::From};
 use crate::{
     connection::Pause,
     mesh::message::Message,
@@ -47,8 +47,7 @@ impl Driver {
 
     pub(super) fn take_messages(&mut self) {
         while let Some(mut message) = self.port.receive() {
-            let is_large =
-                matches!(&message, Message::Requests(batch) if batch.bytes.len() >= BATCH_BYTES);
+            let is_large = matches!(&message, Message::Requests(batch) if batch.is_full());
             if let Message::Task(task) | Message::TaskDone(task) = &mut message {
                 self.receive_task(task);
             }

@@ -81,10 +81,15 @@ impl Driver {
             bytes,
             spans,
             requests,
+            reply_to: _,
             replies,
             reply_ends,
             counted: _,
         } = batch;
+        let mut span_first = match first {
+            0 => 0,
+            _ => requests[first - 1].span_end as usize,
+        };
         for (index, request) in requests.iter().enumerate().skip(first) {
             if (index - first).is_multiple_of(GROUP_REQUESTS) {
                 let ahead = || requests[index..].iter().take(GROUP_REQUESTS);
@@ -97,11 +102,9 @@ impl Driver {
                         .prefetch_entry(usize::from(request.db), request.hash)
                 });
             }
-            let span_first = request.span_first as usize;
-            let args = Args::new(
-                bytes,
-                &spans[span_first..span_first + request.span_count as usize],
-            );
+            let span_end = request.span_end as usize;
+            let args = Args::new(bytes, &spans[span_first..span_end]);
+            span_first = span_end;
             if gather::must_wait(core, table.row(request.row), &args, request.hash) {
                 return Some((index, Ran::NotYet));
             }
@@ -132,19 +135,32 @@ impl Driver {
         None
     }
 
+    /// Hands the replies from number `first` on to the connection that awaits them, as far as they are for the same;
+    /// answers the number of the first that is for another.
+    fn replies_came_for_one(&mut self, batch: &Batch, first: usize) -> usize {
+        let to = batch.reply_to[first];
+        let rest = batch.reply_to[first..].iter();
+        let count = rest.take_while(|other| other.is_to_same(&to)).count();
+        let Some(connection) = self.connections.still(to.connection, to.generation) else {
+            return first + count;
+        };
+        for index in first..first + count {
+            let sequence = batch.reply_to[index].sequence;
+            connection.replies.arrived(sequence, batch.reply(index));
+        }
+        if connection.replies.awaited() == 0 && connection.pause == Pause::Barrier {
+            self.unpause(to.connection);
+        }
+        self.mark_dirty(to.connection);
+        first + count
+    }
+
     /// Hands the replies of a batch to the connections that await them.
     pub(super) fn replies_came(&mut self, mut batch: Box<Batch>) {
         self.take_over(batch.counted);
-        for index in 0..batch.requests.len() {
-            let to = batch.requests[index].reply_to;
-            let Some(connection) = self.connections.still(to.connection, to.generation) else {
-                continue;
-            };
-            connection.replies.arrived(to.sequence, batch.reply(index));
-            if connection.replies.awaited() == 0 && connection.pause == Pause::Barrier {
-                self.unpause(to.connection);
-            }
-            self.mark_dirty(to.connection);
+        let mut next = 0;
+        while next < batch.reply_to.len() {
+            next = self.replies_came_for_one(&batch, next);
         }
         self.core.travelling_bytes -= batch.uncount();
         if self.spare_batches.len() < SPARE_BATCHES_MAX {

@@ -2,7 +2,7 @@
 //! A command runs in the order of its connection; a connection that must wait keeps its bytes and is decoded again.
 //! Groups of 16: enough to overlap the misses, few enough that prefetched lines are still there when they are used.
 
-use super::{Driver, shares::BATCH_BYTES};
+use super::Driver;
 use crate::{
     connection::Pause,
     mesh::message::{ReplyTo, Request},
@@ -18,8 +18,10 @@ use commands::{
 };
 use resp::{Args, Decoded, Limits, OwnedArgs, ProtocolError, Span, Writer};
 
-/// Commands of a group.
+/// Commands of a group that run on this core.
 const GROUP_COMMANDS: usize = 16;
+/// Commands of a group with those for other cores, which need no prefetching here.
+const GROUP_COMMANDS_ALL: usize = 64;
 /// Replies that take more are settled before they can be taken for data.
 pub(super) const LARGE_REPLY_BYTES: usize = 64 * 1024;
 /// A connection with this much unsent is not served further until it reads.
@@ -72,11 +74,17 @@ enum What {
 #[derive(Default)]
 pub(super) struct Group {
     commands: Vec<Pending>,
+    /// How many of them run on this core.
+    here: usize,
     spans: Vec<Span>,
     sources: Vec<Source>,
 }
 
 impl Group {
+    fn is_full(&self) -> bool {
+        self.here >= GROUP_COMMANDS || self.commands.len() >= GROUP_COMMANDS_ALL
+    }
+
     pub(super) fn heap_bytes(&self) -> usize {
         self.commands.capacity() * size_of::<Pending>()
             + self.spans.capacity() * size_of::<Span>()
@@ -107,14 +115,14 @@ impl Driver {
             authenticated,
             ..Limits::default()
         };
-        let group_commands = if authenticated { GROUP_COMMANDS } else { 1 };
         // What fits a buffer is too little to hold others up.
         let is_large =
             matches!(from, From::Input) && self.connections.at(place).input.len() > buffers::BYTES;
         let mut timed_since_us = is_large.then(crate::clock::mono_us);
         let mut at = 0;
         loop {
-            if self.group.commands.len() >= group_commands {
+            // Before a client has said who it is, each command may change what the next may do.
+            if self.group.is_full() || !authenticated && !self.group.commands.is_empty() {
                 self.run_commands();
                 if let Some(since_us) = &mut timed_since_us {
                     *since_us = self.spend(place, *since_us);
@@ -185,6 +193,7 @@ impl Driver {
                     Err(error) => command.what = What::Refused(Box::new(error)),
                 }
             }
+            group.here += usize::from(command.owner == core.id);
             group.commands.push(command);
         };
         match decoder.decode(bytes, at, limits, &mut group.spans) {
@@ -221,6 +230,7 @@ impl Driver {
         }
         commands.clear();
         self.group.commands = commands;
+        self.group.here = 0;
         self.group.spans.clear();
     }
 
@@ -314,11 +324,16 @@ impl Driver {
         }
         self.flush(place);
         let connection = self.connections.at(place);
-        let stuck = !connection.dead && connection.replies.unsent().len() > UNSENT_BYTES_MAX;
-        if stuck {
-            connection.pause = Pause::Output;
+        if connection.dead {
+            return true;
         }
-        stuck || connection.dead
+        if connection.replies.unsent().len() > UNSENT_BYTES_MAX {
+            connection.pause = Pause::Output;
+        } else if connection.replies.pending_bytes() > UNSENT_BYTES_MAX {
+            // What is behind replies that other cores owe cannot leave before they come.
+            connection.pause = Pause::Barrier;
+        }
+        !connection.runs()
     }
 
     fn answer_error(&mut self, place: u32, error: Error) {
@@ -481,7 +496,6 @@ impl Driver {
             ran
         });
         if ran != Ran::Yes {
-            replies.forget_local();
             let client = call.core.clients.at_mut(ClientId(place));
             client.commands -= 1;
             client.reply_mode = mode;
@@ -505,19 +519,18 @@ impl Driver {
         let wanted = client.wants_reply();
         connection.replies.equip(&mut self.pool);
         let sequence = connection.replies.await_one(wanted);
+        let reply_to = ReplyTo {
+            connection: place,
+            generation: connection.generation,
+            sequence,
+        };
         let request = Request {
-            reply_to: ReplyTo {
-                connection: place,
-                generation: connection.generation,
-                sequence,
-            },
             row: id,
             db: client.db,
             proto: client.proto,
             no_touch: client.no_touch,
             hash,
-            span_first: 0,
-            span_count: 0,
+            span_end: 0,
         };
         let bytes = match self.group.sources[command.source].from {
             From::Buffer { buffer, len } => self.ring.bytes(buffer, len),
@@ -532,8 +545,8 @@ impl Driver {
             batch.maker = self.core.id.0;
             batch
         });
-        batch.push(&args, request);
-        if batch.bytes.len() >= BATCH_BYTES {
+        batch.push(&args, request, reply_to);
+        if batch.is_full() {
             self.dispatch(usize::from(owner.0));
         }
     }

@@ -9,8 +9,6 @@ use crate::connection::Pause;
 const SHARE_US: u64 = 1000;
 /// Batches are taken for so long from the start of a turn, in microseconds.
 const BATCHES_US: u64 = 2000;
-/// A batch of so many bytes goes on its way before the turn ends, and is worth a look at the clock where it arrives.
-pub(super) const BATCH_BYTES: usize = 32 * 1024;
 
 /// How much of the present turn a connection has had.
 #[derive(Debug, Default)]
