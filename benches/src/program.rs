@@ -12,6 +12,7 @@ mod probe;
 mod process;
 mod sys;
 mod table;
+mod wake;
 mod workload;
 
 use std::io;

@@ -32,6 +32,17 @@ pub fn process_cpu_ns(pid: u32) -> io::Result<u64> {
     Ok(time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64)
 }
 
+/// CPU nanoseconds of the calling thread.
+pub fn thread_cpu_ns() -> io::Result<u64> {
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: the out-pointer refers to a live local of the right type.
+    checked(unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut time) })?;
+    Ok(time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64)
+}
+
 /// Cores this thread may run on.
 pub fn allowed_cores() -> io::Result<Vec<usize>> {
     // SAFETY: a cpu_set_t is plain bits; all zero is the empty set.

@@ -10,6 +10,7 @@ use crate::options::Options;
 use crate::peer::{Peer, Recipe};
 use crate::sys;
 use crate::table::{Table, median, quantile};
+use crate::wake;
 use crate::workload::ValueBytes;
 
 const KEYS: u64 = 1_000_000;
@@ -21,39 +22,36 @@ struct Seat {
 }
 
 /// One shard with a core of its own; one that shares its core with the
-/// generator; several shards that share theirs.
+/// generator; several shards that share theirs with it; several on one core,
+/// which need no core to be woken.
+fn seats(options: &Options, cores: &Cores, shards: usize) -> io::Result<[Seat; 4]> {
+    let (first, second) = (cores.server, cores.generator);
+    let alone = pinyon(options, cores);
+    let seat = |server_cores: Vec<usize>, shards, generator_cores| {
+        let recipe = Recipe {
+            cores: server_cores,
+            shards,
+            ..alone.clone()
+        };
+        let peer = Peer::start(&recipe)?;
+        io::Result::Ok(Seat {
+            peer,
+            generator_cores,
+        })
+    };
+    Ok([
+        seat(vec![first], 1, vec![second])?,
+        seat(vec![first], 1, vec![first])?,
+        seat(vec![first, second], shards, vec![first, second])?,
+        seat(vec![first], shards, vec![second])?,
+    ])
+}
+
+/// The price of several shards against one, and of waking a core.
 pub fn run(options: &Options) -> io::Result<()> {
     let cores = Cores::of_machine()?;
-    let (first, second) = (cores.server, cores.generator);
     let shards = options.shards.unwrap_or(2);
-    let alone = pinyon(options, &cores);
-    let spread = Recipe {
-        cores: vec![first, second],
-        shards,
-        ..alone.clone()
-    };
-    let together = Recipe {
-        shards,
-        ..alone.clone()
-    };
-    let seats = [
-        Seat {
-            peer: Peer::start(&alone)?,
-            generator_cores: vec![second],
-        },
-        Seat {
-            peer: Peer::start(&alone)?,
-            generator_cores: vec![first],
-        },
-        Seat {
-            peer: Peer::start(&spread)?,
-            generator_cores: vec![first, second],
-        },
-        Seat {
-            peer: Peer::start(&together)?,
-            generator_cores: vec![second],
-        },
-    ];
+    let seats = seats(options, &cores, shards)?;
     let values = ValueBytes::Fixed(options.value_bytes());
     for seat in &seats {
         fill(&seat.peer, 0, options.key_count(KEYS), values, false)?;
@@ -69,8 +67,8 @@ pub fn run(options: &Options) -> io::Result<()> {
             "ratio",
             "(range)",
             "ratio to shared",
-            "together µs/op",
-            "ratio",
+            "on one core µs/op",
+            "ratio of these",
             "1 shard ops/s",
             "spread ops/s",
             "spread busy cores",
@@ -86,8 +84,15 @@ pub fn run(options: &Options) -> io::Result<()> {
     table.note(
         "Ratio: spread against one shard whose generator has the other core. With spread shards \
          the generator takes its share of the same two cores; `core shared` shows what such \
-         company costs one shard.",
+         company costs one shard. Shards on one core never wake another: what is more there is \
+         the work of the hop itself.",
     );
+    let wake = wake::cost(cores.server, cores.generator)?;
+    table.note(format!(
+        "Waking a core that sleeps, on this machine: {:.1} µs of the one who wakes it, {:.1} µs of \
+         the one who is woken.",
+        wake.waker_us, wake.sleeper_us
+    ));
     table.publish(&options.out, "hop")
 }
 

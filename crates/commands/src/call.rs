@@ -73,15 +73,58 @@ pub fn place(hash: u64, shards: u16) -> ShardId {
 
 /// The part of a key that places it: what stands between the first `{` and the next `}`, unless that is empty.
 pub fn hash_tag(key: &[u8]) -> Option<&[u8]> {
-    // Most keys have none: looking at all of a short key at once costs less than stopping where it is found.
-    if !key
-        .iter()
-        .fold(false, |found, &byte| found | (byte == b'{'))
-    {
+    // Most keys have none, and are told so without a look at each byte.
+    if !has_brace(key) {
         return None;
     }
     let open = key.iter().position(|&byte| byte == b'{')?;
     let rest = &key[open + 1..];
     let close = rest.iter().position(|&byte| byte == b'}')?;
     (close > 0).then(|| &rest[..close])
+}
+
+/// Whether there is a `{` anywhere; eight bytes at a time (Mycroft's test for a zero byte).
+fn has_brace(key: &[u8]) -> bool {
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    let (words, rest) = key.as_chunks::<8>();
+    let has_one = |word: &[u8; 8]| {
+        let zero_where_brace = u64::from_ne_bytes(*word) ^ (ONES * b'{' as u64);
+        zero_where_brace.wrapping_sub(ONES) & !zero_where_brace & (ONES * 0x80) != 0
+    };
+    words.iter().any(has_one) || rest.contains(&b'{')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_placed_by_what_stands_in_its_first_braces() {
+        for (key, tag) in [
+            (&b"{user:1}:name"[..], Some(&b"user:1"[..])),
+            (b"a{b}{c}", Some(b"b")),
+            (b"name:of:{u}", Some(b"u")),
+            (b"{}{a}", None),
+            (b"{a", None),
+            (b"a}b{", None),
+            (b"", None),
+        ] {
+            assert_eq!(hash_tag(key), tag, "{}", key.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn a_brace_is_seen_wherever_it_stands_and_nothing_else_is_taken_for_one() {
+        for len in 0..40 {
+            for byte in 0..=255 {
+                let mut key = vec![byte; len];
+                assert_eq!(has_brace(&key), len > 0 && byte == b'{');
+                for place in 0..len {
+                    let before = std::mem::replace(&mut key[place], b'{');
+                    assert!(has_brace(&key), "{byte} at {place} of {len}");
+                    key[place] = before;
+                }
+            }
+        }
+    }
 }
