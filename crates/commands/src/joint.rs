@@ -312,13 +312,21 @@ mod tests {
         for n in 0..8 {
             trial.set(&format!("k{n}"), "v", Expiry::Clear);
         }
+        let idle_ms = |trial: &mut Trial, set_ms: Option<i64>| -> Vec<Option<i64>> {
+            let found = (0..8).map(|n| {
+                let name = format!("k{n}");
+                let owner = trial.cores[0].owner(name.as_bytes()).0 as usize;
+                let shard = &mut trial.cores[owner].shard;
+                let key = shard.key(name.as_bytes());
+                if let Some(set_ms) = set_ms {
+                    shard.set_idle(0, key, set_ms, trial::START);
+                }
+                shard.idle_ms(0, key, trial::START)
+            });
+            found.collect()
+        };
+        assert_eq!(idle_ms(&mut trial, Some(60_000)), [Some(60_000); 8]);
         trial.run(&concat_row(), "concat d 8 k0 k1 k2 k3 k4 k5 k6 k7");
-        for n in 0..8 {
-            let name = format!("k{n}");
-            let owner = trial.cores[0].owner(name.as_bytes()).0 as usize;
-            let shard = &mut trial.cores[owner].shard;
-            let key = shard.key(name.as_bytes());
-            assert_eq!(shard.hits(0, key, LATER), Some(1));
-        }
+        assert_eq!(idle_ms(&mut trial, None), [Some(0); 8]);
     }
 }

@@ -12,7 +12,7 @@ use resp::{OwnedArgs, Proto, Writer};
 use std::sync::Arc;
 use store::{Expiry, Millis, Value};
 
-const START: Millis = Millis(1_700_000_000_000);
+pub(crate) const START: Millis = Millis(1_700_000_000_000);
 
 /// Cores of one process.
 pub struct Trial {

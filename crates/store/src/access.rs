@@ -2,6 +2,9 @@
 //! Never happens here: choosing a victim, or reading the time.
 //! Source: idle × frequency × size as in GDSF (Cherkasova 1998), on a clock driven by insertions.
 //!
+//! Hits of one tick count once, as correlated references do in LRU-K (O'Neil and others, 1993): that
+//! a key is read ten times in a row says little about whether it will be again.
+//!
 //! Under an LFU policy the same bits mean something else: see [`crate::frequency`].
 #![forbid(unsafe_code)]
 
@@ -10,6 +13,8 @@ use crate::value::Millis;
 
 /// Hit counts saturate here: three bits.
 pub const HITS_MAX: u8 = 7;
+/// Size classes end here: five bits.
+pub(crate) const SIZE_CLASS_MAX: u8 = 31;
 /// Ages saturate here. The clock has 256 ticks; a key older than this is pinned to it by the sweep
 /// before its tick comes round again and makes it look young.
 pub const AGE_TICKS_MAX: u8 = 191;
@@ -48,11 +53,16 @@ impl Access {
         Access(u16::from(tick) << 8 | u16::from(hits) << 5 | u16::from(size_class))
     }
 
-    /// Hits and size class, with one more hit unless that is too many to count.
+    /// Hits and size class after an access in this tick: one hit more, unless that is too many to
+    /// count or the last access was in this tick as well.
     #[inline(always)]
-    fn hit(self) -> u16 {
+    fn hit(self, tick: u8) -> u16 {
         let low = self.0 & 0xff;
-        if low < HITS_MASK { low + ONE_HIT } else { low }
+        if low < HITS_MASK && self.tick() != tick {
+            low + ONE_HIT
+        } else {
+            low
+        }
     }
 
     #[inline(always)]
@@ -60,6 +70,7 @@ impl Access {
         Access(self.0 | bits)
     }
 
+    #[inline(always)]
     fn tick(self) -> u8 {
         (self.0 >> 8) as u8
     }
@@ -75,7 +86,7 @@ impl Access {
         Access(u16::from(tick) << 8 | u16::from(counter))
     }
 
-    /// Hits since the key was written, at most 7.
+    /// Ticks since the key was made in which it was hit, at most 7.
     pub fn hits(self) -> u8 {
         (self.0 >> 5) as u8 & HITS_MAX
     }
@@ -242,7 +253,7 @@ impl AccessClock {
         if self.frequency.is_some() {
             return self.counted_up(access);
         }
-        Access::new(self.tick, 0, 0).with_low(access.hit())
+        Access::new(self.tick, 0, 0).with_low(access.hit(self.tick))
     }
 
     #[inline(never)]
@@ -285,7 +296,7 @@ impl AccessClock {
         if self.frequency.is_some() {
             return self.counted_up(access);
         }
-        let hits = access.hit() & !SIZE_MASK;
+        let hits = access.hit(self.tick) & !SIZE_MASK;
         Access::new(self.tick, 0, size_class_of(bytes)).with_low(hits)
     }
 
@@ -351,13 +362,34 @@ mod tests {
     }
 
     #[test]
-    fn hits_saturate() {
+    fn hits_count_once_a_tick_and_saturate() {
         let mut clock = clock();
         let mut access = clock.fresh(100);
-        for _ in 0..20 {
-            access = clock.touched(access);
+        for tick in 0..20 {
+            for _ in 0..3 {
+                access = clock.touched(access);
+            }
+            assert_eq!(access.hits(), HITS_MAX.min(tick));
+            assert_eq!(access.size_class(), size_class_of(100));
+            clock.begin_tick(Millis(0), 1000);
         }
-        assert_eq!(access.hits(), HITS_MAX);
+    }
+
+    #[test]
+    fn overwriting_counts_as_a_hit_but_not_in_the_tick_of_another() {
+        let mut clock = clock();
+        let access = clock.fresh(100);
+        let access = clock.rewritten(access, 200);
+        assert_eq!(
+            (access.hits(), access.size_class()),
+            (0, size_class_of(200))
+        );
+        clock.begin_tick(Millis(0), 1000);
+        let access = clock.rewritten(access, 300);
+        assert_eq!(
+            (access.hits(), access.size_class()),
+            (1, size_class_of(300))
+        );
     }
 
     #[test]

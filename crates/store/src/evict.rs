@@ -7,9 +7,10 @@
 //! only in segments that have an expiring key.
 #![forbid(unsafe_code)]
 
-use crate::access::{Access, HITS_MAX};
+use crate::access::Access;
 use crate::frequency::Frequency;
 use crate::index::Slot;
+use crate::score::{IfsScores, LowScores};
 use crate::shard::{Shard, Walk};
 use crate::slab::BlockRef;
 use crate::value::Millis;
@@ -27,7 +28,7 @@ const ENTRIES_READ_MAX: usize = 4096;
 /// What goes first.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Order {
-    /// The least (hits + 1) ÷ (idle × size^β).
+    /// The least hits + 1 ÷ idle for each byte, with the weight β on the request and 1 - β on its bytes.
     Ifs,
     /// The longest not used.
     Lru,
@@ -48,7 +49,7 @@ pub struct Eviction {
     pub only_expiring: bool,
     /// Candidates for each victim, 1 to [`SAMPLES_MAX`].
     pub samples: usize,
-    /// β in hundredths: how much size weighs under [`Order::Ifs`].
+    /// β in hundredths, at most 100: how much a hit's request counts under [`Order::Ifs`], and not its bytes.
     pub size_weight_percent: u8,
     /// What a key that was never hit is worth under [`Order::Ifs`], in hundredths of one that was; at least 1.
     pub fresh_weight_percent: u8,
@@ -82,47 +83,18 @@ pub struct Evicted {
     pub expired: usize,
 }
 
-/// What speaks for a key to go under [`Order::Ifs`], in logarithms of 64 an octave: by age in ticks
-/// and by hits and size class. Their sum is the largest for the key that goes.
-#[derive(Clone, Debug)]
-pub(crate) struct IfsScores {
-    /// Longer than is needed, so that no index needs a check.
-    ages: [i16; 256],
-    lows: [i16; 256],
-}
-
-/// Steps of a score an octave.
-const OCTAVE: f64 = 64.0;
-
-impl IfsScores {
-    pub(crate) fn new(eviction: Eviction) -> IfsScores {
-        let size_weight = f64::from(eviction.size_weight_percent) / 100.0;
-        let fresh_weight = f64::from(eviction.fresh_weight_percent.max(1)) / 100.0;
-        let lows = std::array::from_fn(|low| {
-            let (hits, size_class) = (low >> 5, low & 31);
-            debug_assert!(hits <= HITS_MAX.into());
-            let worth = (hits + 1) as f64 * if hits == 0 { fresh_weight } else { 1.0 };
-            let size_octaves = size_class as f64 / 2.0;
-            (OCTAVE * (size_weight * size_octaves - worth.log2())) as i16
-        });
-        IfsScores {
-            ages: std::array::from_fn(|age| (OCTAVE * (age as f64 + 0.5).log2()) as i16),
-            lows,
-        }
-    }
-
-    /// Of a key with these hits and this size class in one, and an age of at most [`AGE_TICKS_MAX`].
-    #[inline(always)]
-    pub(crate) fn of(&self, low: u8, age_ticks: u8) -> i32 {
-        i32::from(self.ages[usize::from(age_ticks)]) + i32::from(self.lows[usize::from(low)])
-    }
-}
+/// Victims after which the mean size of the keys is reckoned anew.
+const VICTIMS_WEIGHED_TOGETHER: usize = 64;
 
 /// The state of choosing.
 #[derive(Debug)]
 pub(crate) struct Chooser {
     eviction: Eviction,
     scores: IfsScores,
+    /// For the mean size of the keys.
+    lows: LowScores,
+    /// Victims until that is reckoned anew.
+    victims_left: usize,
     rng: crate::random::Rng,
     /// Where the search for keys with an expiry stands.
     walk: Walk,
@@ -134,6 +106,8 @@ impl Chooser {
         Chooser {
             eviction: Eviction::default(),
             scores: IfsScores::new(Eviction::default()),
+            lows: LowScores::UNSET,
+            victims_left: 0,
             rng: crate::random::Rng::seeded(seed),
             walk: Walk::default(),
             evicted_keys: 0,
@@ -146,6 +120,8 @@ impl Chooser {
             ..eviction
         };
         self.scores = IfsScores::new(eviction);
+        self.lows = LowScores::UNSET;
+        self.victims_left = 0;
     }
 }
 
@@ -220,6 +196,17 @@ impl Shard {
         (0..self.databases()).map(|db| self.len(db) as u64).sum()
     }
 
+    /// Has sizes compare with the mean of all keys as it is now.
+    fn weigh_keys(&mut self) {
+        let accounts = (0..self.databases()).map(|db| &self.databases[db].ledger.account);
+        let (keys, bytes) = accounts.fold((0, 0), |(keys, bytes), account| {
+            (keys + account.keys(), bytes + account.bytes())
+        });
+        let Chooser { scores, lows, .. } = &mut self.chooser;
+        lows.set_mean(scores, bytes / keys.max(1));
+        self.chooser.victims_left = VICTIMS_WEIGHED_TOGETHER;
+    }
+
     fn evictable_in(&self, db: usize) -> u64 {
         let database = &self.databases[db];
         if self.chooser.eviction.only_expiring {
@@ -240,6 +227,10 @@ impl Shard {
         now: Millis,
         may_go: &mut dyn FnMut(usize, u64) -> bool,
     ) -> Option<Evicted> {
+        if self.chooser.victims_left == 0 {
+            self.weigh_keys();
+        }
+        self.chooser.victims_left -= 1;
         for _ in 0..TRIES {
             let db = self.choose_database()?;
             let place = self.databases[db].index.random_place(&mut self.chooser.rng);
@@ -353,7 +344,8 @@ impl Shard {
     #[inline]
     fn ifs_score(&self, access: Access) -> i64 {
         let age_ticks = self.clock.age_ticks(access);
-        self.chooser.scores.of(access.low(), age_ticks).into()
+        let Chooser { scores, lows, .. } = &self.chooser;
+        scores.of(lows, access.low(), age_ticks).into()
     }
 
     /// Evicts the first key that may go, segment by segment from where the last search ended. For

@@ -87,7 +87,8 @@ impl Shard {
         Some(self.clock.idle_ms(found.access(), now))
     }
 
-    /// How often a key was read or overwritten since it was made, at most 7.
+    /// In how many ticks of the clock a key was read or overwritten since it was made, at most 7. The tick in
+    /// which it was made does not count.
     pub fn hits(&mut self, db: usize, key: Key, now: Millis) -> Option<u8> {
         let found = self.find(db, key, now)?;
         Some(found.access().hits())

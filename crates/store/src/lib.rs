@@ -29,6 +29,7 @@ mod pack;
 mod prefixes;
 mod purge;
 mod random;
+mod score;
 mod shard;
 mod slab;
 mod stream;

@@ -163,17 +163,25 @@ fn ifs_takes_the_large_the_idle_and_the_seldom_hit_first() {
 
     let mut shard = self::shard(Order::Ifs, false);
     let (hit, unhit) = (names("hit", 5_000), names("unhit", 5_000));
-    for (hit, unhit) in hit.iter().zip(&unhit) {
-        set(&mut shard, hit, 50, Expiry::Clear, BASE);
-        set(&mut shard, unhit, 50, Expiry::Clear, BASE);
-        let key = key(&shard, hit);
-        (0..3).for_each(|_| assert!(shard.touch(0, key, BASE)));
+    hit.iter()
+        .for_each(|name| set(&mut shard, name, 50, Expiry::Clear, BASE));
+    // Seconds apart, as hits of one tick count once.
+    let times = [1, 2, 3].map(|n| BASE.plus(n * 5_000));
+    for now in times {
+        for (hit, unhit) in hit.iter().zip(&unhit) {
+            let key = key(&shard, hit);
+            assert!(shard.touch(0, key, now));
+            if now == times[2] {
+                set(&mut shard, unhit, 50, Expiry::Clear, now);
+            }
+        }
     }
+    let now = times[2];
     // Ages differ by more than that; among keys of one age it is hits that decide.
-    evict_keys(&mut shard, 4_000, BASE);
+    evict_keys(&mut shard, 4_000, now);
     let (hit, unhit) = (
-        living(&mut shard, &hit, BASE),
-        living(&mut shard, &unhit, BASE),
+        living(&mut shard, &hit, now),
+        living(&mut shard, &unhit, now),
     );
     assert!(hit > 2 * unhit, "{hit} {unhit}");
 }
@@ -194,6 +202,33 @@ fn without_weight_for_size_ifs_does_not_look_at_it() {
     evict_keys(&mut shard, 4_000, BASE);
     let small = living(&mut shard, &small, BASE);
     assert!((2_700..3_300).contains(&small), "{small}");
+}
+
+#[test]
+fn with_equal_weights_ifs_spares_the_small_but_makes_no_difference_among_the_large() {
+    let mut shard = shard(Order::Ifs, false);
+    let eviction = Eviction {
+        size_weight_percent: 50,
+        ..Eviction::default()
+    };
+    shard.set_eviction(eviction, BASE);
+    let sizes = [("small", 50), ("large", 20_000), ("larger", 60_000)];
+    let [small, large, larger] = sizes.map(|(name, _)| names(name, 1_000));
+    let many = names("many", 20_000);
+    for n in 0..20_000 {
+        set(&mut shard, &many[n], 100, Expiry::Clear, BASE);
+        if n % 20 == 0 {
+            for (names, (_, bytes)) in [&small, &large, &larger].into_iter().zip(sizes) {
+                set(&mut shard, &names[n / 20], bytes, Expiry::Clear, BASE);
+            }
+        }
+    }
+    evict_keys(&mut shard, 1_000, BASE);
+    let [small, large, larger] =
+        [&small, &large, &larger].map(|names| living(&mut shard, names, BASE));
+    assert!(small >= 990, "{small}");
+    assert!(large < 800 && larger < 800, "{large} {larger}");
+    assert!(large < larger * 3 / 2, "{large} {larger}");
 }
 
 #[test]

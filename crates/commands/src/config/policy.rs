@@ -196,7 +196,7 @@ pub(super) const IFS_BETA: Setting = Setting {
     },
     default: "100",
     when: When::Anytime,
-    summary: "How much size weighs under ifs, in hundredths: 100 for most hits, 50 balanced, 0 for most bytes.",
+    summary: "What hits count under ifs, in hundredths, and the rest of them their bytes: 100 for most hits, 50 balanced, 0 for most bytes.",
 };
 
 pub(super) const IFS_FRESH: Setting = Setting {

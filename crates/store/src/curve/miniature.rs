@@ -3,10 +3,12 @@
 //! Source: miniature simulation (Waldspurger and others, 2017), with the shard's own clock and scores.
 #![forbid(unsafe_code)]
 
+use super::SLOT_SHARE_BYTES;
 use super::policy::{Policy, held};
 use super::records::Records;
 use crate::evict::Order;
 use crate::random::Rng;
+use crate::score::LowScores;
 
 /// Units of a key that is sampled as seldom as any: what it counts for. One that is sampled more
 /// often for its size counts for less.
@@ -20,7 +22,7 @@ const INSERTIONS_PER_TICK_MIN: u64 = 16;
 const DICE_FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// The resident keys of one cache size, in no order.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Miniature {
     /// Bytes times units that fit, and those that are there.
     capacity: u64,
@@ -33,6 +35,24 @@ pub(super) struct Miniature {
     ticks: Vec<u16>,
     lows: Vec<u8>,
     records: Vec<u16>,
+    /// For the mean size of the keys, as it was when the tick began.
+    scores: LowScores,
+}
+
+impl Default for Miniature {
+    fn default() -> Miniature {
+        Miniature {
+            capacity: 0,
+            used: 0,
+            population: 0,
+            insertions_left: 0,
+            tick: 0,
+            ticks: Vec::new(),
+            lows: Vec::new(),
+            records: Vec::new(),
+            scores: LowScores::UNSET,
+        }
+    }
 }
 
 impl Miniature {
@@ -118,12 +138,17 @@ impl Miniature {
     }
 
     /// Lets insertions drive the clock.
-    pub(super) fn note_insertion(&mut self, units: u32) {
+    pub(super) fn note_insertion(&mut self, units: u32, policy: &Policy) {
         self.insertions_left = self.insertions_left.saturating_sub(units.into());
         if self.insertions_left == 0 {
             self.tick = self.tick.wrapping_add(1);
             let least = INSERTIONS_PER_TICK_MIN * u64::from(UNIT);
             self.insertions_left = (self.population / TICKS_PER_TURNOVER).max(least);
+            let mean_bytes = self.used / self.population.max(1);
+            policy.weigh(
+                &mut self.scores,
+                mean_bytes.saturating_sub(SLOT_SHARE_BYTES),
+            );
         }
     }
 
@@ -153,7 +178,7 @@ impl Miniature {
         let units = |place: usize| policy.units(self.lows[place]);
         let place = match policy.order() {
             Order::Ifs => self.best(policy, start, dice, units, |low, ticks| {
-                policy.ifs_score(low, ticks)
+                policy.ifs_score(&self.scores, low, ticks)
             }),
             Order::Lru => self.best(policy, start, dice, units, |_, ticks| held(ticks).into()),
             Order::Lfu => {
@@ -221,7 +246,7 @@ impl Miniature {
             };
             let (low, ticks) = (self.lows[place], self.tick.wrapping_sub(self.ticks[place]));
             let score = match policy.order() {
-                Order::Ifs => policy.ifs_score(low, ticks).into(),
+                Order::Ifs => policy.ifs_score(&self.scores, low, ticks).into(),
                 Order::Lru => held(ticks).into(),
                 Order::Lfu => -i64::from(policy.decayed(low, ticks)),
                 Order::Random => 0,

@@ -5,8 +5,9 @@
 
 use super::miniature::UNIT;
 use crate::access::{AGE_TICKS_MAX, HITS_MAX, size_class_of};
-use crate::evict::{Eviction, IfsScores, Order};
+use crate::evict::{Eviction, Order};
 use crate::frequency::{COUNTER_FRESH, Frequency};
+use crate::score::{IfsScores, LowScores};
 use crate::value::Millis;
 
 /// Size classes, as the shard's access metadata know them.
@@ -85,7 +86,7 @@ impl Policy {
     pub(super) fn hit(&mut self, low: u8, ticks: u16) -> u8 {
         match &mut self.frequency {
             Some(frequency) => frequency.count(low.saturating_sub(held(ticks))),
-            None if low >> HITS_SHIFT < HITS_MAX => low + (1 << HITS_SHIFT),
+            None if ticks > 0 && low >> HITS_SHIFT < HITS_MAX => low + (1 << HITS_SHIFT),
             None => low,
         }
     }
@@ -109,8 +110,13 @@ impl Policy {
 
     /// What speaks for a key to go under [`Order::Ifs`].
     #[inline(always)]
-    pub(super) fn ifs_score(&self, low: u8, ticks: u16) -> i32 {
-        self.scores.of(low, held(ticks))
+    pub(super) fn ifs_score(&self, lows: &LowScores, low: u8, ticks: u16) -> i32 {
+        self.scores.of(lows, low, held(ticks))
+    }
+
+    /// Has scores be those for keys of so many bytes on the mean.
+    pub(super) fn weigh(&self, lows: &mut LowScores, mean_bytes: u64) {
+        lows.set_mean(&self.scores, mean_bytes);
     }
 
     /// What is left of the counter of a key under [`Order::Lfu`].

@@ -79,7 +79,7 @@ impl Sample {
         }
         let miniature = &mut self.miniatures[size];
         let place = miniature.push(number, fresh, units, charge);
-        miniature.note_insertion(units);
+        miniature.note_insertion(units, &self.policy);
         let record = self.records.at_mut(number);
         record.places[size] = place;
         record.present |= 1 << size;
