@@ -25,6 +25,11 @@ impl Shard {
         }
     }
 
+    /// Sets how many bytes the curve's sample may take.
+    pub fn allow_curve(&mut self, bytes: u64, now: Millis) {
+        self.curve.allow(bytes, now);
+    }
+
     /// Tells the curve what its sizes are multiples of, and the reads that the shard answered.
     pub fn tick_curve(&mut self, memory: Memory, served: Served, now: Millis) {
         if !self.curve.is_on() {

@@ -20,10 +20,17 @@ const PREFIXES_MAX: usize = 16;
 /// multiples of the limit down to the second.
 const LIMIT_BINDS_PERCENT: u64 = 50;
 const LIMIT_STAYS_PERCENT: u64 = 40;
+/// The curve's sample takes about this part of a shard's share of the limit at most: what it takes is room for keys.
+const CURVE_PART: u64 = 64;
 
 impl Core {
     /// Tells the shard's miss-ratio curve what the memory is. A few times a second, and before the curve is asked for.
     pub fn tick_curve(&mut self) {
+        let allowed_bytes = match self.config.maxmemory_bytes {
+            0 => u64::MAX,
+            limit_bytes => limit_bytes / u64::from(self.shards) / CURVE_PART,
+        };
+        self.shard.allow_curve(allowed_bytes, self.now);
         let memory = self.curve_memory();
         let served = Served {
             hits: self.stats.keyspace_hits,

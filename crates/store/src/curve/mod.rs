@@ -213,6 +213,11 @@ impl Curve {
         self.tell(|sample| sample.set_delimiters(delimiters));
     }
 
+    /// Sets how many bytes it may take, within bounds of its own.
+    pub(crate) fn allow(&mut self, bytes: u64, now: Millis) {
+        self.tell(|sample| sample.allow(bytes, now));
+    }
+
     /// What the shard is at; called a few times a second and before [`Curve::figures`].
     pub(crate) fn tick(&mut self, surroundings: Surroundings, now: Millis) {
         self.tell(|sample| sample.tick(surroundings, now));

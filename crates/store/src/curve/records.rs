@@ -7,8 +7,10 @@ use super::SIZES;
 
 /// Sampled keys at most.
 pub(super) const RECORDS_MAX: usize = 8192;
-/// Places of the table, twice as many.
-const PLACES: usize = RECORDS_MAX * 2;
+/// Sampled keys that there is room for at least; fewer would say nothing.
+const RECORDS_MIN: usize = 32;
+/// What one takes: its record, two places of the table, and its place in each miniature.
+const RECORD_BYTES: usize = size_of::<Record>() + 4 + SIZES * 5;
 /// No record, or no place.
 pub(super) const NONE: u16 = u16::MAX;
 
@@ -34,20 +36,46 @@ pub(super) struct Record {
 }
 
 /// The sampled keys.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Records {
     all: Vec<Record>,
     free: Vec<u16>,
+    /// Twice as many places as there is room for records, once there is one.
     table: Vec<u16>,
+    /// How many there may be, a power of two.
+    room: usize,
 }
 
 impl Records {
+    /// None, and room for so many: [`Records::room_in`].
+    pub(super) fn new(room: usize) -> Records {
+        debug_assert!(room.is_power_of_two() && room <= RECORDS_MAX);
+        Records {
+            all: Vec::new(),
+            free: Vec::new(),
+            table: Vec::new(),
+            room,
+        }
+    }
+
+    /// How many records take no more than these bytes, but for what vectors reserve while they grow.
+    pub(super) fn room_in(bytes: u64) -> usize {
+        let records = bytes / RECORD_BYTES as u64;
+        let records = records.clamp(RECORDS_MIN as u64, RECORDS_MAX as u64) as usize;
+        1 << records.ilog2()
+    }
+
+    /// How many there may be.
+    pub(super) fn room(&self) -> usize {
+        self.room
+    }
+
     pub(super) fn len(&self) -> usize {
         self.all.len() - self.free.len()
     }
 
     pub(super) fn is_full(&self) -> bool {
-        self.len() == RECORDS_MAX
+        self.len() == self.room
     }
 
     #[inline]
@@ -74,7 +102,8 @@ impl Records {
         if self.table.is_empty() {
             return None;
         }
-        let mut place = home(id);
+        let last = self.table.len() - 1;
+        let mut place = self.home(id);
         loop {
             let number = self.table[place];
             if number == NONE {
@@ -83,7 +112,7 @@ impl Records {
             if self.all[usize::from(number)].id == id {
                 return Some(number);
             }
-            place = (place + 1) % PLACES;
+            place = (place + 1) & last;
         }
     }
 
@@ -91,11 +120,12 @@ impl Records {
     pub(super) fn add(&mut self, record: Record) -> u16 {
         debug_assert!(!self.is_full());
         if self.table.is_empty() {
-            self.table = vec![NONE; PLACES];
+            self.table = vec![NONE; self.room * 2];
         }
-        let mut place = home(record.id);
+        let last = self.table.len() - 1;
+        let mut place = self.home(record.id);
         while self.table[place] != NONE {
-            place = (place + 1) % PLACES;
+            place = (place + 1) & last;
         }
         let number = match self.free.pop() {
             Some(number) => {
@@ -115,20 +145,21 @@ impl Records {
     pub(super) fn remove(&mut self, number: u16) {
         let record = &self.all[usize::from(number)];
         debug_assert!(record.present == 0);
-        let mut hole = home(record.id);
+        let last = self.table.len() - 1;
+        let mut hole = self.home(record.id);
         while self.table[hole] != number {
             debug_assert!(self.table[hole] != NONE, "a record is in the table");
-            hole = (hole + 1) % PLACES;
+            hole = (hole + 1) & last;
         }
         let mut place = hole;
         loop {
-            place = (place + 1) % PLACES;
+            place = (place + 1) & last;
             let next = self.table[place];
             if next == NONE {
                 break;
             }
-            let way = place.wrapping_sub(home(self.at(next).id)) % PLACES;
-            if way >= place.wrapping_sub(hole) % PLACES {
+            let way = place.wrapping_sub(self.home(self.at(next).id)) & last;
+            if way >= place.wrapping_sub(hole) & last {
                 self.table[hole] = next;
                 hole = place;
             }
@@ -141,12 +172,12 @@ impl Records {
         self.all.capacity() * size_of::<Record>()
             + (self.free.capacity() + self.table.capacity()) * size_of::<u16>()
     }
-}
 
-/// A sampled hash has small upper bits; these are as good as any.
-#[inline]
-fn home(id: u64) -> usize {
-    (id >> 20) as usize % PLACES
+    /// A sampled hash has small upper bits; these are as good as any.
+    #[inline]
+    fn home(&self, id: u64) -> usize {
+        (id >> 20) as usize & (self.table.len() - 1)
+    }
 }
 
 #[cfg(test)]
@@ -156,7 +187,7 @@ mod tests {
 
     #[test]
     fn records_are_found_until_they_are_removed() {
-        let mut records = Records::default();
+        let mut records = Records::new(RECORDS_MAX);
         let mut rng = Rng::seeded(3);
         let mut known: Vec<(u64, u16)> = Vec::new();
         for step in 0..50_000 {
@@ -176,6 +207,13 @@ mod tests {
         for (id, number) in known {
             assert_eq!(records.find(id), Some(number));
         }
+    }
+
+    #[test]
+    fn there_is_room_for_as_many_as_the_bytes_hold_within_bounds() {
+        assert_eq!(Records::room_in(0), RECORDS_MIN);
+        assert_eq!(Records::room_in(RECORD_BYTES as u64 * 1000), 512);
+        assert_eq!(Records::room_in(u64::MAX), RECORDS_MAX);
     }
 
     fn record(id: u64) -> Record {

@@ -99,7 +99,7 @@ impl Sample {
             mean_bytes: 0.0,
             units_min: UNIT,
             policy: Policy::new(Eviction::default()),
-            records: Records::default(),
+            records: Records::new(RECORDS_MAX),
             miniatures: Default::default(),
             window: Window::new(),
             surroundings: None,
@@ -260,7 +260,7 @@ impl Sample {
     pub(super) fn clear(&mut self) {
         self.repeated = Repeated::NONE;
         self.miniatures.iter_mut().for_each(Miniature::clear);
-        self.records = Records::default();
+        self.records = Records::new(self.records.room());
         self.units_min = UNIT;
         self.is_filter_old = true;
     }
@@ -395,6 +395,19 @@ impl Sample {
         }
     }
 
+    /// Sets what the sample may take; it begins anew where that is room for more or fewer keys.
+    pub(super) fn allow(&mut self, bytes: u64, now: Millis) {
+        let room = Records::room_in(bytes);
+        if room == self.records.room() {
+            return;
+        }
+        self.records = Records::new(room);
+        self.clear();
+        if let Some(surroundings) = self.surroundings {
+            self.window.begin(surroundings.served, now);
+        }
+    }
+
     /// Takes note of what the shard is at.
     pub(super) fn tick(&mut self, surroundings: Surroundings, now: Millis) {
         self.settle();
@@ -441,7 +454,7 @@ impl Sample {
             let label = &mut self.records.at_mut(number).label;
             *label = labels[usize::from(*label)];
         }
-        let has_room = self.records.len() < RECORDS_MAX / 4;
+        let has_room = self.records.len() < self.records.room() / 4;
         if has_room && self.threshold < self.wanted_threshold() / 2 {
             self.set_threshold(self.threshold * 2);
         }
