@@ -141,9 +141,11 @@ fn by_shards(core: &Core, row: &Command, args: &Args<'_>) -> Place {
 /// Whether a command that runs whole on this core must wait for a lock; `hash` is that of its first key.
 #[inline]
 pub fn must_wait(core: &Core, row: &Command, args: &Args<'_>, hash: u64) -> bool {
-    if core.locks.is_free() {
-        return false;
-    }
+    !core.locks.is_free() && meets_a_lock(core, row, args, hash)
+}
+
+#[inline(never)]
+fn meets_a_lock(core: &Core, row: &Command, args: &Args<'_>, hash: u64) -> bool {
     match row.run {
         Run::Owner(_) => core.locks.blocks(hash),
         _ => row

@@ -22,6 +22,8 @@ pub struct Table {
 static TABLE: LazyLock<Table> = LazyLock::new(|| Table::new(crate::families()));
 
 const SLOTS_BITS: u32 = 11;
+/// So much of a name is compared at once.
+const WORD_BYTES: usize = 8;
 const EMPTY: u16 = u16::MAX;
 
 impl Table {
@@ -52,7 +54,7 @@ impl Table {
                 );
                 slot = (slot + 1) & (slots.len() - 1);
             }
-            slots[slot] = Slot::new(index as u16, word);
+            slots[slot] = Slot::new(index as u16, row.name.as_bytes());
         }
         Table {
             rows,
@@ -98,18 +100,28 @@ impl Table {
         let mut place = slot_of(word, name.len());
         loop {
             let slot = &self.slots[place];
-            if slot.row == EMPTY {
-                return None;
-            }
-            let row = self.rows[slot.row as usize].name.as_bytes();
             if slot.starts(word)
-                && row.len() == name.len()
-                && rest_of(row).eq_ignore_ascii_case(rest_of(name))
+                && usize::from(slot.len) == name.len()
+                && (name.len() <= WORD_BYTES || self.ends(slot.row, name))
             {
                 return Some(RowId(slot.row));
             }
+            if slot.row == EMPTY {
+                return None;
+            }
             place = (place + 1) & (self.slots.len() - 1);
         }
+    }
+
+    /// Whether a name that begins as a row's ends as that, in any case.
+    #[inline(never)]
+    fn ends(&self, row: u16, name: &[u8]) -> bool {
+        let ends = |row: &&Command| {
+            let row = row.name.as_bytes();
+            row[WORD_BYTES..].eq_ignore_ascii_case(&name[WORD_BYTES..])
+        };
+        // An empty place has no row.
+        self.rows.get(usize::from(row)).is_some_and(ends)
     }
 
     /// The row of a subcommand of a container.
@@ -181,22 +193,28 @@ struct Slot {
     /// The bit that tells upper from lower case, at every letter of `word`.
     case_bits: u64,
     row: u16,
+    /// Length of the row's name.
+    len: u16,
 }
 
 impl Slot {
+    /// No name is as long.
     const EMPTY: Slot = Slot {
         word: 0,
         case_bits: 0,
         row: EMPTY,
+        len: u16::MAX,
     };
 
-    fn new(row: u16, word: u64) -> Slot {
+    fn new(row: u16, name: &[u8]) -> Slot {
+        let word = first_word(name);
         let case_bit = |byte: u8| if byte.is_ascii_alphabetic() { 0x20 } else { 0 };
         let case_bits = u64::from_le_bytes(word.to_le_bytes().map(case_bit));
         Slot {
             word,
             case_bits,
             row,
+            len: name.len() as u16,
         }
     }
 
@@ -206,32 +224,24 @@ impl Slot {
     }
 }
 
-/// What follows the first eight bytes.
-#[inline]
-fn rest_of(name: &[u8]) -> &[u8] {
-    name.get(8..).unwrap_or_default()
-}
-
 /// The first eight bytes of a name, filled up with zeros. Two loads that overlap serve every length from four on.
 #[inline]
 fn first_word(name: &[u8]) -> u64 {
-    let half = |at: usize| {
-        u64::from(u32::from_le_bytes([
-            name[at],
-            name[at + 1],
-            name[at + 2],
-            name[at + 3],
-        ]))
-    };
-    match name.len() {
-        0 => 0,
-        len @ 1..4 => {
+    if let Some(word) = name.first_chunk::<WORD_BYTES>() {
+        return u64::from_le_bytes(*word);
+    }
+    let len = name.len();
+    if let (Some(low), Some(high)) = (name.first_chunk::<4>(), name.last_chunk::<4>()) {
+        let [low, high] = [low, high].map(|half| u64::from(u32::from_le_bytes(*half)));
+        return low | high << (8 * (len - 4));
+    }
+    match name {
+        [] => 0,
+        _ => {
             u64::from(name[0])
                 | u64::from(name[len / 2]) << (8 * (len / 2))
                 | u64::from(name[len - 1]) << (8 * (len - 1))
         }
-        len @ 4..8 => half(0) | half(len - 4) << (8 * (len - 4)),
-        _ => half(0) | half(4) << 32,
     }
 }
 

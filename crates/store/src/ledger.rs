@@ -48,12 +48,7 @@ impl Ledger {
         if let Some(after) = after {
             self.account.add(after);
         }
-        if self.tree.is_none() && rules.is_on {
-            self.begin_tree(rules);
-        }
-        if let Some(tree) = &mut self.tree {
-            tree.settle(key.bytes, before, after);
-        }
+        self.settle_tree(key.bytes, before, after, rules);
         if self.tops.is_none() {
             self.begin_tops();
         }
@@ -69,12 +64,7 @@ impl Ledger {
     #[inline(always)]
     pub(crate) fn add(&mut self, key: Key, footprint: Footprint, rules: &PrefixRules) {
         self.account.add(footprint);
-        if self.tree.is_none() && rules.is_on {
-            self.begin_tree(rules);
-        }
-        if let Some(tree) = &mut self.tree {
-            tree.settle(key.bytes, None, Some(footprint));
-        }
+        self.settle_tree(key.bytes, None, Some(footprint), rules);
         if self.tops.is_none() {
             self.begin_tops();
         }
@@ -86,12 +76,28 @@ impl Ledger {
         }
     }
 
+    #[inline(always)]
+    fn settle_tree(
+        &mut self,
+        key: &[u8],
+        before: Option<Footprint>,
+        after: Option<Footprint>,
+        rules: &PrefixRules,
+    ) {
+        if let Some(tree) = &mut self.tree {
+            tree.settle(key, before, after);
+        } else if rules.is_on {
+            self.begin_tree(key, Packed::of(before), Packed::of(after), rules);
+        }
+    }
+
     /// Begins counting prefixes with the first key of a database.
     #[cold]
     #[inline(never)]
-    fn begin_tree(&mut self, rules: &PrefixRules) {
+    fn begin_tree(&mut self, key: &[u8], before: Packed, after: Packed, rules: &PrefixRules) {
         if !self.is_scratch {
-            self.tree = Some(Box::new(Tree::new(rules)));
+            let tree = self.tree.insert(Box::new(Tree::new(rules)));
+            tree.settle(key, before.footprint(), after.footprint());
         }
     }
 

@@ -272,12 +272,20 @@ impl<'a> Entry<'a> {
     }
 
     /// The value of a string.
-    #[inline]
+    #[inline(always)]
     pub fn value(&self) -> Value<'a> {
+        let shape = self.header.shape();
+        if shape as u32 <= Shape::StrRaw as u32 {
+            let (bytes, raw) = (self.value_part(), shape == Shape::StrRaw);
+            return Value::Bytes { bytes, raw };
+        }
+        self.value_not_as_it_lies()
+    }
+
+    #[inline(never)]
+    fn value_not_as_it_lies(&self) -> Value<'a> {
         let bytes = self.value_part();
         match self.header.shape() {
-            Shape::Str => Value::Bytes { bytes, raw: false },
-            Shape::StrRaw => Value::Bytes { bytes, raw: true },
             Shape::Int => Value::Int(int_of(bytes)),
             Shape::Large => Value::Bytes {
                 bytes: self.referenced(bytes),
@@ -449,6 +457,19 @@ impl<'a> Entry<'a> {
     /// What the entry counts for in the accounts.
     #[inline(always)]
     pub(crate) fn footprint(&self) -> Footprint {
+        if !self.is_string() || self.owns_heap() {
+            return self.footprint_beyond_block();
+        }
+        Footprint {
+            kind: Kind::String,
+            bytes: self.block_bytes() as u64,
+            has_expiry: self.has_expiry(),
+            has_field_expiry: false,
+        }
+    }
+
+    #[inline(never)]
+    fn footprint_beyond_block(&self) -> Footprint {
         Footprint {
             kind: self.kind(),
             bytes: self.bytes(),

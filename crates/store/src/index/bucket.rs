@@ -86,9 +86,26 @@ impl Bucket {
     }
 
     /// How many lanes are taken.
+    #[cfg(target_arch = "x86_64")]
     #[inline(always)]
     pub(super) fn len(&self) -> usize {
-        // Filled lanes come first, so eight comparisons without a branch count them.
+        use std::arch::x86_64::*;
+        // SAFETY: SSE2 is part of x86_64; the bucket is 64-byte aligned and its blocks are its
+        // last 32 bytes.
+        let empty = unsafe {
+            let blocks = self.blocks.as_ptr().cast::<__m128i>();
+            let is_none = |four| _mm_cmpeq_epi32(_mm_load_si128(four), _mm_setzero_si128());
+            let eight = _mm_packs_epi32(is_none(blocks), is_none(blocks.add(1)));
+            _mm_movemask_epi8(_mm_packs_epi16(eight, eight))
+        };
+        // Filled lanes come first.
+        (empty.cast_unsigned() | 1 << LANES).trailing_zeros() as usize
+    }
+
+    /// How many lanes are taken.
+    #[cfg(not(target_arch = "x86_64"))]
+    #[inline(always)]
+    pub(super) fn len(&self) -> usize {
         self.blocks
             .iter()
             .map(|block| usize::from(!block.is_none()))

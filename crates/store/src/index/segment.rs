@@ -7,6 +7,8 @@
 //! home on and around the end, that had room: every bucket it passed is full. A look-up may
 //! therefore stop at the first bucket that is not.
 
+use std::mem::MaybeUninit;
+
 use crate::access::Access;
 use crate::slab::{BlockRef, Slab, prefetch};
 use crate::value::Millis;
@@ -333,7 +335,7 @@ impl Segment {
     /// Replaces what the segment holds, and its size, by a layout.
     pub(super) fn adopt(&mut self, slab: &mut Slab, layout: &Layout) {
         self.set_chunks(slab, layout.buckets);
-        for (number, bucket) in layout.image[..layout.buckets].iter().enumerate() {
+        for (number, bucket) in layout.image().iter().enumerate() {
             // SAFETY: the bucket lies in a chunk that was just made sure of; it is written, not
             // read, so it need not be initialised.
             unsafe { self.bucket_pointer(number).write(*bucket) };
@@ -476,7 +478,8 @@ pub(crate) struct Division {
 
 /// Slots laid out for a segment of some size, before it is theirs.
 pub(super) struct Layout {
-    image: [Bucket; BUCKETS_MAX],
+    /// Of these the first `buckets` are initialised.
+    image: [MaybeUninit<Bucket>; BUCKETS_MAX],
     lens: [u8; BUCKETS_MAX],
     buckets: usize,
     len: usize,
@@ -486,7 +489,8 @@ impl Layout {
     /// A layout of so many buckets without slots.
     #[inline(always)]
     pub(super) fn new(buckets: usize) -> Layout {
-        let image = [Bucket::EMPTY; BUCKETS_MAX];
+        let mut image = [const { MaybeUninit::uninit() }; BUCKETS_MAX];
+        image[..buckets].fill(MaybeUninit::new(Bucket::EMPTY));
         Layout {
             image,
             lens: [0; BUCKETS_MAX],
@@ -506,6 +510,12 @@ impl Layout {
         self.buckets
     }
 
+    fn image(&self) -> &[Bucket] {
+        let image = &self.image[..self.buckets];
+        // SAFETY: these were initialised when the layout was made.
+        unsafe { &*(std::ptr::from_ref(image) as *const [Bucket]) }
+    }
+
     #[inline(always)]
     fn add(&mut self, slot: Slot) {
         let mut number = (usize::from(slot.tag) * self.buckets) >> 16;
@@ -516,7 +526,9 @@ impl Layout {
                 number + 1
             };
         }
-        self.image[number].put(usize::from(self.lens[number]), slot);
+        // SAFETY: the number is below `buckets`, so the bucket was initialised.
+        let bucket = unsafe { self.image[number].assume_init_mut() };
+        bucket.put(usize::from(self.lens[number]), slot);
         self.lens[number] += 1;
         self.len += 1;
         debug_assert!(self.len < self.buckets * LANES);

@@ -5,6 +5,7 @@
 mod ids;
 mod past;
 mod scan;
+mod shapes;
 mod shortcuts;
 mod sketch;
 mod tree;

@@ -2,10 +2,12 @@
 //! Never happens here: what a place means for the prefix of the key.
 //! Source: byte comparisons with the SSE2 of every x86_64; bit by bit elsewhere.
 
+use std::ops::RangeInclusive;
+
 /// So much of a key is looked at.
 pub(super) const SEEN_BYTES: usize = 64;
 /// Bytes compared at once.
-const CHUNK: usize = 16;
+pub(super) const CHUNK: usize = 16;
 /// Length of a UUID as text.
 pub(super) const UUID_BYTES: usize = 36;
 
@@ -22,6 +24,10 @@ pub(super) fn head(key: &[u8]) -> [u64; 2] {
         let high = u64::from_le_bytes(*high).checked_shr(shift).unwrap_or(0);
         return [u64::from_le_bytes(*low), high];
     }
+    if let (Some(low), Some(high)) = (key.first_chunk::<4>(), key.last_chunk::<4>()) {
+        let high = u64::from(u32::from_le_bytes(*high)) << (8 * (len - 4));
+        return [u64::from(u32::from_le_bytes(*low)) | high, 0];
+    }
     let mut word = 0;
     for (place, byte) in key.iter().enumerate() {
         word |= u64::from(*byte) << (8 * place);
@@ -30,7 +36,7 @@ pub(super) fn head(key: &[u8]) -> [u64; 2] {
 }
 
 #[inline(always)]
-fn words(chunk: &[u8; CHUNK]) -> [u64; 2] {
+pub(super) fn words(chunk: &[u8; CHUNK]) -> [u64; 2] {
     let both = u128::from_le_bytes(*chunk);
     [both as u64, (both >> 64) as u64]
 }
@@ -56,6 +62,82 @@ impl Delimiters {
             each: delimiters.map(|delimiter| [delimiter; CHUNK]),
             quick_bytes_max: if has_several { 0 } else { CHUNK },
         }
+    }
+}
+
+impl Delimiters {
+    pub(super) fn has_several(&self) -> bool {
+        self.quick_bytes_max == 0
+    }
+}
+
+/// The first sixteen bytes of a key, zeroes behind a shorter one, and where the only delimiter
+/// there is stands among them, as bits.
+#[inline(always)]
+pub(super) fn look_ahead(key: &[u8], delimiters: &Delimiters) -> ([u8; CHUNK], u32) {
+    let chunk = match key.first_chunk() {
+        Some(chunk) => *chunk,
+        None => bytes(head(key)),
+    };
+    let found = equal(&chunk, &delimiters.each[0]);
+    (chunk, found)
+}
+
+/// Whether the only delimiter there is follows behind the first sixteen bytes, in what is seen of a key.
+#[inline(never)]
+pub(super) fn goes_on(key: &[u8], delimiters: &Delimiters) -> bool {
+    let holds = |chunk: &[u8; CHUNK]| equal(chunk, &delimiters.each[0]);
+    let seen = &key[..key.len().min(SEEN_BYTES)];
+    let Some(last) = seen.last_chunk() else {
+        return false;
+    };
+    // Of the last chunk that overlaps the first one, what lies behind that.
+    if seen.len() < 2 * CHUNK {
+        return holds(last) >> (2 * CHUNK - seen.len()) != 0;
+    }
+    let (chunks, _) = seen[CHUNK..].as_chunks();
+    holds(last) != 0 || chunks.iter().any(|chunk| holds(chunk) != 0)
+}
+
+/// What each of sixteen bytes may be: its first value, and how many others follow that.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ranges {
+    firsts: [u8; CHUNK],
+    others: [u8; CHUNK],
+}
+
+impl Ranges {
+    /// Every byte may be anything.
+    pub(super) const ANY: Ranges = Ranges {
+        firsts: [0; CHUNK],
+        others: [u8::MAX; CHUNK],
+    };
+
+    pub(super) fn set(&mut self, place: usize, range: RangeInclusive<u8>) {
+        self.firsts[place] = *range.start();
+        self.others[place] = range.end() - range.start();
+    }
+
+    /// Whether every byte is what it may be.
+    #[cfg(target_arch = "x86_64")]
+    #[inline(always)]
+    pub(super) fn hold(&self, chunk: &[u8; CHUNK]) -> bool {
+        use std::arch::x86_64::*;
+        // SAFETY: SSE2 is part of x86_64; all are sixteen bytes, and the loads need no alignment.
+        let held = unsafe {
+            let load = |bytes: &[u8; CHUNK]| _mm_loadu_si128(bytes.as_ptr().cast());
+            let values = _mm_sub_epi8(load(chunk), load(&self.firsts));
+            let beyond = _mm_subs_epu8(values, load(&self.others));
+            _mm_movemask_epi8(_mm_cmpeq_epi8(beyond, _mm_setzero_si128()))
+        };
+        held == 0xffff
+    }
+
+    #[cfg(not(target_arch = "x86_64"))]
+    pub(super) fn hold(&self, chunk: &[u8; CHUNK]) -> bool {
+        let ranges = self.firsts.iter().zip(&self.others);
+        let mut values = chunk.iter().zip(ranges);
+        values.all(|(byte, (first, others))| byte.wrapping_sub(*first) <= *others)
     }
 }
 
@@ -258,6 +340,30 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn ranges_hold_when_each_byte_is_within_its_own() {
+        let mut rng = Rng::seeded(2);
+        let mut held = 0;
+        for _ in 0..10_000 {
+            let mut ranges = Ranges::ANY;
+            let mut each = [const { 0..=u8::MAX }; CHUNK];
+            let bounded = rng.below(6) as usize;
+            for (place, range) in each.iter_mut().enumerate().take(bounded) {
+                let (one, other) = (rng.next_u64() as u8, rng.next_u64() as u8);
+                *range = one.min(other)..=one.max(other);
+                ranges.set(place, range.clone());
+            }
+            let chunk = [(); CHUNK].map(|()| rng.next_u64() as u8);
+            let holds = chunk
+                .iter()
+                .zip(&each)
+                .all(|(byte, range)| range.contains(byte));
+            assert_eq!(ranges.hold(&chunk), holds);
+            held += usize::from(holds);
+        }
+        assert!((1000..9000).contains(&held), "{held}");
     }
 
     #[test]

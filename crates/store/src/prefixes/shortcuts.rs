@@ -5,6 +5,7 @@
 
 use super::PREFIX_DELIMITERS_MAX;
 use super::scan::{self, Delimiters, Seen};
+use super::shapes::Shapes;
 
 const PLACES: usize = 512;
 const LONG_PLACES: usize = 256;
@@ -55,6 +56,7 @@ const LONG_NOWHERE: LongShortcut = LongShortcut {
 /// The quick way to accounts.
 #[derive(Debug)]
 pub(super) struct Shortcuts {
+    shapes: Shapes,
     places: Box<[Shortcut; PLACES]>,
     long_places: Box<[LongShortcut; LONG_PLACES]>,
     delimiters: Delimiters,
@@ -64,6 +66,7 @@ pub(super) struct Shortcuts {
 impl Shortcuts {
     pub(super) fn new(delimiters: [u8; PREFIX_DELIMITERS_MAX], depth: u8) -> Shortcuts {
         Shortcuts {
+            shapes: Shapes::new(),
             places: Box::new([NOWHERE; PLACES]),
             long_places: Box::new([LONG_NOWHERE; LONG_PLACES]),
             delimiters: Delimiters::new(delimiters),
@@ -72,6 +75,7 @@ impl Shortcuts {
     }
 
     pub(super) fn clear(&mut self) {
+        self.shapes.clear();
         self.places.fill(NOWHERE);
         self.long_places.fill(LONG_NOWHERE);
     }
@@ -80,6 +84,22 @@ impl Shortcuts {
         let heap_bytes = crate::collections::heap_bytes;
         heap_bytes(size_of::<[Shortcut; PLACES]>())
             + heap_bytes(size_of::<[LongShortcut; LONG_PLACES]>())
+            + self.shapes.heap_bytes()
+    }
+
+    /// The account of a key, if its shape is known.
+    #[inline(always)]
+    pub(super) fn find_by_shape(&self, key: &[u8]) -> Option<u16> {
+        self.shapes.find(key, &self.delimiters)
+    }
+
+    /// Keeps the shape of a key that counts in this account, if what was seen of it can be one.
+    #[inline(always)]
+    pub(super) fn keep_shape(&mut self, key: &[u8], seen: Seen, last: u64, node: u16) {
+        if last == 0 || last.trailing_zeros() < HEAD_BYTES as u32 {
+            let is_open = last == 0 || self.depth > 1 && last == seen.delimiters;
+            self.shapes.keep(key, last, is_open, &self.delimiters, node);
+        }
     }
 
     /// Looks at a key: where its first segment ends, and the last one that counts, each as a bit;

@@ -190,19 +190,33 @@ impl Tree {
         before: Option<Footprint>,
         after: Option<Footprint>,
     ) {
-        if let Some(node) = self.find_quickly(key)
+        if let Some(node) = self.shortcuts.find_by_shape(key)
             && let Some(node) = self.nodes.get_mut(usize::from(node))
         {
             node.sums.change(before, after);
         } else {
-            self.settle_anew(key, Packed::of(before), Packed::of(after));
+            self.settle_stranger(key, Packed::of(before), Packed::of(after));
+        }
+    }
+
+    /// The same for a key whose shape is not known.
+    #[inline(never)]
+    fn settle_stranger(&mut self, key: &[u8], before: Packed, after: Packed) {
+        let (before, after) = (before.footprint(), after.footprint());
+        let (seen, last) = self.shortcuts.look(key);
+        if let Some(number) = self.find_seen(key, seen, last)
+            && let Some(node) = self.nodes.get_mut(usize::from(number))
+        {
+            node.sums.change(before, after);
+            self.shortcuts.keep_shape(key, seen, last, number);
+        } else {
+            self.settle_anew(key, before, after);
         }
     }
 
     /// Where a key counts, if that is found without making up the name of its prefix.
     #[inline(always)]
-    fn find_quickly(&self, key: &[u8]) -> Option<u16> {
-        let (seen, last) = self.shortcuts.look(key);
+    fn find_seen(&self, key: &[u8], seen: Seen, last: u64) -> Option<u16> {
         if last == 0 {
             return Some(NO_PREFIX);
         }
@@ -213,12 +227,22 @@ impl Tree {
     /// The same for what the table of short prefixes does not have.
     #[inline(never)]
     fn find_below(&self, key: &[u8], seen: Seen, last: u64) -> Option<u16> {
-        // A short one was looked for already.
-        if last.trailing_zeros() as usize >= HEAD_BYTES
-            && let Some(node) = self.find_named(key, seen, last)
-        {
-            return Some(node);
+        // A short one was looked for already; what takes longest is put off.
+        match last.trailing_zeros() as usize {
+            ..HEAD_BYTES => self.find_star(key, seen, last),
+            HEAD_BYTES..LONG_BYTES => {
+                let found = self.find_named(key, seen, last);
+                found.or_else(|| self.find_star(key, seen, last))
+            }
+            _ => {
+                let found = self.find_star(key, seen, last);
+                found.or_else(|| self.find_named(key, seen, last))
+            }
         }
+    }
+
+    /// The same for what counts in `*` below its first segment.
+    fn find_star(&self, key: &[u8], seen: Seen, last: u64) -> Option<u16> {
         if last == seen.delimiters {
             return None;
         }
@@ -248,8 +272,7 @@ impl Tree {
     }
 
     #[inline(never)]
-    fn settle_anew(&mut self, key: &[u8], before: Packed, after: Packed) {
-        let (before, after) = (before.footprint(), after.footprint());
+    fn settle_anew(&mut self, key: &[u8], before: Option<Footprint>, after: Option<Footprint>) {
         if self.nodes.is_empty() && self.other.keys == 0 {
             self.nodes.push(Node::default());
         }

@@ -47,13 +47,16 @@ impl Tree {
         for (key, footprint) in keys {
             let place = match self.find(key) {
                 Place::Node(node) => {
-                    let quick = self.find_quickly(key);
-                    assert_eq!(
-                        quick.unwrap_or(node),
-                        node,
-                        "the quick way of {}",
-                        key.escape_ascii()
-                    );
+                    let (seen, last) = self.shortcuts.look(key);
+                    let by_shape = self.shortcuts.find_by_shape(key);
+                    for quick in [self.find_seen(key, seen, last), by_shape] {
+                        assert_eq!(
+                            quick.unwrap_or(node),
+                            node,
+                            "a quick way of {}",
+                            key.escape_ascii()
+                        );
+                    }
                     &mut sums[usize::from(node)]
                 }
                 Place::Missing { .. } => &mut other,
