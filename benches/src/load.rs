@@ -12,7 +12,7 @@ use io_uring::{IoUring, opcode, squeue, types};
 
 use crate::histogram::Histogram;
 use crate::process::{Process, Usage};
-use crate::workload::Workload;
+use crate::workload::{ValueBytes, Workload};
 
 /// A load that makes no progress for this long has failed.
 const STALL_LIMIT: Duration = Duration::from_secs(20);
@@ -163,6 +163,11 @@ impl Load {
             batches,
             outstanding,
         })
+    }
+
+    /// Writes values of other sizes from the next run on.
+    pub fn change_values(&mut self, values: ValueBytes) {
+        self.work.values = values;
     }
 
     /// Runs the load; a run ends with no reply outstanding.

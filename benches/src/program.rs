@@ -90,6 +90,11 @@ const MEASUREMENTS: &[(&str, &str, Measurement)] = &[
         measure::replay::run,
     ),
     (
+        "resident",
+        "the resident set under a limit while sizes of values change, beside redis-server",
+        measure::resident::run,
+    ),
+    (
         "idle",
         "memory and CPU of ten thousand idle connections",
         measure::idle::run,

@@ -20,6 +20,8 @@ pub enum ValueBytes {
     Fixed(usize),
     /// 8 to 2,063 bytes, fixed for each key; every power of two equally often.
     Mixed,
+    /// 8 bytes to 128 KiB, fixed for each key; every power of two equally often.
+    Wide,
 }
 
 /// Which keys a load visits.
@@ -110,14 +112,17 @@ impl ValueBytes {
     pub fn of(self, number: u64) -> usize {
         match self {
             ValueBytes::Fixed(bytes) => bytes,
-            ValueBytes::Mixed => {
-                let mixed = scramble(number ^ 0x5eed);
-                let power = 3 + mixed % 8;
-                let low = 1 << power;
-                (low + (mixed >> 8) % low) as usize
-            }
+            ValueBytes::Mixed => of_powers(number, 8),
+            ValueBytes::Wide => of_powers(number, 14),
         }
     }
+}
+
+/// From 8 bytes on, every one of so many powers of two equally often, and evenly up to the next.
+fn of_powers(number: u64, powers: u64) -> usize {
+    let mixed = scramble(number ^ 0x5eed);
+    let low = 1 << (3 + mixed % powers);
+    (low + (mixed >> 8) % low) as usize
 }
 
 /// A load's commands, written and checked.
@@ -312,6 +317,7 @@ mod tests {
             let bytes = ValueBytes::Mixed.of(number);
             assert!((8..2064).contains(&bytes));
             assert_eq!(bytes, ValueBytes::Mixed.of(number));
+            assert!((8..131_072).contains(&ValueBytes::Wide.of(number)));
         }
     }
 }

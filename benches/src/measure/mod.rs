@@ -12,6 +12,7 @@ pub mod idle;
 pub mod members;
 pub mod purge;
 pub mod replay;
+pub mod resident;
 pub mod server;
 pub mod stats;
 pub mod types;

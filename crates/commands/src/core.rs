@@ -5,9 +5,10 @@
 use crate::{
     Clients, call,
     config::Config,
-    guard::Guard,
+    guard::{self, Verdict},
     locks::Locks,
     past::Past,
+    pressure::Pressure,
     room::{ShardLoad, Shortage},
     stats::{CommandStats, CoreStats, ShardCounts},
 };
@@ -42,6 +43,8 @@ pub struct Core {
     pub lease: Lease,
     /// What is known when that share is used up.
     pub shortage: Shortage,
+    /// What is known of the resident set.
+    pub pressure: Pressure,
     /// What it held and did in past minutes.
     pub past: Past,
     /// Facts of the process.
@@ -96,6 +99,8 @@ pub struct Facts {
     pub slab_bytes_seen: Box<[AtomicU64]>,
     /// Counts the purges that the guard of the resident set has asked for; every core begins each once.
     pub purges_asked: AtomicU64,
+    /// Whether the resident set is held against the limit: not where others share the process, as in tests.
+    pub holds_resident: bool,
     /// Bytes that the guard charges the limit with.
     pub guard_bytes: AtomicU64,
     /// What each shard shows of its load, for the others to share the limit by.
@@ -131,24 +136,27 @@ impl Facts {
             shard_bytes_seen: (0..shards).map(|_| AtomicI64::new(0)).collect(),
             slab_bytes_seen: (0..shards).map(|_| AtomicU64::new(0)).collect(),
             purges_asked: AtomicU64::new(0),
+            holds_resident: false,
             guard_bytes: AtomicU64::new(0),
             loads: (0..shards).map(|_| ShardLoad::default()).collect(),
         }
     }
 
-    /// Holds the resident set against the limit: asks for a purge, or charges the limit with what purges do not give back.
-    pub fn guard_resident(&self, guard: &mut Guard, mono_us: u64) {
+    /// Holds the resident set against the limit, and charges the limit with what it must. A read of the kernel's figure.
+    pub fn hold_resident(&self) -> Verdict {
+        if !self.holds_resident {
+            return Verdict::default();
+        }
         let resident = memory::process::resident();
         let resident_bytes = resident.resident_bytes - resident.file_backed_bytes;
         let clients_bytes: u64 = self.loads.iter().map(ShardLoad::client_bytes).sum();
         let resident_bytes = resident_bytes.saturating_sub(clients_bytes);
-        let verdict = guard.look(resident_bytes, self.budget.limit_bytes(), mono_us);
-        memory::compact::press(verdict.pressed);
-        if verdict.purge {
-            self.purges_asked.fetch_add(1, Ordering::Relaxed);
-        }
+        let verdict = guard::judge(resident_bytes, self.budget.limit_bytes());
+        memory::compact::press(verdict.is_pressed);
         self.guard_bytes
             .store(verdict.charge_bytes, Ordering::Relaxed);
+        self.charge_unsharded();
+        verdict
     }
 
     /// Charges the limit with what belongs to no shard: the main thread's and the runtime's helpers', and the guard's charge.
@@ -208,6 +216,7 @@ impl Core {
             locks: Locks::default(),
             lease: facts.budget.lease(),
             shortage: Shortage::default(),
+            pressure: Pressure::default(),
             past: Past::default(),
             now: facts.started,
             mono_us: 0,

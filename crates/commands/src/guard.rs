@@ -1,35 +1,61 @@
 //! The second guard of the limit: what the kernel counts as resident, fragmentation and all, against `maxmemory`.
-//! Never evicts by itself: it asks for purges, and charges the limit with what purges do not give back.
+//! Never evicts by itself: it says when pages are short, and charges the limit with what is resident beyond what is allowed.
 //! Decision 0004 has the rule.
 
-/// Resident may pass the limit by a tenth before anything is done, and by what a small process needs in any case.
-const ALLOWED_SHARE: u64 = 10;
-const ALLOWED_BYTES_MIN: u64 = 12 << 20;
-/// Time between two looks.
-const LOOK_US: u64 = 200_000;
-/// A purge is given so many looks to show.
-const LOOKS_PER_PURGE: u32 = 3;
+/// Resident may pass the limit by this share of it before entries are moved together for it, and by what pages of many
+/// sizes leave unused in a small process in any case.
+const PRESSED_SHARE: u64 = 20;
+const PRESSED_BYTES_MIN: u64 = 3 << 20;
+/// By so many quarters of that before data have to make room, and before writes wait until they have.
+const CHARGED_QUARTERS: u64 = 6;
+const CHOKED_QUARTERS: u64 = 8;
+/// So many times what is resident beyond that is charged: what is evicted does not leave whole pages at once.
+const CHARGE_FACTOR: u64 = 2;
 /// At most this share of the limit is taken away.
 const CHARGE_SHARE_MAX: u64 = 2;
+/// Time between two looks of the core that looks without a write.
+const LOOK_US: u64 = 200_000;
+/// A pass over all keys is asked for once in so many of those, while pages are short.
+const LOOKS_PER_PURGE: u32 = 3;
 
-/// What the guard has come to.
+/// What a resident set means for the limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Verdict {
-    /// Every shard is to move its entries together and give pages back.
-    pub purge: bool,
-    /// Resident is above what is allowed: what becomes empty is to go back sooner.
-    pub pressed: bool,
+    /// What was judged.
+    pub resident_bytes: u64,
+    /// Pages are short: what becomes empty goes back at once, and entries are moved together.
+    pub is_pressed: bool,
     /// Bytes that the limit is charged with, so that data make room for what does not come back.
     pub charge_bytes: u64,
+    /// Writes are ahead of what makes room for them.
+    pub is_choked: bool,
 }
 
-/// The state of the guard; one core has it.
-#[derive(Clone, Copy, Debug, Default)]
+/// Judges resident bytes, those of clients' buffers left out, under a limit; 0 is none.
+pub fn judge(resident_bytes: u64, limit_bytes: u64) -> Verdict {
+    if limit_bytes == 0 {
+        return Verdict {
+            resident_bytes,
+            ..Verdict::default()
+        };
+    }
+    let pressed_bytes = PRESSED_BYTES_MIN.max(limit_bytes / PRESSED_SHARE);
+    let beyond_bytes = resident_bytes.saturating_sub(limit_bytes);
+    let over_bytes = beyond_bytes.saturating_sub(pressed_bytes * CHARGED_QUARTERS / 4);
+    Verdict {
+        resident_bytes,
+        is_pressed: beyond_bytes > pressed_bytes,
+        charge_bytes: (CHARGE_FACTOR * over_bytes).min(limit_bytes / CHARGE_SHARE_MAX),
+        is_choked: beyond_bytes > pressed_bytes * CHOKED_QUARTERS / 4,
+    }
+}
+
+/// When the core looks that does so without a write; one core has it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Guard {
     looked_us: u64,
-    /// Looks since the last purge began, while resident is above what is allowed.
+    /// Looks while pages are short.
     looks: u32,
-    charge_bytes: u64,
 }
 
 impl Guard {
@@ -38,38 +64,15 @@ impl Guard {
         mono_us >= self.looked_us + LOOK_US
     }
 
-    /// Looks at resident bytes, those of clients' buffers left out, under a limit; 0 is none.
-    pub fn look(&mut self, resident_bytes: u64, limit_bytes: u64, mono_us: u64) -> Verdict {
+    /// Takes note of a look. Whether every shard is to move its entries together.
+    pub fn asks_for_purge(&mut self, verdict: Verdict, mono_us: u64) -> bool {
         self.looked_us = mono_us;
-        let allowed_bytes = limit_bytes + ALLOWED_BYTES_MIN.max(limit_bytes / ALLOWED_SHARE);
-        if limit_bytes == 0 || resident_bytes <= allowed_bytes {
+        if !verdict.is_pressed {
             self.looks = 0;
-            let is_well_below = resident_bytes <= limit_bytes;
-            // What was charged is given back slowly, and only when there is room for it.
-            if limit_bytes == 0 {
-                self.charge_bytes = 0;
-            } else if is_well_below {
-                self.charge_bytes -= self.charge_bytes.div_ceil(8);
-            }
-            return self.verdict(false, false);
-        }
-        let purge = self.looks.is_multiple_of(LOOKS_PER_PURGE);
-        if self.looks >= LOOKS_PER_PURGE {
-            // A purge did not help enough: half of what is too much goes at every look.
-            let over_bytes = resident_bytes - allowed_bytes;
-            let charge_bytes = self.charge_bytes + over_bytes.div_ceil(2);
-            self.charge_bytes = charge_bytes.min(limit_bytes / CHARGE_SHARE_MAX);
+            return false;
         }
         self.looks += 1;
-        self.verdict(purge, true)
-    }
-
-    fn verdict(&self, purge: bool, pressed: bool) -> Verdict {
-        Verdict {
-            purge,
-            pressed,
-            charge_bytes: self.charge_bytes,
-        }
+        self.looks % LOOKS_PER_PURGE == 1
     }
 }
 
@@ -80,63 +83,47 @@ mod tests {
     const MIB: u64 = 1 << 20;
     const LIMIT: u64 = 1000 * MIB;
 
-    fn looks(guard: &mut Guard, resident_bytes: u64, looks: u64) -> Vec<Verdict> {
-        let look = |n| guard.look(resident_bytes, LIMIT, n * LOOK_US);
-        (0..looks).map(look).collect()
+    /// What is judged of the limit and so many MiB.
+    fn beyond(mib: u64) -> Verdict {
+        judge(LIMIT + mib * MIB, LIMIT)
     }
 
     #[test]
-    fn a_tenth_above_the_limit_is_nothing_to_worry_about() {
-        let mut guard = Guard::default();
-        let all = looks(&mut guard, 1100 * MIB, 10);
-        assert!(all.iter().all(|one| *one == Verdict::default()));
+    fn a_twentieth_above_the_limit_is_nothing_to_worry_about() {
+        assert!(!beyond(50).is_pressed);
+        assert!(!judge(19 * MIB, 16 * MIB).is_pressed);
     }
 
     #[test]
-    fn more_is_purged_first_and_evicted_only_when_that_does_not_help() {
-        let mut guard = Guard::default();
-        let all = looks(&mut guard, 1300 * MIB, 5);
-        assert_eq!(
-            all[0],
-            Verdict {
-                purge: true,
-                pressed: true,
-                charge_bytes: 0
-            }
-        );
-        assert_eq!(
-            all[2],
-            Verdict {
-                purge: false,
-                pressed: true,
-                charge_bytes: 0
-            }
-        );
-        assert_eq!(
-            all[3],
-            Verdict {
-                purge: true,
-                pressed: true,
-                charge_bytes: 100 * MIB
-            }
-        );
-        assert_eq!(all[4].charge_bytes, 200 * MIB);
+    fn pages_are_given_back_before_data_make_room_and_that_before_writes_wait() {
+        assert!(beyond(51).is_pressed);
+        assert_eq!(beyond(75).charge_bytes, 0);
+        assert_eq!(beyond(95).charge_bytes, 40 * MIB);
+        assert!(!beyond(100).is_choked);
+        assert!(beyond(101).is_choked);
     }
 
     #[test]
     fn no_more_than_half_of_the_limit_is_taken_away_and_all_comes_back() {
-        let mut guard = Guard::default();
-        let all = looks(&mut guard, 3000 * MIB, 20);
-        assert_eq!(all[19].charge_bytes, 500 * MIB);
-        let all = looks(&mut guard, 1050 * MIB, 5);
-        assert_eq!(all[4].charge_bytes, 500 * MIB, "there is no room yet");
-        let all = looks(&mut guard, 800 * MIB, 200);
-        assert_eq!(all[199].charge_bytes, 0);
+        assert_eq!(beyond(2000).charge_bytes, LIMIT / 2);
+        assert_eq!(beyond(0).charge_bytes, 0);
     }
 
     #[test]
     fn without_a_limit_there_is_nothing_to_guard() {
+        let verdict = judge(u64::MAX / 8, 0);
+        assert!(!verdict.is_pressed && !verdict.is_choked && verdict.charge_bytes == 0);
+    }
+
+    #[test]
+    fn purges_are_asked_for_now_and_then_while_pages_are_short() {
         let mut guard = Guard::default();
-        assert_eq!(guard.look(u64::MAX / 4, 0, 0), Verdict::default());
+        let short = judge(2 * LIMIT, LIMIT);
+        let asked: Vec<bool> = (0..5)
+            .map(|n| guard.asks_for_purge(short, n * LOOK_US))
+            .collect();
+        assert_eq!(asked, [true, false, false, true, false]);
+        assert!(!guard.asks_for_purge(Verdict::default(), 0));
+        assert!(guard.asks_for_purge(short, 0));
     }
 }

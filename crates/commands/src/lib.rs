@@ -44,6 +44,7 @@ mod lookup;
 mod memory_family;
 mod object;
 mod positions;
+pub mod pressure;
 pub mod room;
 mod rounds;
 mod server;

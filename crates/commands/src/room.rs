@@ -63,9 +63,9 @@ pub struct Shortage {
     pub is_unsettled: bool,
     /// Other shards should pay: the server sends them word, and clears this.
     pub calls_others: bool,
-    /// The debt when a write was last let through in spite of it.
+    /// The debt, without what the resident set is charged with, when a write was last let through in spite of it.
     debt_let_bytes: Option<i64>,
-    /// The least debt that waiting writes have seen, and when.
+    /// The least such debt that waiting writes have seen, and when.
     waiting: Option<(i64, u64)>,
     /// Whether this shard evicts for its own writes.
     gives: bool,
@@ -116,13 +116,16 @@ fn make(call: &mut Call<'_>, row: &Command) -> Room {
 impl Core {
     /// Makes room for a write that needs so many bytes, on a shard that its lease does not cover.
     fn make_room(&mut self, need_bytes: i64, written: &[u64]) -> Room {
-        let used_bytes = self.limited_bytes();
-        self.lease.settle(used_bytes);
-        let debt_bytes = self.debt_bytes();
-        if debt_bytes <= 0 {
+        self.lease.settle(self.limited_bytes());
+        if self.debt_bytes() <= 0 {
             return self.let_through(None);
         }
         self.look();
+        // Looking at the resident set may charge the limit; moving entries frees blocks and takes others.
+        self.relieve(need_bytes);
+        let used_bytes = self.limited_bytes();
+        self.lease.settle(used_bytes);
+        let debt_bytes = self.debt_bytes();
         if self.shard.owes_freeing() {
             self.shard.free_step(ELEMENTS_PER_WRITE);
         }
@@ -140,16 +143,22 @@ impl Core {
         let freed_bytes = used_bytes - self.limited_bytes();
         self.lease.repay(used_bytes - freed_bytes);
         let debt_bytes = self.debt_bytes();
+        if self.must_wait_for_pages() {
+            self.shortage.calls_others |= others_can;
+            return Room::Wait;
+        }
         if debt_bytes <= 0 {
             return self.let_through(None);
         }
         self.shortage.calls_others |= others_can;
+        // What the resident set is charged with comes and goes: it has data make room, but nobody waits or is refused for it.
+        let own_bytes = debt_bytes - self.charged_bytes();
         let own_can = !is_exhausted && self.shard.evictable_keys() > 0;
-        if !own_can && !others_can && !self.shard.owes_freeing() {
+        if own_bytes > 0 && !own_can && !others_can && !self.shard.owes_freeing() {
             return Room::No;
         }
-        if debt_bytes <= CREDIT_BYTES {
-            return self.let_through(Some(debt_bytes));
+        if own_bytes <= CREDIT_BYTES {
+            return self.let_through(Some(own_bytes));
         }
         let brings_in = freed_bytes >= need_bytes && need_bytes <= CREDIT_BYTES;
         let let_bytes = self
@@ -157,10 +166,10 @@ impl Core {
             .debt_let_bytes
             .unwrap_or(i64::MAX - CREDIT_BYTES);
         // A command may take more than its arguments say: the next one waits until that is paid.
-        if brings_in && debt_bytes <= let_bytes + CREDIT_BYTES {
-            return self.let_through(Some(debt_bytes));
+        if brings_in && own_bytes <= let_bytes + CREDIT_BYTES {
+            return self.let_through(Some(own_bytes));
         }
-        self.wait(debt_bytes)
+        self.wait(own_bytes)
     }
 
     /// Whether memory has room for so many bytes more, or would have it after evicting.
@@ -224,6 +233,7 @@ impl Core {
             return false;
         }
         let is_exhausted = self.evict(owed_bytes, KEYS_PER_STEP, &[]);
+        self.relieve(used_bytes - self.limited_bytes());
         let used_bytes = self.limited_bytes();
         self.lease.repay(used_bytes);
         self.publish_load();
@@ -238,6 +248,11 @@ impl Core {
     /// What is used beyond the limit, by all shards together; below zero is what is left.
     pub(crate) fn debt_bytes(&self) -> i64 {
         -self.lease.budget().remaining_bytes()
+    }
+
+    /// What of it is no data, but a charge for what pages leave unused.
+    fn charged_bytes(&self) -> i64 {
+        self.facts.guard_bytes.load(Ordering::Relaxed) as i64
     }
 
     /// This shard's part of the data of all, as the shards last showed it.
@@ -329,8 +344,12 @@ impl Core {
     }
 
     /// Whether a write that waits should have another try.
-    pub fn may_retry(&self) -> bool {
-        self.debt_bytes() <= CREDIT_BYTES || self.waited_us() > PATIENCE_US / 2
+    pub fn may_retry(&mut self) -> bool {
+        if self.is_waiting_for_pages() {
+            return self.has_pages_again();
+        }
+        let own_bytes = self.debt_bytes() - self.charged_bytes();
+        own_bytes <= CREDIT_BYTES || self.waited_us() > PATIENCE_US / 2
     }
 
     /// For how long writes have waited without any progress.

@@ -276,6 +276,20 @@ pub unsafe fn free_block(block: NonNull<u8>) -> usize {
     block_bytes
 }
 
+/// As [`free_block`], for a block of many pages of the kernel: while the resident set is above its limit, these are given back
+/// at once, whatever else the allocator keeps in the same place. They come back, page by page, when the block is used again.
+///
+/// # Safety
+/// That of [`free_block`]; `bytes` is what the allocator said of the block when it was handed out.
+pub unsafe fn free_large_block(block: NonNull<u8>, bytes: usize) -> usize {
+    if crate::compact::is_pressed() {
+        // SAFETY: the caller's promise: the block is live, its own, and as long.
+        unsafe { crate::pages::discard_inside(block, bytes) };
+    }
+    // SAFETY: the caller's promise.
+    unsafe { free_block(block) }
+}
+
 /// Frees a block in favour of a new one that was not counted, and charges the calling thread with
 /// the difference.
 ///
@@ -285,8 +299,8 @@ pub(crate) unsafe fn settle_move(old: NonNull<u8>, new: NonNull<u8>) {
     // SAFETY: the caller's promise.
     let new_bytes = unsafe { usable_size(new) };
     settle(new_bytes as i64);
-    // SAFETY: the caller's promise.
-    unsafe { free_block(old) };
+    // SAFETY: the caller's promise. What moves leaves a page together with others only at the end of a pass.
+    unsafe { free_large_block(old, usable_size(old)) };
 }
 
 #[cold]

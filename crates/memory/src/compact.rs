@@ -30,6 +30,8 @@ unsafe extern "C" {
 
 /// A page is sparse when less than three quarters of what was handed out of it is in use.
 const FULL_ENOUGH: (usize, usize) = (3, 4);
+/// The same while the resident set is above its limit.
+const FULL_ENOUGH_PRESSED: (usize, usize) = (7, 8);
 /// Pages that one round empties at most: looking one up stays short, and so does sorting them.
 const PAGES_MAX: usize = 8192;
 
@@ -42,8 +44,8 @@ thread_local! {
 
 /// How long the allocator keeps what is empty before it gives it back, unless told otherwise.
 const PURGE_DELAY_MS: std::ffi::c_long = 100;
-/// The same while the resident set is above its limit.
-const PURGE_DELAY_PRESSED_MS: std::ffi::c_long = 5;
+/// The same while the resident set is above its limit: at once.
+const PURGE_DELAY_PRESSED_MS: std::ffi::c_long = 0;
 /// `mi_option_purge_delay`, which the bindings do not name.
 const PURGE_DELAY: mi::mi_option_t = 15;
 
@@ -66,8 +68,18 @@ pub fn set_purge_delay() {
 /// Says whether the resident set is above its limit, so that what becomes empty should go sooner.
 pub fn press(is_pressed: bool) {
     if IS_PRESSED.swap(is_pressed, Ordering::Relaxed) != is_pressed {
+        if is_pressed {
+            // What waits for its time now would wait for as long as nothing waits.
+            crate::alloc::collect(true);
+        }
         set_purge_delay();
     }
+}
+
+/// Whether the resident set is above its limit, as was last said.
+#[inline]
+pub fn is_pressed() -> bool {
+    IS_PRESSED.load(Ordering::Relaxed)
 }
 
 /// Does `work` while whatever becomes empty is given back at once, so that the time this takes
@@ -311,7 +323,11 @@ unsafe extern "C" fn gather(
     let (area, gathered) = unsafe { (&*area, &mut *argument.cast::<Gathered>()) };
     // A page that another thread takes up this moment may show any mix of old figures and zero.
     let used_bytes = area.used.saturating_mul(area.full_block_size);
-    let (share, of) = FULL_ENOUGH;
+    let (share, of) = if is_pressed() {
+        FULL_ENOUGH_PRESSED
+    } else {
+        FULL_ENOUGH
+    };
     if used_bytes > 0 && used_bytes < area.committed / of * share {
         gathered.met += 1;
         if gathered.pages.len() < gathered.pages.capacity() {

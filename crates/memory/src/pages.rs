@@ -31,6 +31,25 @@ pub fn forbid_huge_pages() -> io::Result<()> {
     outcome_of(unsafe { libc::prctl(libc::PR_SET_THP_DISABLE, 1, 0, 0, 0) })
 }
 
+/// Gives whole pages of the kernel inside a block back to it, but never its first bytes, where an allocator links free blocks.
+/// What was in them is lost, and they read as zero. A refusal of the system changes nothing.
+///
+/// # Safety
+/// The caller owns so many writable, private bytes from `block` on, and needs none of them.
+pub unsafe fn discard_inside(block: NonNull<u8>, bytes: usize) {
+    const LINK_BYTES: usize = 16;
+    let page_bytes = kernel_page_bytes() as usize;
+    let start = block.as_ptr().addr();
+    let first = (start + LINK_BYTES).next_multiple_of(page_bytes);
+    let end = (start + bytes) / page_bytes * page_bytes;
+    if first < end {
+        let address = block.as_ptr().wrapping_add(first - start);
+        // SAFETY: the range is inside the block, which nobody else refers to.
+        let _ =
+            unsafe { libc::madvise(address.cast::<c_void>(), end - first, libc::MADV_DONTNEED) };
+    }
+}
+
 /// One range of reserved address space, inaccessible until a part of it is committed.
 ///
 /// Reserving costs address space only: neither memory nor the commit limit of the machine.
@@ -295,6 +314,22 @@ mod tests {
         .join()
         .unwrap();
         assert_eq!(byte, 3);
+    }
+
+    #[test]
+    fn whole_pages_inside_a_block_are_given_back_and_what_is_around_them_stays() {
+        let region = Region::reserve(8 * PAGE).unwrap();
+        region.commit(0, 8 * PAGE).unwrap();
+        for page in 0..8 {
+            write(&region, page * PAGE, 7);
+            write(&region, page * PAGE + 100, 7);
+        }
+        let block = NonNull::new(region.base().as_ptr().wrapping_add(PAGE)).unwrap();
+        // SAFETY: the block is the middle of our own region.
+        unsafe { discard_inside(block, 4 * PAGE + 50) };
+        let kept: Vec<u8> = (0..8).map(|page| read(&region, page * PAGE)).collect();
+        assert_eq!(kept, [7, 7, 0, 0, 0, 7, 7, 7]);
+        assert_eq!(read(&region, PAGE + 100), 7, "the first bytes are linked");
     }
 
     fn resident_pages(region: &Region) -> usize {

@@ -42,7 +42,10 @@ pub fn run(mut config: Config, config_file: String) -> Result<(), String> {
     let shards = config.shards;
     let (auto_bytes, auto_reason) = memory::process::memory_limit_auto();
     let (now, _) = crate::clock::read();
-    let facts = Arc::new(Facts::of_this_process(shards, 0, config_file, now));
+    let facts = Arc::new(Facts {
+        holds_resident: true,
+        ..Facts::of_this_process(shards, 0, config_file, now)
+    });
     config.resolve_maxmemory(facts.available_memory_bytes, auto_bytes);
     facts.budget.set_limit(config.maxmemory_bytes);
     limits::allow_locked_memory();

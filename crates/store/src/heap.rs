@@ -4,7 +4,7 @@
 
 use std::ptr::NonNull;
 
-use memory::alloc::{alloc_block, free_block, realloc_block};
+use memory::alloc::{alloc_block, free_large_block, realloc_block};
 use memory::compact::SparsePages;
 
 /// A growing block keeps 1/8 of its length spare, so that appending copies each byte about eight
@@ -126,7 +126,7 @@ impl HeapBlock {
 impl Drop for HeapBlock {
     fn drop(&mut self) {
         // SAFETY: the pointer came from the allocator and this is its only owner.
-        unsafe { free_block(self.pointer) };
+        unsafe { free_large_block(self.pointer, self.capacity) };
     }
 }
 

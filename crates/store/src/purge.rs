@@ -114,6 +114,11 @@ impl Shard {
         self.begin(false, 0);
     }
 
+    /// Begins one round of a purge, for one that is repeated as long as pages are short.
+    pub fn press_begin(&mut self) {
+        self.begin(true, 0);
+    }
+
     fn begin(&mut self, releases: bool, rounds_left: u32) {
         let doomed_blocks = self.slab.begin_evacuation();
         let sparse = SparsePages::find();

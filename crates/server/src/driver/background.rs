@@ -13,7 +13,7 @@ const EXPIRE_STEP_KEYS: usize = 512;
 /// Entries freed in one step after a flush.
 const FREE_STEP_KEYS: usize = 512;
 /// Keys looked at in one step of a purge.
-const PURGE_STEP_KEYS: usize = 512;
+const PURGE_STEP_KEYS: usize = 1024;
 /// Keys counted in one step of a walk that makes prefixes or lists of big keys anew.
 const SURVEY_STEP_KEYS: usize = 128;
 /// Batches that outlive a tick: under load new ones come within microseconds, an idle core needs none.
@@ -113,8 +113,11 @@ impl Driver {
         if self.core.id.0 == 0 {
             self.core.facts.lift_peak();
             if self.background.guard.is_due(self.core.mono_us) {
+                let verdict = self.core.facts.hold_resident();
                 let guard = &mut self.background.guard;
-                self.core.facts.guard_resident(guard, self.core.mono_us);
+                if guard.asks_for_purge(verdict, self.core.mono_us) {
+                    self.core.facts.purges_asked.fetch_add(1, Ordering::Relaxed);
+                }
             }
             self.core.facts.charge_unsharded();
         }
@@ -165,6 +168,7 @@ impl Driver {
     pub(super) fn pay_for_room(&mut self) {
         self.background.paying = self.core.pay_step();
         self.background.freeing |= self.core.shard.owes_freeing();
+        self.background.purging |= self.core.is_relieving();
         if self.waits_for_room && self.core.may_retry() {
             self.waits_for_room = false;
             self.unlocked = true;
