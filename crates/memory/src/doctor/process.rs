@@ -71,12 +71,14 @@ pub(super) fn resident_above_used(report: &MemoryReport, limits: &Limits) -> Opt
     let clients = merged.clients_normal_bytes + merged.clients_replicas_bytes;
     let used = total.saturating_sub(clients);
     let waste = resident.saturating_sub(used);
-    if waste < WASTE_BYTES_MIN || !exceeds(resident, RESIDENT_PERCENT_MAX, used) {
-        return None;
-    }
     let slab = report.slab_slack_bytes();
     let heap = report.heap_slack_bytes();
     let process = waste.saturating_sub(slab + heap + clients);
+    // A little of each is what every server has: the program alone is some MiB.
+    let largest = slab.max(heap).max(clients).max(process).min(waste);
+    if largest < WASTE_BYTES_MIN || !exceeds(resident, RESIDENT_PERCENT_MAX, used) {
+        return None;
+    }
     let (id, cause, remedy) = if slab >= heap.max(process).max(clients) {
         (
             "slab-fragmentation",
@@ -271,6 +273,24 @@ mod tests {
         process.resident_bytes = 6 * MIB + WASTE_BYTES_MIN - 1;
         process.peak_bytes = 0;
         assert_eq!(ids(vec![small], process), Vec::<&str>::new());
+    }
+
+    #[test]
+    fn a_little_of_each_kind_is_what_a_small_server_has() {
+        let mut small = ShardMemory {
+            slab_used_bytes: 20 * MIB,
+            slab_committed_bytes: 22 * MIB,
+            heap_slack_bytes: 3 * MIB,
+            ..ShardMemory::default()
+        };
+        let mut process = process();
+        process.resident_bytes = 34 * MIB;
+        process.file_backed_bytes = 9 * MIB;
+        process.peak_bytes = 0;
+        assert_eq!(ids(vec![small.clone()], process), Vec::<&str>::new());
+        small.slab_committed_bytes += 8 * MIB;
+        process.resident_bytes += 8 * MIB;
+        assert_eq!(ids(vec![small], process), ["slab-fragmentation"]);
     }
 
     #[test]
