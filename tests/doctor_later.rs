@@ -1,4 +1,4 @@
-//! MEMORY DOCTOR on a whole server whose histories are made to pass days: leaks, keys that grow, and what nobody uses.
+//! MEMORY DOCTOR on a whole server that DEBUG brings into states which take days, or a fault, to come to.
 //! Never waits: DEBUG SKIP-MINUTES moves the clock of the histories, and no other.
 //! Source: the table of findings in docs/memory.md.
 
@@ -213,4 +213,39 @@ fn a_server_with_busy_days_and_quiet_nights_gets_the_all_clear_at_any_hour() {
         });
         assert!(found.is_empty(), "hour {hour}: {found:?}");
     }
+}
+
+#[test]
+fn memory_on_no_account_is_told_until_it_is_given_back() {
+    let Some(server) = start(&["--maxmemory", "1gb"]) else {
+        return;
+    };
+    let mut client = server.client();
+    run(
+        &mut client,
+        (0..100_000).map(|n| set(format!("k:{n}"), 1000)),
+    );
+    eventually("all is clear", || findings(&mut client).is_empty());
+    assert_eq!(client.ask("DEBUG HOLD-MEMORY 16mb"), ok());
+    let finding = found(&mut client, "unaccounted");
+    assert!(finding.evidence["unaccounted.bytes"] > 12e6);
+    assert!(finding.evidence["unaccounted.bytes"] < 32e6);
+    assert_silent(&mut client, "process-overhead");
+
+    // So much that the process is what stands out of the resident set.
+    assert_eq!(client.ask("DEBUG HOLD-MEMORY 80mb"), ok());
+    let evidence = found(&mut client, "process-overhead").evidence;
+    assert!(evidence["process"] > 75e6, "{evidence:?}");
+    for part in ["slab.slack", "heap.slack", "clients"] {
+        assert!(evidence["process"] > evidence[part], "{evidence:?}");
+    }
+    let rest = evidence["resident"] - evidence["used"];
+    let parts = ["slab.slack", "heap.slack", "clients", "process"].map(|part| evidence[part]);
+    assert_eq!(rest, parts.iter().sum::<f64>());
+    for id in ["slab-fragmentation", "heap-slack", "clients-resident"] {
+        assert_silent(&mut client, id);
+    }
+    assert_eq!(client.ask("DEBUG HOLD-MEMORY 0"), ok());
+    assert_silent(&mut client, "process-overhead");
+    assert_silent(&mut client, "unaccounted");
 }
