@@ -371,7 +371,7 @@ mod tests {
                         read(&mut shard, db, &name, 5);
                     } else {
                         let key = key(&shard, &name);
-                        truth += shard.usage(db, key, at(5)).unwrap() - crate::SLOT_BYTES as u64;
+                        truth += shard.usage(db, key, at(5)).unwrap() - crate::SLOT_BYTES;
                     }
                 }
             }
