@@ -7,6 +7,7 @@ mod clients;
 mod curve;
 mod defrag;
 mod doctor;
+mod doctor_later;
 mod eviction;
 mod expiry;
 mod fixture;

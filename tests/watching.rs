@@ -320,6 +320,52 @@ fn the_page_lets_nothing_run_but_its_own_script() {
 }
 
 #[test]
+fn a_name_that_is_not_listed_shows_nothing_whoever_owns_it() {
+    let Some(watched) = Watched::start(2, &["--metrics-hosts", "first.example", "second"]) else {
+        return;
+    };
+    let mut client = watched.server.client();
+    client.ask("SET secret:name value");
+    let port = watched.port();
+    let to = |host: &str, path: &str| watched.get_with(path, &format!("Host: {host}\r\n"));
+    for path in ["/", "/metrics", "/api/overview", "/api/topkeys"] {
+        for host in [
+            "evil.example",
+            &format!("evil.example:{port}"),
+            "127.0.0.1.evil.example",
+        ] {
+            let page = to(host, path);
+            assert_eq!(page.status, 403, "{host}{path}");
+            assert!(!page.body.contains("secret") && page.body.contains("metrics-hosts"));
+        }
+        for host in [
+            &format!("127.0.0.1:{port}"),
+            &format!("localhost:{port}"),
+            "[::1]",
+            "first.example",
+            &format!("SECOND:{port}"),
+        ] {
+            assert_eq!(to(host, path).status, 200, "{host}{path}");
+        }
+        // No browser leaves it out.
+        assert_eq!(watched.get(path).status, 200);
+        let old = format!("GET {path} HTTP/1.0\r\n\r\n");
+        assert_eq!(Page::of(&watched.exchange(old.as_bytes())).status, 200);
+    }
+    let two = "Host: localhost\r\nHost: evil.example\r\n";
+    assert_eq!(watched.get_with("/metrics", two).status, 400);
+    assert_eq!(
+        to("[::1]", "/api/topkeys").body.matches("secret").count(),
+        1
+    );
+    client.ask("CONFIG SET metrics-hosts evil.example");
+    assert_eq!(to("evil.example", "/metrics").status, 200);
+    assert_eq!(to("first.example", "/metrics").status, 403);
+    client.ask("CONFIG SET metrics-hosts *");
+    assert_eq!(to("any.example", "/metrics").status, 200);
+}
+
+#[test]
 fn the_port_is_off_by_default_and_fixed_at_the_start() {
     let Some(server) = start_ours(1, &[]) else {
         return;

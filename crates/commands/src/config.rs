@@ -97,6 +97,8 @@ pub struct Config {
     pub metrics_port: u16,
     /// Prefixes that have metrics of their own; 0 is none.
     pub metrics_prefixes: u32,
+    /// Names that HTTP requests may be sent to, besides addresses, with spaces between.
+    pub metrics_hosts: String,
     /// Addresses to listen on; a leading `-` says that one which is not there is no mistake.
     pub bind: Vec<String>,
     /// How many shards; 0 is one a core.
@@ -170,6 +172,7 @@ impl Default for Config {
             port: 0,
             metrics_port: 0,
             metrics_prefixes: 0,
+            metrics_hosts: String::new(),
             bind: Vec::new(),
             shards: 0,
             tcp_backlog: 0,
@@ -593,6 +596,20 @@ mod tests {
             refused("bind", &"::1 ".repeat(17)),
             "Too many bind addresses specified."
         );
+    }
+
+    #[test]
+    fn names_of_hosts_are_words_without_ports() {
+        assert_eq!(
+            text_after("metrics-hosts", " a.example  b_c "),
+            "a.example b_c"
+        );
+        assert_eq!(text_after("metrics-hosts", "*"), "*");
+        assert_eq!(text_after("metrics-hosts", ""), "");
+        let error = "argument must be at most 64 names of hosts without a port, or *";
+        for value in ["a:9121", "http://a", "*.example", &"a ".repeat(65)] {
+            assert_eq!(refused("metrics-hosts", value), error, "{value}");
+        }
     }
 
     #[test]

@@ -13,6 +13,7 @@ use crate::{
     stats::{CommandStats, CoreStats, ShardCounts},
 };
 use memory::budget::{Budget, Lease};
+use memory::pages::Region;
 use std::sync::{
     Arc,
     atomic::{AtomicI64, AtomicU64, Ordering},
@@ -66,6 +67,10 @@ pub struct Core {
     pub random_state: u64,
     /// Whether due keys are removed in the background (DEBUG SET-ACTIVE-EXPIRE).
     pub active_expire: bool,
+    /// Time that histories take for passed besides what has (DEBUG SKIP-MINUTES), in milliseconds.
+    pub skipped_ms: u64,
+    /// Memory that is on no account (DEBUG HOLD-MEMORY).
+    pub held_memory: Option<Region>,
 }
 
 /// Facts of the process that do not change after the start, but for the counters that hand out numbers.
@@ -228,6 +233,8 @@ impl Core {
                 ^ (u64::from(id.0) + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15)
                 | 1,
             active_expire: true,
+            skipped_ms: 0,
+            held_memory: None,
             facts,
         })
     }

@@ -311,6 +311,14 @@ impl AccessClock {
         self.tick.wrapping_sub(access.tick()).min(AGE_TICKS_MAX)
     }
 
+    /// Whether a key was used between two looks at its metadata, of which the second is now. Not told of a use in the
+    /// same tick by one whose hits are too many to count.
+    pub(crate) fn is_used_since(&self, before: Access, now: Access) -> bool {
+        // What is as old as can be has its tick changed by the sweep.
+        let is_other_tick = now.tick() != before.tick() && self.age_ticks(now) < AGE_TICKS_MAX;
+        is_other_tick || now.hits() != before.hits()
+    }
+
     /// The same metadata, held at the greatest age if it is beyond: what the sweep writes.
     #[inline]
     pub(crate) fn pinned(&self, access: Access) -> Access {

@@ -169,6 +169,8 @@ impl Shard {
         self.slab.bookkeeping_bytes()
             + self.clock.heap_bytes()
             + self.curve.heap_bytes()
+            + self.growing.heap_bytes()
+            + self.panels.heap_bytes()
             + ledgers.sum::<u64>()
     }
 

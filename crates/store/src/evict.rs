@@ -300,7 +300,7 @@ impl Shard {
         None
     }
 
-    fn hash_of(&self, block: BlockRef) -> u64 {
+    pub(crate) fn hash_of(&self, block: BlockRef) -> u64 {
         let entry = self.entry(block);
         entry
             .stored_hash()

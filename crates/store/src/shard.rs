@@ -13,6 +13,7 @@ use crate::curve::Curve;
 use crate::detach::Graveyard;
 use crate::entry::{Draft, Entry, NewValue, Scratch, edit};
 use crate::evict::Chooser;
+use crate::growing::Growing;
 use crate::hasher::{Hasher, Key};
 use crate::index::{Found, Index, Rehash};
 use crate::ledger::Ledger;
@@ -20,6 +21,7 @@ use crate::prefixes::PrefixRules;
 use crate::purge::{Moves, Purge};
 use crate::slab::{BlockRef, REGION_BYTES, Slab};
 use crate::survey::Tending;
+use crate::unused::Panels;
 use crate::value::{Expiry, Millis, Value};
 
 /// How a shard is made.
@@ -86,6 +88,10 @@ pub struct Shard {
     pub(crate) prefix_rules: PrefixRules,
     /// When the books of prefixes and biggest keys were looked after.
     pub(crate) tending: Tending,
+    /// How the biggest keys came to be.
+    pub(crate) growing: Growing,
+    /// Keys that are followed to know what nobody uses.
+    pub(crate) panels: Panels,
     /// Where packed collections are edited.
     pub(crate) pack_buffer: Vec<u8>,
     pub(crate) hasher: Hasher,
@@ -127,6 +133,8 @@ impl Shard {
             thresholds: Thresholds::default(),
             prefix_rules: PrefixRules::default(),
             tending: Tending::new(base),
+            growing: Growing::default(),
+            panels: Panels::new(seeds[2]),
             pack_buffer: Vec::new(),
             hasher: Hasher::with_seeds(seeds),
             base,

@@ -8,12 +8,13 @@
 
 use memory::history::MARK_MS;
 
+use crate::access::Access;
 use crate::account::Footprint;
 use crate::collections::heap_bytes;
 use crate::covered::Covered;
 use crate::entry::Entry;
 use crate::hasher::Key;
-use crate::index::{Cursor, Rehash};
+use crate::index::{Cursor, Found, Rehash};
 use crate::ledger::Ledger;
 use crate::prefixes::{PrefixReport, PrefixRules, Tree};
 use crate::shard::{Database, Shard};
@@ -171,6 +172,8 @@ impl Shard {
         if is_minute {
             self.tending.minute = minute;
             self.tending.is_marking = true;
+            self.mark_biggest(minute);
+            self.begin_looks(minute);
         }
         let may_walk = now >= self.tending.next_walk;
         let mut is_walking = false;
@@ -193,7 +196,7 @@ impl Shard {
             self.tending.next_walk = now.plus(self.tending.pause_ms);
         }
         self.mark_step();
-        is_walking || self.tending.is_marking
+        is_walking || self.tending.is_marking || self.panels.owes_looks()
     }
 
     /// Marks some of the accounts that the minute under way has not come to.
@@ -208,11 +211,14 @@ impl Shard {
         }
     }
 
-    /// Marks some prefixes, or looks at about `budget_slots` keys of a walk that has begun. Returns whether there are more.
+    /// Marks some prefixes, looks at some keys that are followed, or looks at about `budget_slots` keys of a walk that has begun. Returns whether there are more.
     pub fn survey_step(&mut self, budget_slots: usize) -> bool {
         if self.tending.is_marking {
             self.mark_step();
-            return self.tending.is_marking || self.is_surveying();
+            return self.tending.is_marking || self.panels.owes_looks() || self.is_surveying();
+        }
+        if self.panels.owes_looks() {
+            return self.look_step() || self.is_surveying();
         }
         let walking = |database: &Database| database.ledger.survey.is_some();
         let Some(db) = self.databases.iter().position(walking) else {
@@ -324,15 +330,22 @@ impl Shard {
     }
 
     /// The entry of the key with a hash.
-    fn entry_of(&self, db: usize, hash: u64) -> Option<Entry<'_>> {
+    pub(crate) fn entry_of(&self, db: usize, hash: u64) -> Option<Entry<'_>> {
+        Some(self.entry(self.find_by_hash(db, hash)?.block))
+    }
+
+    /// The access metadata of the key with a hash.
+    pub(crate) fn access_of(&self, db: usize, hash: u64) -> Option<Access> {
+        Some(self.find_by_hash(db, hash)?.access())
+    }
+
+    fn find_by_hash(&self, db: usize, hash: u64) -> Option<Found> {
         let rehash = Rehash {
             hasher: &self.hasher,
             base: self.base,
         };
         let is_it = |block| rehash.hash_of(&self.slab, block) == hash;
-        let found = self.databases[db]
-            .index
-            .find_where(&self.slab, hash, is_it)?;
-        Some(self.entry(found.block))
+        let index = &self.databases[db].index;
+        index.find_where(&self.slab, hash, is_it)
     }
 }

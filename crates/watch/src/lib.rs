@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod escape;
+mod host;
 mod json;
 mod metrics;
 mod page;

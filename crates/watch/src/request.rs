@@ -36,6 +36,8 @@ pub struct Request {
     pub is_head: bool,
     /// The connection may be used again.
     pub keeps_alive: bool,
+    /// Whom it believes to talk to; none for what sent no Host, which no browser does.
+    pub host: Option<String>,
     /// OpenMetrics is preferred to the older text format.
     pub wants_openmetrics: bool,
 }
@@ -68,12 +70,19 @@ fn checked(parsed: &httparse::Request<'_, '_>) -> Result<Request, Status> {
     if !target.starts_with('/') || has_body(parsed) {
         return Err(Status::BadRequest);
     }
+    // Of two it is not known which one a browser meant.
+    let mut hosts = values(parsed, "host");
+    let (host, further) = (hosts.next(), hosts.next());
+    if further.is_some() {
+        return Err(Status::BadRequest);
+    }
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     Ok(Request {
         path: path.to_owned(),
         query: query.to_owned(),
         is_head,
         keeps_alive: keeps_alive(parsed),
+        host: host.map(|host| host.trim().to_owned()),
         wants_openmetrics: wants_openmetrics(parsed),
     })
 }
@@ -164,6 +173,22 @@ mod tests {
         assert_eq!(request.path, "/api/prefixes");
         assert_eq!(request.query, "count=5&by=keys");
         assert!(request.keeps_alive && !request.is_head && !request.wants_openmetrics);
+        assert_eq!(request.host.as_deref(), Some("whatever"));
+    }
+
+    #[test]
+    fn a_request_has_one_host_or_none() {
+        for (headers, host) in [
+            ("", None),
+            ("Host:\r\n", Some("")),
+            ("hOST:  a.b:80 \r\n", Some("a.b:80")),
+            ("Host: \u{e9}\r\n", Some("\u{e9}")),
+        ] {
+            let head = format!("GET / HTTP/1.1\r\n{headers}\r\n");
+            assert_eq!(request(&head).host.as_deref(), host, "{headers:?}");
+        }
+        let two = "GET / HTTP/1.1\r\nHost: localhost\r\nhost: localhost\r\n\r\n";
+        assert_eq!(refused(two), Status::BadRequest);
     }
 
     #[test]

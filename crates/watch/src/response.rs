@@ -11,6 +11,8 @@ pub enum Status {
     Ok,
     /// Not a request that is understood.
     BadRequest,
+    /// Its Host is none that is served.
+    Forbidden,
     /// Nothing is served there.
     NotFound,
     /// Neither GET nor HEAD.
@@ -26,6 +28,7 @@ impl Status {
         match self {
             Status::Ok => "200 OK",
             Status::BadRequest => "400 Bad Request",
+            Status::Forbidden => "403 Forbidden",
             Status::NotFound => "404 Not Found",
             Status::MethodNotAllowed => "405 Method Not Allowed",
             Status::HeadTooLarge => "431 Request Header Fields Too Large",

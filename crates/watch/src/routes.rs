@@ -2,14 +2,16 @@
 //! Never takes a word of a request into a command but for numbers and words that are named here.
 //! Source: decision 0007.
 
-use crate::{Request, Response, Status, json, metrics, page};
+use crate::{Request, Response, Status, host, json, metrics, page};
 use resp::{OwnedArgs, Reply};
 
 /// What the configuration says of all this.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Settings {
+pub struct Settings<'a> {
     /// Prefixes with metrics of their own; 0 for none.
     pub prefixes: u32,
+    /// Names that requests may be sent to besides addresses, with spaces between.
+    pub hosts: &'a str,
 }
 
 /// What becomes of a request.
@@ -128,7 +130,14 @@ const OVERVIEW_WORDS: &[(&str, &[&str])] = &[
 const JSON: &str = "application/json";
 
 /// What becomes of a request.
-pub fn route(request: &Request, settings: Settings) -> Route {
+pub fn route(request: &Request, settings: Settings<'_>) -> Route {
+    let host = request.host.as_deref();
+    if host.is_some_and(|host| !host::is_served(host, settings.hosts)) {
+        return Route::Answered(Response::refusal(
+            Status::Forbidden,
+            "This name is not served: ask by address, or list the name in metrics-hosts.",
+        ));
+    }
     match request.path.as_str() {
         "/" => Route::Answered(page::response()),
         "/metrics" => Route::Asks(metrics_ask(settings, request.wants_openmetrics)),
@@ -168,7 +177,7 @@ pub fn refusal(status: Status) -> Response {
     Response::refusal(status, why)
 }
 
-fn metrics_ask(settings: Settings, openmetrics: bool) -> Ask {
+fn metrics_ask(settings: Settings<'_>, openmetrics: bool) -> Ask {
     let mut commands: Vec<OwnedArgs> = metrics::SOURCES
         .iter()
         .map(|name| words_of(named(name)))
@@ -286,9 +295,41 @@ mod tests {
             query: query.to_owned(),
             is_head: false,
             keeps_alive: true,
+            host: Some("127.0.0.1:9121".to_owned()),
             wants_openmetrics: false,
         };
-        route(&request, Settings { prefixes: 7 })
+        route(&request, SETTINGS)
+    }
+
+    const SETTINGS: Settings<'_> = Settings {
+        prefixes: 7,
+        hosts: "",
+    };
+
+    #[test]
+    fn nothing_is_served_under_a_name_that_is_not_listed() {
+        let to = |host: Option<&str>, path: &str, hosts| {
+            let request = Request {
+                path: path.to_owned(),
+                query: String::new(),
+                is_head: false,
+                keeps_alive: true,
+                host: host.map(str::to_owned),
+                wants_openmetrics: false,
+            };
+            let route = route(&request, Settings { hosts, ..SETTINGS });
+            match route {
+                Route::Answered(response) => response.status,
+                Route::Asks(_) => Status::Ok,
+            }
+        };
+        for path in ["/", "/metrics", "/api/topkeys", "/nothing"] {
+            let evil = Some("evil.example:9121");
+            assert_eq!(to(evil, path, ""), Status::Forbidden, "{path}");
+            assert_ne!(to(evil, path, "evil.example"), Status::Forbidden);
+            assert_ne!(to(None, path, ""), Status::Forbidden, "{path}");
+            assert_ne!(to(Some("[::1]:9121"), path, ""), Status::Forbidden);
+        }
     }
 
     fn commands(path: &str, query: &str) -> Vec<String> {

@@ -61,6 +61,8 @@ pub enum Kind {
     ClientMemory,
     /// Output limits by class of client.
     OutputLimits,
+    /// Names of hosts.
+    Hosts,
     /// Signs that end a segment of a key's prefix.
     Delimiters,
     /// Something that is not here or cannot be otherwise: one value, which is accepted.
@@ -69,11 +71,16 @@ pub enum Kind {
 
 /// As many as Redis takes; a listener costs every shard a socket.
 const ADDRESSES_MAX: usize = 16;
+/// Each request compares its Host with all of them.
+const HOSTS_MAX: usize = 64;
 
 impl Kind {
     /// Whether a line of a file may give the value as several words.
     pub fn takes_words(&self) -> bool {
-        matches!(self, Kind::Addresses | Kind::OutputLimits | Kind::Fixed(_))
+        matches!(
+            self,
+            Kind::Addresses | Kind::Hosts | Kind::OutputLimits | Kind::Fixed(_)
+        )
     }
 
     /// Gives the option the value that the text says.
@@ -117,6 +124,7 @@ impl Kind {
             }
             Kind::Text { write, .. } => write(config, text),
             Kind::Addresses => config.bind = addresses(text)?,
+            Kind::Hosts => config.metrics_hosts = hosts(text)?,
             Kind::MemoryLimit => config.maxmemory = memory_limit(text)?,
             Kind::ClientMemory => config.maxmemory_clients = client_memory(text)?,
             Kind::OutputLimits => output_limits(config, text)?,
@@ -149,6 +157,7 @@ impl Kind {
             Kind::Word { words, read, .. } => words[read(config)].to_owned(),
             Kind::Text { read, .. } => read(config).to_owned(),
             Kind::Addresses => config.bind.join(" "),
+            Kind::Hosts => config.metrics_hosts.clone(),
             Kind::MemoryLimit => config.maxmemory_bytes.to_string(),
             Kind::ClientMemory => match config.maxmemory_clients {
                 ClientMemory::Bytes(bytes) => bytes.to_string(),
@@ -189,6 +198,7 @@ impl Kind {
             Kind::Word { words, .. } => format!("one of {}", words.join(", ")),
             Kind::Text { .. } => "a text".into(),
             Kind::Addresses => format!("1 to {ADDRESSES_MAX} addresses"),
+            Kind::Hosts => "names of hosts without a port, or *".into(),
             Kind::MemoryLimit => {
                 "auto, a percentage such as 60%, or a size such as 1gb; 0 is no limit".into()
             }
@@ -280,6 +290,19 @@ fn addresses(text: &str) -> Result<Vec<String>, String> {
         return Err("Too many bind addresses specified.".into());
     }
     Ok(addresses)
+}
+
+/// Names, with one space between.
+fn hosts(text: &str) -> Result<String, String> {
+    let names: Vec<&str> = text.split_ascii_whitespace().collect();
+    let is_sign = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+    let is_name = |name: &&str| *name == "*" || name.bytes().all(is_sign);
+    if names.len() > HOSTS_MAX || !names.iter().all(is_name) {
+        return Err(format!(
+            "argument must be at most {HOSTS_MAX} names of hosts without a port, or *"
+        ));
+    }
+    Ok(names.join(" "))
 }
 
 fn output_limits(config: &mut Config, text: &str) -> Result<(), String> {

@@ -100,6 +100,7 @@ pub const OPTIONS: &[Setting] = &[
     },
     watching::PORT,
     watching::PREFIXES,
+    watching::HOSTS,
     Setting {
         name: "requirepass",
         group: "Clients",

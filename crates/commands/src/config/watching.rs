@@ -31,3 +31,12 @@ pub(super) const PREFIXES: Setting = Setting {
     when: When::Anytime,
     summary: "Key prefixes, largest first, that have metrics of their own in /metrics.",
 };
+
+pub(super) const HOSTS: Setting = Setting {
+    name: "metrics-hosts",
+    group: "Network",
+    kind: Kind::Hosts,
+    default: "",
+    when: When::Anytime,
+    summary: "Names under which the metrics port is asked, besides localhost and addresses; a request to another name is refused, as any page of the web can have one stand for this machine; * takes all.",
+};

@@ -4,7 +4,8 @@
 
 use crate::config::{DebugAccess, memory_bytes};
 use crate::row::{Doc, Fan, Keys, To};
-use crate::{Call, Command, Error, Flags, Part, Progress, Reply, Run, ShardId, error, glob};
+use crate::{Call, Command, Core, Error, Flags, Part, Progress, Reply, Run, ShardId, error, glob};
+use memory::pages::Region;
 use resp::{Proto, Writer};
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ mod reload;
 
 pub use reload::Tour;
 
-const HELP: [&str; 33] = [
+const HELP: [&str; 37] = [
     "DEBUG <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
     "CHANGE-REPL-ID",
     "    Accepted: there is no replication whose identity could change.",
@@ -24,6 +25,8 @@ const HELP: [&str; 33] = [
     "    A digest of each key's value.",
     "ERROR <text>",
     "    Answers this error.",
+    "HOLD-MEMORY <bytes>",
+    "    Takes so many bytes, in whole MiB, that are on no account of memory; 0 gives them back.",
     "LISTPACK <key>",
     "    Accepted for a packed collection.",
     "LOG <text>",
@@ -42,6 +45,8 @@ const HELP: [&str; 33] = [
     "    Takes every key through DUMP and RESTORE.",
     "SET-ACTIVE-EXPIRE <0|1>",
     "    Whether expired keys are removed in the background, and not only when they are asked for.",
+    "SKIP-MINUTES <minutes>",
+    "    Has the histories behind MEMORY TREND and MEMORY DOCTOR take so many minutes for passed; expiry and idle times do not.",
     "SLEEP <seconds>",
     "    Stops every shard for so long; fractions are allowed.",
     "STRINGMATCH-LEN <pattern> <text>",
@@ -58,6 +63,13 @@ const RELOAD_WORDS: [&str; 3] = ["merge", "noflush", "nosave"];
 const RELOAD_SYNTAX: &str = "ERR DEBUG RELOAD only supports the MERGE, NOFLUSH and NOSAVE options.";
 const THRESHOLD_RANGE: &str =
     "ERR argument must be a memory value bigger than 1 and smaller than 4gb";
+/// A week: more than any history reaches back.
+const SKIP_MINUTES_MAX: i64 = 7 * 24 * 60;
+const SKIP_RANGE: &str = "ERR value is out of range, must be between 1 and 10080";
+/// What DEBUG HOLD-MEMORY takes at most, in MiB.
+const HOLD_MIB_MAX: u64 = 1024;
+const HOLD_RANGE: &str = "ERR argument must be a memory value of at most 1gb";
+const NOT_HELD: &str = "ERR the system does not give so much memory";
 const NOT_PACKED: &str = "ERR Not a listpack encoded object.";
 const NO_PUSH: &str = "ERR RESP2 is not supported by this command";
 const NO_SUCH_TYPE: &str = "ERR Wrong protocol type name. Please use one of the following: string|integer|double|bignum|null|array|set|map|attrib|push|verbatim|true|false";
@@ -70,6 +82,8 @@ enum Order {
     DigestValue,
     Error,
     Help,
+    /// So many MiB.
+    HoldMemory(usize),
     Listpack,
     Log,
     Object,
@@ -78,6 +92,7 @@ enum Order {
     Protocol,
     Reload,
     SetActiveExpire(bool),
+    SkipMinutes(u32),
     Sleep(Duration),
     StringMatch,
 }
@@ -107,6 +122,18 @@ fn order(call: &Call<'_>) -> Result<Order, Error> {
                 _ => return Err(THRESHOLD_RANGE.into()),
             }
         }
+        (b"hold-memory", 3) => {
+            let text = std::str::from_utf8(call.args.at(2)).ok();
+            let mib = text.and_then(memory_bytes).ok_or(HOLD_RANGE)? >> 20;
+            match mib {
+                0..=HOLD_MIB_MAX => Order::HoldMemory(mib as usize),
+                _ => return Err(HOLD_RANGE.into()),
+            }
+        }
+        (b"skip-minutes", 3) => match call.int(2)? {
+            minutes @ 1..=SKIP_MINUTES_MAX => Order::SkipMinutes(minutes as u32),
+            _ => return Err(SKIP_RANGE.into()),
+        },
         (b"reload", 2..) => {
             let known = |index| RELOAD_WORDS.iter().any(|word| call.is(index, word));
             if !(2..argc).all(known) {
@@ -168,9 +195,27 @@ fn part(call: &mut Call<'_>, part: &mut Part) -> Result<Progress, Error> {
         Order::Reload => return reload::reload_step(call, part),
         Order::Populate(population) => return reload::populate_step(call, part, &population),
         Order::SetActiveExpire(active) => call.core.active_expire = active,
+        Order::SkipMinutes(minutes) => call.core.skip_minutes(minutes),
+        // It is the process that holds it, and one of its cores is enough.
+        Order::HoldMemory(mib) if call.core.id == ShardId(0) => hold_memory(call.core, mib)?,
+        Order::HoldMemory(_) => {}
         Order::Sleep(duration) => std::thread::sleep(duration),
     }
     Ok(Progress::Done)
+}
+
+/// Holds so many MiB instead of those before.
+fn hold_memory(core: &mut Core, mib: usize) -> Reply {
+    core.held_memory = None;
+    if mib > 0 {
+        let held = Region::reserve(mib << 20).and_then(|region| {
+            region.commit(0, mib << 20)?;
+            region.populate(0, mib << 20)?;
+            Ok(region)
+        });
+        core.held_memory = Some(held.map_err(|_| NOT_HELD)?);
+    }
+    Ok(())
 }
 
 /// The encoding of a key of this shard.
@@ -231,10 +276,12 @@ fn merge(call: &mut Call<'_>, parts: &mut [Part], out: &mut Writer<'_>) -> Reply
         Order::Digest => out.simple(&reload::mixed(parts).text()),
         Order::DigestValue => reload::write_digests(call, parts, out),
         Order::Accepted
+        | Order::HoldMemory(_)
         | Order::Panic
         | Order::Populate(_)
         | Order::Reload
         | Order::SetActiveExpire(_)
+        | Order::SkipMinutes(_)
         | Order::Sleep(_) => out.ok(),
     }
     Ok(())
@@ -273,7 +320,7 @@ pub const ROWS: &[Command] = &[Command {
         since: "1.0.0",
         group: "server",
         complexity: "Depends on the subcommand.",
-        syntax: "<OBJECT key-name | PANIC | SET-ACTIVE-EXPIRE active | SLEEP duration | HELP>",
+        syntax: "<OBJECT key-name | PANIC | SET-ACTIVE-EXPIRE active | SKIP-MINUTES minutes | HOLD-MEMORY bytes | SLEEP duration | HELP>",
     },
     subcommands: &[],
 }];

@@ -7,7 +7,8 @@ use super::trend::{room_bytes, total_trend};
 use super::{all, shard_memory};
 use crate::{Call, Core, Error, Part, Progress, Reply, Run, error};
 use memory::doctor::{
-    self, ClientFigures, Insight, KeyFigures, Limits, MoreMemory, PrefixFigures, Traffic,
+    self, ClientFigures, GrowingKey, Insight, KeyFigures, Limits, MoreMemory, PrefixFigures,
+    Traffic,
 };
 use memory::history::History;
 use memory::process::{container_limit, machine_memory_bytes};
@@ -15,8 +16,8 @@ use memory::report::MemoryReport;
 use memory::shard::ShardMemory;
 use resp::Writer;
 use std::collections::HashMap;
-use store::PrefixReport;
 use store::curve::{Figures, MissRatioCurve};
+use store::{FollowedKey, PrefixReport, Unused, UnusedOfPrefix};
 
 /// Prefixes that each database of a shard tells of, the largest: one with a hundredth of the data is among them.
 const PREFIXES_TOLD: usize = 128;
@@ -36,6 +37,8 @@ pub struct Checkup {
     dataset: Option<History>,
     prefixes: Vec<PrefixReport>,
     largest_key: Option<KeyFigures>,
+    followed_keys: Vec<FollowedKey>,
+    unused: Unused,
     largest_client: Option<ClientFigures>,
     traffic: Traffic,
     curve: Figures,
@@ -69,6 +72,8 @@ fn part(call: &mut Call<'_>, part: &mut Part) -> Result<Progress, Error> {
             db: key.db as u64,
             bytes: key.bytes,
         }),
+        followed_keys: core.shard.followed_keys(core.now),
+        unused: core.shard.unused(core.now),
         largest_client: largest_client.map(|(_, client)| ClientFigures {
             id: client.number,
             bytes: client.total_bytes as u64,
@@ -83,7 +88,8 @@ fn merge(call: &mut Call<'_>, parts: &mut [Part], out: &mut Writer<'_>) -> Reply
     let is_json = wants_json(call)?;
     let (mut insight, mut shards, mut limited_bytes) = (Insight::default(), Vec::new(), 0);
     let (mut prefixes, mut curves, mut history) = (Vec::new(), Vec::new(), None);
-    for part in parts {
+    let mut unused_prefixes = Vec::new();
+    for (shard, part) in parts.iter_mut().enumerate() {
         let Part::Checkup(checkup) = std::mem::take(part) else {
             unreachable!("every shard gives its figures")
         };
@@ -94,10 +100,15 @@ fn merge(call: &mut Call<'_>, parts: &mut [Part], out: &mut Writer<'_>) -> Reply
             dataset,
             prefixes: own_prefixes,
             largest_key,
+            followed_keys,
+            unused,
             largest_client,
             traffic,
             curve,
         } = *checkup;
+        let growing = followed_keys.into_iter().map(|one| growing_key(shard, one));
+        insight.growing_keys.extend(growing);
+        unused_prefixes.extend(add_unused(&mut insight, unused));
         curves.push(curve);
         shards.push(memory);
         limited_bytes += own_limited_bytes;
@@ -116,7 +127,8 @@ fn merge(call: &mut Call<'_>, parts: &mut [Part], out: &mut Writer<'_>) -> Reply
         insight.traffic.merge(&traffic);
     }
     insight.others_bytes = others_bytes(&prefixes);
-    insight.prefixes = prefix_figures(prefixes, &call.core.config.prefix_rules.delimiters());
+    let delimiters = call.core.config.prefix_rules.delimiters();
+    insight.prefixes = prefix_figures(prefixes, unused_prefixes, &delimiters);
     insight.draws_curve = call.core.config.memory_curve;
     insight.more_memory = more_memory(&curves);
     let limits = limits(call.core, limited_bytes);
@@ -129,6 +141,34 @@ fn merge(call: &mut Call<'_>, parts: &mut [Part], out: &mut Writer<'_>) -> Reply
         out.verbatim("txt", doctor::prose(&findings).as_bytes());
     }
     Ok(())
+}
+
+fn growing_key(shard: usize, one: FollowedKey) -> GrowingKey {
+    GrowingKey {
+        key: KeyFigures {
+            name: one.key,
+            db: one.db as u64,
+            bytes: one.bytes,
+        },
+        kind: one.kind.name(),
+        shard: shard as u64,
+        has_expiry: one.has_expiry,
+        history: one.history,
+    }
+}
+
+/// Adds what nobody uses on a shard; gives back what is known of it by prefix.
+fn add_unused(insight: &mut Insight, unused: Unused) -> Vec<(Box<[u8]>, UnusedOfPrefix)> {
+    let Unused {
+        followed_keys,
+        cold_bytes,
+        cold_variance,
+        prefixes,
+    } = unused;
+    insight.unused.followed_keys += followed_keys;
+    insight.unused.cold_bytes += cold_bytes;
+    insight.unused.cold_variance += cold_variance;
+    prefixes
 }
 
 /// What twice the memory would have been good for, where there is a curve.
@@ -164,8 +204,12 @@ fn others_bytes(shards: &[Vec<PrefixReport>]) -> u64 {
     counted.map(|report| report.other.bytes).sum()
 }
 
-/// The prefixes of all shards, each with what every shard holds of it.
-fn prefix_figures(shards: Vec<Vec<PrefixReport>>, delimiters: &[u8]) -> Vec<PrefixFigures> {
+/// The prefixes of all shards, each with what every shard holds of it and with what is unused.
+fn prefix_figures(
+    shards: Vec<Vec<PrefixReport>>,
+    unused: Vec<(Box<[u8]>, UnusedOfPrefix)>,
+    delimiters: &[u8],
+) -> Vec<PrefixFigures> {
     let count = shards.len();
     let mut held: HashMap<Box<[u8]>, Vec<u64>> = HashMap::new();
     let reports: Vec<PrefixReport> = shards.concat();
@@ -176,14 +220,25 @@ fn prefix_figures(shards: Vec<Vec<PrefixReport>>, delimiters: &[u8]) -> Vec<Pref
             held.entry(name).or_insert_with(|| vec![0; count])[shard] += row.bytes;
         }
     }
+    let mut unused_by_name: HashMap<Box<[u8]>, UnusedOfPrefix> = HashMap::new();
+    for (name, one) in unused {
+        let name = told_apart(name, &joined, delimiters);
+        unused_by_name.entry(name).or_default().merge(&one);
+    }
     let (rows, _) = merged(reports, delimiters);
-    let figures = rows.into_iter().map(|(name, one)| PrefixFigures {
-        bytes: one.row.bytes,
-        keys: one.row.keys,
-        lasting_keys: one.row.lasting_keys,
-        shard_bytes: held.remove(&name).unwrap_or_default(),
-        history: one.row.history,
-        name,
+    let figures = rows.into_iter().map(|(name, one)| {
+        let unused = unused_by_name.remove(&name).unwrap_or_default();
+        PrefixFigures {
+            bytes: one.row.bytes,
+            keys: one.row.keys,
+            lasting_keys: one.row.lasting_keys,
+            settled_keys: unused.settled_keys,
+            unread_keys: unused.unread_keys,
+            cold_bytes: unused.cold_bytes,
+            shard_bytes: held.remove(&name).unwrap_or_default(),
+            history: one.row.history,
+            name,
+        }
     });
     figures.collect()
 }

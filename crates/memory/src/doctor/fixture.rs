@@ -2,7 +2,7 @@
 //! Never happens here: a finding.
 //! Source: figures of a small server, rounded.
 
-use super::{Insight, Limits, findings, json, prose};
+use super::{Insight, Limits, PrefixFigures, findings, json, prose};
 use crate::process::ProcessMemory;
 use crate::report::MemoryReport;
 use crate::shard::ShardMemory;
@@ -76,4 +76,15 @@ pub(super) fn ids(
 /// The same of a healthy instance of which more is known.
 pub(super) fn ids_with(insight: &Insight) -> Vec<&'static str> {
     ids(shards(), process(), ROOMY, insight)
+}
+
+/// A prefix of 1,000 keys, all of which expire.
+pub(super) fn prefix(name: &[u8], shard_bytes: [u64; 2]) -> PrefixFigures {
+    PrefixFigures {
+        name: name.into(),
+        bytes: shard_bytes.iter().sum(),
+        keys: 1000,
+        shard_bytes: shard_bytes.to_vec(),
+        ..PrefixFigures::default()
+    }
 }

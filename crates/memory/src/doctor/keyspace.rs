@@ -283,7 +283,7 @@ pub(super) fn ids_as_prefixes(report: &MemoryReport, insight: &Insight) -> Optio
 
 #[cfg(test)]
 mod tests {
-    use super::super::fixture::{ROOMY, ids, ids_with, process, report, shards};
+    use super::super::fixture::{ROOMY, ids, ids_with, prefix, process, report, shards};
     use super::super::{KeyFigures, MoreMemory, Traffic, findings};
     use super::*;
 
@@ -345,17 +345,6 @@ mod tests {
         let found = &findings(&report(), &ROOMY, &insight)[0];
         assert_eq!(found.remedy, r#"MEMORY EXPLAIN "big\"\xff""#);
         assert_eq!(found.evidence[0], ("shard", Amount::Count(1)));
-    }
-
-    fn prefix(name: &[u8], shard_bytes: [u64; 2]) -> PrefixFigures {
-        PrefixFigures {
-            name: name.into(),
-            bytes: shard_bytes.iter().sum(),
-            keys: 1000,
-            lasting_keys: 0,
-            shard_bytes: shard_bytes.to_vec(),
-            history: None,
-        }
     }
 
     #[test]

@@ -1,13 +1,16 @@
-//! Owns the finding of a leak: a prefix that grows day after day, or fast towards the limit, and whose keys never expire.
+//! Owns the findings of leaks: a prefix or a big key that grows day after day, or fast towards the limit, and never expires.
 //! Never happens here: an alarm about the day's own ups and downs, or about a cache that fills.
 //! Source: minima against those of the day before; Mann (1945) and Kendall (1975) for a trend, Sen (1968) for its slope.
 //!
 //! A line through the figures takes every morning for a leak. Minima of an hour against those of the same hour yesterday do
 //! not: they are compared now and six, twelve and eighteen hours ago, must all have grown, all alike, and that three hours
-//! running; and the lowest of the day must have grown, which tells a saw from a slope where its teeth are as long. Before two days of history there are, the fast rule finds what would meet the limit within hours.
+//! running; and the lowest of the day must have grown, which tells a saw from a slope where its teeth are as long. Before two days of history there are, the fast rule finds what would
+//! meet the limit within hours; once it knows a day it tells only of what is above all of that.
 
 use super::text::human_time;
-use super::{Amount, Finding, Insight, Limits, MIB, PrefixFigures, Severity, exceeds, quoted};
+use super::{
+    Amount, Finding, GrowingKey, Insight, Limits, MIB, PrefixFigures, Severity, exceeds, quoted,
+};
 use crate::history::{FIVE_MINIMA, History};
 use crate::report::MemoryReport;
 
@@ -15,6 +18,10 @@ use crate::report::MemoryReport;
 pub const LEAK_BYTES_MIN: u64 = MIB;
 /// Leaks that are told, the fastest first: who has more looks at MEMORY TREND.
 pub const LEAKS_TOLD_MAX: usize = 3;
+/// Growing keys that are told, the fastest first.
+pub const GROWING_TOLD_MAX: usize = 3;
+/// A prefix is not told beside a key of it that is told and has more than this part of the prefix' bytes, in percent.
+const KEY_OF_PREFIX_PERCENT: u64 = 50;
 /// Hours back at which an hour is compared with that of the day before.
 const HOURS_BACK: [u32; 4] = [0, 6, 12, 18];
 /// For so many hours running.
@@ -40,20 +47,82 @@ struct Leak {
     day_bytes: f64,
 }
 
-/// The fastest leaks.
+/// Bytes that are left to grow into where growing fast is wrong. Where any key may go, a cache that fills up is doing what it
+/// is for.
+fn fast_room_bytes(report: &MemoryReport, limits: &Limits) -> Option<u64> {
+    let fills_up = limits.maxmemory_bytes > 0 && limits.evicts && !limits.evicts_only_expiring;
+    room_bytes(report, limits).filter(|_| !fills_up)
+}
+
+/// Big keys without an expiry that grow steadily, the fastest.
+pub(super) fn growing_keys<'a>(
+    report: &MemoryReport,
+    limits: &Limits,
+    insight: &'a Insight,
+) -> Vec<(&'a GrowingKey, Finding)> {
+    let room_bytes = fast_room_bytes(report, limits);
+    let mut growing: Vec<(Leak, &GrowingKey)> = insight
+        .growing_keys
+        .iter()
+        .filter(|one| !one.has_expiry && one.key.bytes >= LEAK_BYTES_MIN)
+        .filter_map(|one| {
+            let leak = slow(&one.history, None).or_else(|| fast(&one.history, room_bytes?))?;
+            Some((leak, one))
+        })
+        .collect();
+    growing.sort_by(|(one, _), (other, _)| other.day_bytes.total_cmp(&one.day_bytes));
+    let told = growing.into_iter().take(GROWING_TOLD_MAX);
+    told.map(|(leak, one)| (one, key_finding(leak, one, room_bytes)))
+        .collect()
+}
+
+fn key_finding(leak: Leak, one: &GrowingKey, room_bytes: Option<u64>) -> Finding {
+    let name = quoted(&one.key.name);
+    let pace = Pace::of(leak, room_bytes);
+    let mut evidence = vec![
+        ("shard", Amount::Count(one.shard)),
+        ("db", Amount::Count(one.key.db)),
+        ("key.bytes", Amount::Bytes(one.key.bytes)),
+        ("growth.per.day", Amount::Bytes(leak.day_bytes as u64)),
+    ];
+    evidence.extend(pace.evidence());
+    Finding {
+        id: "key-grows",
+        severity: pace.severity(),
+        evidence,
+        cause: format!(
+            "The {} {name} becomes larger and larger: what is added to it is never taken away.{}",
+            one.kind,
+            pace.words()
+        ),
+        remedy: match one.kind {
+            "list" => format!("LTRIM {name} -count -1"),
+            "stream" => format!("XTRIM {name} MAXLEN ~ count"),
+            "zset" => format!("ZREMRANGEBYRANK {name} 0 -count"),
+            _ => format!("MEMORY EXPLAIN {name}"),
+        },
+    }
+}
+
+/// The fastest leaks, but for prefixes that grow by a key which is told itself.
 pub(super) fn prefix_leaks(
     report: &MemoryReport,
     limits: &Limits,
     insight: &Insight,
+    growing: &[(&GrowingKey, Finding)],
 ) -> Vec<Finding> {
     let used_bytes = limits.maxmemory_bytes.saturating_sub(limits.room_bytes);
     let is_full = limits.maxmemory_bytes > 0
         && limits.evicts
         && exceeds(used_bytes, FULL_PERCENT, limits.maxmemory_bytes);
     let whole = insight.dataset.as_deref().filter(|_| is_full);
-    // Where any key may go, a cache that fills up is doing what it is for.
-    let fills_up = limits.maxmemory_bytes > 0 && limits.evicts && !limits.evicts_only_expiring;
-    let room_bytes = room_bytes(report, limits).filter(|_| !fills_up);
+    let room_bytes = fast_room_bytes(report, limits);
+    let is_of_a_key = |prefix: &&PrefixFigures| {
+        growing.iter().any(|(one, _)| {
+            one.key.name.starts_with(&prefix.name)
+                && exceeds(one.key.bytes, KEY_OF_PREFIX_PERCENT, prefix.bytes)
+        })
+    };
     let never_expires = |prefix: &&PrefixFigures| {
         prefix.bytes >= LEAK_BYTES_MIN && prefix.lasting_keys * 2 > prefix.keys
     };
@@ -61,6 +130,7 @@ pub(super) fn prefix_leaks(
         .prefixes
         .iter()
         .filter(never_expires)
+        .filter(|prefix| !is_of_a_key(prefix))
         .filter_map(|prefix| {
             let history = prefix.history.as_deref()?;
             let leak = slow(history, whole).or_else(|| fast(history, room_bytes?))?;
@@ -86,34 +156,61 @@ fn room_bytes(report: &MemoryReport, limits: &Limits) -> Option<u64> {
     Some(around.saturating_sub(report.process().resident_bytes))
 }
 
+/// How long what is left lasts at a rate, where it is known how much is left.
+struct Pace {
+    seconds_left: Option<u64>,
+}
+
+impl Pace {
+    fn of(leak: Leak, room_bytes: Option<u64>) -> Pace {
+        let seconds = |room: u64| (room as f64 / leak.day_bytes * 86_400.0) as u64;
+        Pace {
+            seconds_left: room_bytes.map(seconds),
+        }
+    }
+
+    fn severity(&self) -> Severity {
+        let is_urgent = |seconds: u64| seconds as f64 <= HOURS_LEFT_MAX * 3600.0;
+        if self.seconds_left.is_some_and(is_urgent) {
+            Severity::Critical
+        } else {
+            Severity::Warning
+        }
+    }
+
+    fn evidence(&self) -> Option<(&'static str, Amount)> {
+        let seconds = self.seconds_left?;
+        Some(("time.left", Amount::Seconds(seconds)))
+    }
+
+    fn words(&self) -> String {
+        self.seconds_left.map_or(String::new(), |seconds| {
+            format!(
+                " At this rate it takes what is left in {}.",
+                human_time(seconds)
+            )
+        })
+    }
+}
+
 fn finding(leak: Leak, prefix: &PrefixFigures, room_bytes: Option<u64>) -> Finding {
     let name = quoted(&prefix.name);
-    let seconds = room_bytes.map(|room| (room as f64 / leak.day_bytes * 86_400.0) as u64);
+    let pace = Pace::of(leak, room_bytes);
     let mut evidence = vec![
         ("prefix.bytes", Amount::Bytes(prefix.bytes)),
         ("growth.per.day", Amount::Bytes(leak.day_bytes as u64)),
         ("keys", Amount::Count(prefix.keys)),
         ("keys.without.expiry", Amount::Count(prefix.lasting_keys)),
     ];
-    evidence.extend(seconds.map(|seconds| ("time.left", Amount::Seconds(seconds))));
-    let is_urgent = seconds.is_some_and(|seconds| seconds as f64 <= HOURS_LEFT_MAX * 3600.0);
-    let end = seconds.map_or(String::new(), |seconds| {
-        format!(
-            " At this rate it takes what is left in {}.",
-            human_time(seconds)
-        )
-    });
+    evidence.extend(pace.evidence());
     Finding {
         id: "prefix-leak",
-        severity: if is_urgent {
-            Severity::Critical
-        } else {
-            Severity::Warning
-        },
+        severity: pace.severity(),
         evidence,
         cause: format!(
             "Keys under {name} become more and more and most of them never expire: nothing takes \
-             away what is written there.{end}"
+             away what is written there.{}",
+            pace.words()
         ),
         remedy: "EXPIRE key seconds NX".to_owned(),
     }
@@ -156,6 +253,12 @@ fn slow(history: &History, whole: Option<&History>) -> Option<Leak> {
     })
 }
 
+/// The highest minimum of an hour of the day that ended two hours ago, where all of it is known.
+fn highest_of_the_day(history: &History) -> Option<f64> {
+    let mut hours = (2..26).map(|hours_ago| history.hour_minimum(hours_ago));
+    hours.try_fold(0.0, |highest: f64, one| Some(highest.max(one?)))
+}
+
 /// The fast rule: the minima of the last hour.
 fn fast(history: &History, room_bytes: u64) -> Option<Leak> {
     let minima = history.five_minima()?;
@@ -172,9 +275,13 @@ fn fast(history: &History, room_bytes: u64) -> Option<Leak> {
     let z = (f64::from(rises) - 1.0) / variance.sqrt();
     slopes.sort_by(f64::total_cmp);
     let hour_bytes = 12.0 * slopes[slopes.len() / 2];
+    // What was there yesterday may come again: a wave, or the tooth of a saw. Its highest
+    // stands at most two hours of growth above the minimum of an hour: the one that it rose in, or the one before its fall.
+    let was_there = |highest: f64| minima[FIVE_MINIMA - 1] <= highest + 2.0 * hour_bytes;
     let is_fast = z > Z_MIN
         && hour_bytes > minima[FIVE_MINIMA - 1] * HOUR_GROWTH_MIN
-        && (room_bytes as f64) < hour_bytes * HOURS_LEFT_MAX;
+        && (room_bytes as f64) < hour_bytes * HOURS_LEFT_MAX
+        && !highest_of_the_day(history).is_some_and(was_there);
     is_fast.then_some(Leak {
         day_bytes: hour_bytes * 24.0,
     })
@@ -204,6 +311,7 @@ mod tests {
                 lasting_keys: 1000,
                 shard_bytes: vec![20 * MIB; 2],
                 history: Some(history),
+                ..PrefixFigures::default()
             }],
             ..Insight::default()
         }
@@ -258,8 +366,127 @@ mod tests {
             for hours in 1..100 {
                 let history = history(hours * HOUR, figure);
                 assert_eq!(slow(&history, None), None, "{name} after {hours} h");
+                // With no room but for what fills up, once a day is known; what sinks or stays needs none.
+                let filling = START - figure(f64::from(hours * HOUR));
+                let room_bytes = if name == "filled" { filling } else { 0.0 };
+                if hours > 26 || ["stable", "falling"].contains(&name) {
+                    let found = fast(&history, room_bytes as u64);
+                    assert_eq!(found, None, "{name} after {hours} h");
+                }
             }
         }
+    }
+
+    #[test]
+    fn on_the_first_day_ups_are_no_leak_where_there_is_room_for_them() {
+        type Figure<'a> = &'a dyn Fn(f64) -> f64;
+        let daily: Figure<'_> = &|minute| START * (1.0 + 0.5 * wave(minute));
+        let saw: Figure<'_> = &|minute| START * (1.0 + (minute % 337.0) / 337.0);
+        let filled: Figure<'_> = &|minute| START * (1.0 - (-minute / 900.0).exp());
+        // The end is at least as far above the highest as that is above the lowest.
+        for (name, figure, end) in [
+            ("daily", daily, 2.5),
+            ("saw", saw, 3.2),
+            ("filled", filled, 2.0),
+        ] {
+            for minutes in (HOUR..DAY + 2 * HOUR).step_by(5) {
+                let room_bytes = START * end - figure(f64::from(minutes));
+                let history = history(minutes, figure);
+                let found = fast(&history, room_bytes as u64);
+                assert_eq!(found, None, "{name} after {minutes} minutes");
+            }
+        }
+    }
+
+    #[test]
+    fn what_leaks_fast_is_told_on_any_day() {
+        for (hours, since) in [(2, 70), (20, 70), (30, 200), (90, 200)] {
+            let begun = f64::from(hours * HOUR - since);
+            let leaks = |minute: f64| START + 1e6 * (minute - begun).max(0.0);
+            let history = history(hours * HOUR, leaks);
+            assert!(fast(&history, 100_000_000).is_some(), "{hours}");
+            assert_eq!(fast(&history, 500_000_000), None, "there is time");
+        }
+    }
+
+    fn growing(kind: &'static str, bytes: u64, history: Box<History>) -> Insight {
+        let key = super::super::KeyFigures {
+            name: b"log:all".as_slice().into(),
+            db: 2,
+            bytes,
+        };
+        Insight {
+            growing_keys: vec![GrowingKey {
+                key,
+                kind,
+                shard: 1,
+                has_expiry: false,
+                history,
+            }],
+            ..Insight::default()
+        }
+    }
+
+    #[test]
+    fn a_big_key_that_grows_day_after_day_is_told_with_what_trims_it() {
+        let grows = |minute: f64| START * (1.0 + 0.003 * minute / 60.0);
+        for (kind, remedy) in [
+            ("list", "LTRIM \"log:all\" -count -1"),
+            ("stream", "XTRIM \"log:all\" MAXLEN ~ count"),
+            ("zset", "ZREMRANGEBYRANK \"log:all\" 0 -count"),
+            ("hash", "MEMORY EXPLAIN \"log:all\""),
+            ("set", "MEMORY EXPLAIN \"log:all\""),
+        ] {
+            let insight = growing(kind, 5 * MIB, history(50 * HOUR, grows));
+            assert_eq!(ids_with(&insight), ["key-grows"]);
+            let found = &findings(&report(), &ROOMY, &insight)[0];
+            assert_eq!(found.remedy, remedy);
+            assert_eq!(found.severity, Severity::Warning);
+            assert_eq!(found.evidence[0], ("shard", Amount::Count(1)));
+            assert!(found.cause.contains(kind), "{}", found.cause);
+        }
+        let none = Vec::<&str>::new();
+        let small = growing("list", LEAK_BYTES_MIN - 1, history(50 * HOUR, grows));
+        assert_eq!(ids_with(&small), none);
+        let mut expiring = growing("list", 5 * MIB, history(50 * HOUR, grows));
+        expiring.growing_keys[0].has_expiry = true;
+        assert_eq!(ids_with(&expiring), none);
+        let daily = |minute: f64| START * (1.0 + 0.5 * wave(minute));
+        for hours in 27..80 {
+            let up_and_down = growing("list", 5 * MIB, history(hours * HOUR, daily));
+            assert_eq!(ids_with(&up_and_down), none, "{hours} h");
+        }
+    }
+
+    #[test]
+    fn a_big_key_that_would_meet_the_limit_within_hours_is_critical_unless_keys_may_go() {
+        let grows = history(61, |minute| START + 1e6 * minute);
+        let insight = growing("stream", 90 * MIB, grows);
+        let mut limits = super::Limits {
+            room_bytes: 300_000_000,
+            ..ROOMY
+        };
+        let found = &findings(&report(), &limits, &insight)[0];
+        assert_eq!(
+            (found.id, found.severity),
+            ("key-grows", Severity::Critical)
+        );
+        assert_eq!(found.evidence[4], ("time.left", Amount::Seconds(18_000)));
+        limits.evicts = true;
+        assert_eq!(findings(&report(), &limits, &insight), []);
+    }
+
+    #[test]
+    fn a_prefix_is_not_told_beside_the_key_it_grows_by() {
+        let grows = |minute: f64| START * (1.0 + 0.003 * minute / 60.0);
+        let mut both = insight(history(50 * HOUR, grows));
+        both.growing_keys = growing("list", 21 * MIB, history(50 * HOUR, grows)).growing_keys;
+        assert_eq!(ids_with(&both), ["key-grows"]);
+        both.growing_keys[0].key.bytes = 20 * MIB;
+        assert_eq!(ids_with(&both), ["prefix-leak", "key-grows"]);
+        both.growing_keys[0].key.bytes = 21 * MIB;
+        both.growing_keys[0].key.name = b"other".as_slice().into();
+        assert_eq!(ids_with(&both), ["prefix-leak", "key-grows"]);
     }
 
     #[test]

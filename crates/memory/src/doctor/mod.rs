@@ -10,6 +10,7 @@ mod leak;
 mod limit;
 mod process;
 mod text;
+mod unused;
 
 #[cfg(test)]
 mod fixture;
@@ -19,13 +20,14 @@ pub use keyspace::{
     DOMINANT_KEY_PERCENT, DOMINANT_PREFIX_PERCENT, EVICTED_PERCENT_MAX, LASTING_KEYS_MIN,
     MISSES_PERCENT_MAX, OTHERS_PERCENT_MAX, SHARD_PERCENT_MAX,
 };
-pub use leak::{LEAK_BYTES_MIN, LEAKS_TOLD_MAX};
+pub use leak::{GROWING_TOLD_MAX, LEAK_BYTES_MIN, LEAKS_TOLD_MAX};
 pub use limit::LIMIT_PERCENT_MAX;
 pub use process::{
-    EMPTY_BYTES_MAX, PEAK_PERCENT_MAX, RESIDENT_PERCENT_MAX, UNACCOUNTED_BYTES_MIN,
-    UNACCOUNTED_PERCENT_MAX,
+    EMPTY_BYTES_MAX, PEAK_PERCENT_MAX, PROCESS_BYTES_MIN, RESIDENT_PERCENT_MAX,
+    UNACCOUNTED_BYTES_MIN, UNACCOUNTED_PERCENT_MAX,
 };
 pub use text::{json, prose};
+pub use unused::{COLD_PERCENT_MAX, UNREAD_KEYS_MIN, UNREAD_PERCENT_MAX, UNREAD_TOLD_MAX};
 
 use crate::history::{History, Trend};
 use crate::report::MemoryReport;
@@ -64,6 +66,10 @@ pub struct Insight {
     pub others_bytes: u64,
     /// The largest key of each shard.
     pub largest_keys: Vec<Option<KeyFigures>>,
+    /// The biggest keys with how they came to be, of all shards.
+    pub growing_keys: Vec<GrowingKey>,
+    /// What nobody uses.
+    pub unused: UnusedFigures,
     /// How the bytes of all keys came to be.
     pub dataset: Option<Box<History>>,
     /// How the total has grown.
@@ -96,6 +102,32 @@ pub struct KeyFigures {
     pub bytes: u64,
 }
 
+/// One of the biggest keys, and how it came to be as big.
+#[derive(Clone, Debug)]
+pub struct GrowingKey {
+    /// The key.
+    pub key: KeyFigures,
+    /// The name of its type.
+    pub kind: &'static str,
+    /// Its shard.
+    pub shard: u64,
+    /// Whether it has an expiry.
+    pub has_expiry: bool,
+    /// How its bytes came to be.
+    pub history: Box<History>,
+}
+
+/// What nobody uses, estimated from keys that were drawn at random and followed for a day.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct UnusedFigures {
+    /// How many were drawn.
+    pub followed_keys: u64,
+    /// Bytes of all keys that nobody used for a day.
+    pub cold_bytes: f64,
+    /// The square of the standard error of that.
+    pub cold_variance: f64,
+}
+
 /// The keys of a prefix.
 #[derive(Clone, Debug, Default)]
 pub struct PrefixFigures {
@@ -107,6 +139,12 @@ pub struct PrefixFigures {
     pub keys: u64,
     /// Those of them without an expiry.
     pub lasting_keys: u64,
+    /// Of its keys that were drawn at random those that are there for an hour or longer.
+    pub settled_keys: u64,
+    /// Those of them that nobody used since they were written.
+    pub unread_keys: u64,
+    /// Bytes of its keys that nobody used for a day, estimated.
+    pub cold_bytes: f64,
     /// How much of the bytes each shard holds.
     pub shard_bytes: Vec<u64>,
     /// How the bytes came to be.
@@ -217,7 +255,9 @@ pub fn findings(report: &MemoryReport, limits: &Limits, insight: &Insight) -> Ve
     if report.total_bytes() < EMPTY_BYTES_MAX {
         findings.push(process::empty_instance(report));
     } else {
-        findings.extend(leak::prefix_leaks(report, limits, insight));
+        let growing = leak::growing_keys(report, limits, insight);
+        findings.extend(leak::prefix_leaks(report, limits, insight, &growing));
+        findings.extend(growing.into_iter().map(|(_, finding)| finding));
         findings.extend(process::resident_above_used(report, limits));
         findings.extend(process::unaccounted(report));
         findings.extend(clients::large_clients(report, limits, insight));
@@ -228,6 +268,8 @@ pub fn findings(report: &MemoryReport, limits: &Limits, insight: &Insight) -> Ve
         findings.extend(keyspace::lasting_beside_expiring(insight));
         findings.extend(keyspace::nothing_evictable(report, limits));
         findings.extend(process::many_scripts(report));
+        findings.extend(unused::cold_bytes(report, insight));
+        findings.extend(unused::unread_prefixes(insight));
         findings.extend(keyspace::ids_as_prefixes(report, insight));
         findings.extend(process::peak_above_total(report, limits));
     }

@@ -14,6 +14,9 @@ pub const PEAK_PERCENT_MAX: u64 = 150;
 /// A resident set this far above what is used, in percent, is more than rounding, page slack and the
 /// program's own code come to.
 pub const RESIDENT_PERCENT_MAX: u64 = 140;
+/// What the process holds besides data is normal up to this: the program's own pages, its stacks and what the runtime maps
+/// come to half of it.
+pub const PROCESS_BYTES_MIN: u64 = 20 * MIB;
 /// Unexplained resident bytes are normal up to this part of the resident set, in percent ...
 pub const UNACCOUNTED_PERCENT_MAX: u64 = 5;
 /// ... or up to this many, whichever is more: thread stacks and freed pages not yet given back.
@@ -71,12 +74,16 @@ pub(super) fn resident_above_used(report: &MemoryReport, limits: &Limits) -> Opt
     let clients = merged.clients_normal_bytes + merged.clients_replicas_bytes;
     let used = total.saturating_sub(clients);
     let waste = resident.saturating_sub(used);
-    if waste < WASTE_BYTES_MIN || !exceeds(resident, RESIDENT_PERCENT_MAX, used) {
-        return None;
-    }
     let slab = report.slab_slack_bytes();
     let heap = report.heap_slack_bytes();
     let process = waste.saturating_sub(slab + heap + clients);
+    // A little of each is what every server has.
+    let largest = slab.max(heap).max(clients);
+    let is_large =
+        process >= PROCESS_BYTES_MIN.max(largest) || largest >= WASTE_BYTES_MIN.max(process);
+    if waste < WASTE_BYTES_MIN || !is_large || !exceeds(resident, RESIDENT_PERCENT_MAX, used) {
+        return None;
+    }
     let (id, cause, remedy) = if slab >= heap.max(process).max(clients) {
         (
             "slab-fragmentation",
@@ -271,6 +278,30 @@ mod tests {
         process.resident_bytes = 6 * MIB + WASTE_BYTES_MIN - 1;
         process.peak_bytes = 0;
         assert_eq!(ids(vec![small], process), Vec::<&str>::new());
+    }
+
+    #[test]
+    fn a_little_of_each_kind_is_what_a_small_server_has() {
+        let small = ShardMemory {
+            slab_used_bytes: 20 * MIB,
+            slab_committed_bytes: 22 * MIB,
+            heap_slack_bytes: 3 * MIB,
+            ..ShardMemory::default()
+        };
+        let mut process = process();
+        process.resident_bytes = 34 * MIB;
+        process.file_backed_bytes = 9 * MIB;
+        process.peak_bytes = 0;
+        assert_eq!(ids(vec![small.clone()], process), Vec::<&str>::new());
+        let mut holed = (small.clone(), process);
+        holed.0.slab_committed_bytes += 8 * MIB;
+        holed.1.resident_bytes += 8 * MIB;
+        assert_eq!(ids(vec![holed.0], holed.1), ["slab-fragmentation"]);
+        process.resident_bytes += 11 * MIB - 1;
+        process.file_backed_bytes += 11 * MIB - 1;
+        assert_eq!(ids(vec![small.clone()], process), Vec::<&str>::new());
+        process.resident_bytes += 1;
+        assert_eq!(ids(vec![small], process), ["process-overhead"]);
     }
 
     #[test]

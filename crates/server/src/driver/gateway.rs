@@ -91,10 +91,12 @@ impl Driver {
                 config if config.prefix_rules.is_on => config.metrics_prefixes,
                 _ => 0,
             },
+            hosts: &self.core.config.metrics_hosts,
         };
+        let route = watch::route(request, settings);
         let exchange = self.exchange(place);
         exchange.begin(request.is_head, request.keeps_alive);
-        match watch::route(request, settings) {
+        match route {
             Route::Answered(response) => self.respond(place, &response),
             Route::Asks(ask) => {
                 exchange.ask(ask);

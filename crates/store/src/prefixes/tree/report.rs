@@ -40,6 +40,21 @@ impl Tree {
         }
     }
 
+    /// The account of a key's prefix, if it has one.
+    pub(crate) fn account_of(&self, key: &[u8]) -> Option<u16> {
+        match self.find(key) {
+            Place::Node(NO_PREFIX) | Place::Missing { .. } => None,
+            Place::Node(node) => Some(node),
+        }
+    }
+
+    /// The names of accounts for which `is_wanted`, each with its number, in no order.
+    pub(crate) fn names_of(&self, is_wanted: impl Fn(u16) -> bool) -> Vec<(Box<[u8]>, u16)> {
+        let named = self.names.iter();
+        let wanted = named.filter(|(_, node)| is_wanted(**node));
+        wanted.map(|(name, node)| (name.clone(), *node)).collect()
+    }
+
     /// Asserts that these keys are what the accounts say.
     pub(crate) fn check<'a>(&self, keys: impl Iterator<Item = (&'a [u8], Footprint)>) {
         let mut sums = vec![Sums::default(); self.nodes.len()];
