@@ -106,6 +106,8 @@ pub struct Facts {
     pub purges_asked: AtomicU64,
     /// Whether the resident set is held against the limit: not where others share the process, as in tests.
     pub holds_resident: bool,
+    /// What clients' buffers held of the resident set a moment ago.
+    pub clients_bytes_lately: AtomicU64,
     /// Bytes that the guard charges the limit with.
     pub guard_bytes: AtomicU64,
     /// What each shard shows of its load, for the others to share the limit by.
@@ -142,6 +144,7 @@ impl Facts {
             slab_bytes_seen: (0..shards).map(|_| AtomicU64::new(0)).collect(),
             purges_asked: AtomicU64::new(0),
             holds_resident: false,
+            clients_bytes_lately: AtomicU64::new(0),
             guard_bytes: AtomicU64::new(0),
             loads: (0..shards).map(|_| ShardLoad::default()).collect(),
         }
@@ -154,14 +157,33 @@ impl Facts {
         }
         let resident = memory::process::resident();
         let resident_bytes = resident.resident_bytes - resident.file_backed_bytes;
-        let clients_bytes: u64 = self.loads.iter().map(ShardLoad::client_bytes).sum();
-        let resident_bytes = resident_bytes.saturating_sub(clients_bytes);
+        let resident_bytes = resident_bytes.saturating_sub(self.clients_resident_bytes());
         let verdict = guard::judge(resident_bytes, self.budget.limit_bytes());
         memory::compact::press(verdict.is_pressed);
         self.guard_bytes
             .store(verdict.charge_bytes, Ordering::Relaxed);
         self.charge_unsharded();
         verdict
+    }
+
+    /// What clients' buffers may hold of the resident set. They cost no key.
+    fn clients_resident_bytes(&self) -> u64 {
+        let lately_bytes = self.clients_bytes_lately.load(Ordering::Relaxed);
+        self.clients_bytes_at_most().max(lately_bytes)
+    }
+
+    /// A buffer that grows is there twice for a moment.
+    fn clients_bytes_at_most(&self) -> u64 {
+        let bytes: u64 = self.loads.iter().map(ShardLoad::client_bytes).sum();
+        bytes + bytes / 2
+    }
+
+    /// Remembers what clients' buffers hold, since what is freed does not go back at once; half of it is forgotten at each call.
+    pub fn remember_clients(&self) {
+        let lately_bytes = self.clients_bytes_lately.load(Ordering::Relaxed);
+        let kept_bytes = self.clients_bytes_at_most().max(lately_bytes / 2);
+        self.clients_bytes_lately
+            .store(kept_bytes, Ordering::Relaxed);
     }
 
     /// Charges the limit with what belongs to no shard: the main thread's and the runtime's helpers', and the guard's charge.

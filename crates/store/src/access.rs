@@ -3,7 +3,7 @@
 //! Source: idle × frequency × size as in GDSF (Cherkasova 1998), on a clock driven by insertions.
 //!
 //! Hits of one tick count once, as correlated references do in LRU-K (O'Neil and others, 1993): that
-//! a key is read ten times in a row says little about whether it will be again.
+//! a key is read ten times in a row says little about whether it will be again. The first always counts.
 //!
 //! Under an LFU policy the same bits mean something else: see [`crate::frequency`].
 #![forbid(unsafe_code)]
@@ -54,11 +54,11 @@ impl Access {
     }
 
     /// Hits and size class after an access in this tick: one hit more, unless that is too many to
-    /// count or the last access was in this tick as well.
+    /// count or the last hit was in this tick as well.
     #[inline(always)]
     fn hit(self, tick: u8) -> u16 {
         let low = self.0 & 0xff;
-        if low < HITS_MASK && self.tick() != tick {
+        if low < HITS_MASK && (self.tick() != tick || low < ONE_HIT) {
             low + ONE_HIT
         } else {
             low
@@ -86,7 +86,7 @@ impl Access {
         Access(u16::from(tick) << 8 | u16::from(counter))
     }
 
-    /// Ticks since the key was made in which it was hit, at most 7.
+    /// Ticks since the key was made in which it was hit, at most 7; 0 only if it never was.
     pub fn hits(self) -> u8 {
         (self.0 >> 5) as u8 & HITS_MAX
     }
@@ -377,7 +377,7 @@ mod tests {
             for _ in 0..3 {
                 access = clock.touched(access);
             }
-            assert_eq!(access.hits(), HITS_MAX.min(tick));
+            assert_eq!(access.hits(), HITS_MAX.min(tick + 1));
             assert_eq!(access.size_class(), size_class_of(100));
             clock.begin_tick(Millis(0), 1000);
         }
@@ -390,13 +390,14 @@ mod tests {
         let access = clock.rewritten(access, 200);
         assert_eq!(
             (access.hits(), access.size_class()),
-            (0, size_class_of(200))
+            (1, size_class_of(200))
         );
+        assert_eq!(clock.rewritten(access, 200), access);
         clock.begin_tick(Millis(0), 1000);
         let access = clock.rewritten(access, 300);
         assert_eq!(
             (access.hits(), access.size_class()),
-            (1, size_class_of(300))
+            (2, size_class_of(300))
         );
     }
 

@@ -113,6 +113,7 @@ impl Driver {
         if self.core.id.0 == 0 {
             self.core.facts.lift_peak();
             if self.background.guard.is_due(self.core.mono_us) {
+                self.core.facts.remember_clients();
                 let verdict = self.core.facts.hold_resident();
                 let guard = &mut self.background.guard;
                 if guard.asks_for_purge(verdict, self.core.mono_us) {

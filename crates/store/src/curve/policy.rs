@@ -86,8 +86,11 @@ impl Policy {
     pub(super) fn hit(&mut self, low: u8, ticks: u16) -> u8 {
         match &mut self.frequency {
             Some(frequency) => frequency.count(low.saturating_sub(held(ticks))),
-            None if ticks > 0 && low >> HITS_SHIFT < HITS_MAX => low + (1 << HITS_SHIFT),
-            None => low,
+            None => {
+                let hits = low >> HITS_SHIFT;
+                let counts = hits < HITS_MAX && (ticks > 0 || hits == 0);
+                low + (u8::from(counts) << HITS_SHIFT)
+            }
         }
     }
 

@@ -3,6 +3,10 @@
 //! Source: MEMORY USAGE of Redis, itemised.
 #![forbid(unsafe_code)]
 
+use super::Entry;
+use crate::account::Footprint;
+use crate::value::Kind;
+
 /// What one key costs, item by item; the items add up to MEMORY USAGE.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Bill {
@@ -22,6 +26,32 @@ pub struct Bill {
     pub reference_bytes: u64,
     /// What the allocators rounded up, spare capacity included.
     pub rounding_bytes: u64,
+}
+
+impl Entry<'_> {
+    /// What the entry counts for in the accounts.
+    #[inline(always)]
+    pub(crate) fn footprint(&self) -> Footprint {
+        if !self.is_string() || self.owns_heap() {
+            return self.footprint_beyond_block();
+        }
+        Footprint {
+            kind: Kind::String,
+            bytes: self.block_bytes() as u64,
+            has_expiry: self.has_expiry(),
+            has_field_expiry: false,
+        }
+    }
+
+    #[inline(never)]
+    fn footprint_beyond_block(&self) -> Footprint {
+        Footprint {
+            kind: self.kind(),
+            bytes: self.bytes(),
+            has_expiry: self.has_expiry(),
+            has_field_expiry: self.may_expire_fields(),
+        }
+    }
 }
 
 impl Bill {

@@ -18,7 +18,6 @@ pub(crate) mod edit;
 pub use bill::Bill;
 pub(crate) use draft::{Draft, NewValue, Scratch};
 
-use crate::account::Footprint;
 use crate::collections::{Big, PackForm};
 use crate::heap::HeapBlock;
 use crate::slab::{BlockRef, Slab};
@@ -452,30 +451,6 @@ impl<'a> Entry<'a> {
             let part = self.part(self.header.key_offset(), LONG_KEY_BYTES);
             word_of(part, LARGE_VALUE_BYTES)
         })
-    }
-
-    /// What the entry counts for in the accounts.
-    #[inline(always)]
-    pub(crate) fn footprint(&self) -> Footprint {
-        if !self.is_string() || self.owns_heap() {
-            return self.footprint_beyond_block();
-        }
-        Footprint {
-            kind: Kind::String,
-            bytes: self.block_bytes() as u64,
-            has_expiry: self.has_expiry(),
-            has_field_expiry: false,
-        }
-    }
-
-    #[inline(never)]
-    fn footprint_beyond_block(&self) -> Footprint {
-        Footprint {
-            kind: self.kind(),
-            bytes: self.bytes(),
-            has_expiry: self.has_expiry(),
-            has_field_expiry: self.may_expire_fields(),
-        }
     }
 
     #[inline(always)]
