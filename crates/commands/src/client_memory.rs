@@ -55,6 +55,18 @@ impl Core {
         &self.facts.loads[usize::from(self.id.0)]
     }
 
+    /// Tells the others what clients' buffers hold here, where that has changed by more than is worth telling. Once a turn.
+    pub fn tell_buffers(&mut self) {
+        const WORTH_BYTES: u64 = 64 << 10;
+        let bytes = self.clients.bytes() + self.travelling_bytes.max(0) as u64;
+        if bytes.abs_diff(self.told_buffer_bytes) > WORTH_BYTES {
+            self.told_buffer_bytes = bytes;
+            let load = &self.facts.loads[usize::from(self.id.0)];
+            load.buffer_bytes.store(bytes, Ordering::Relaxed);
+            self.facts.remember_buffers();
+        }
+    }
+
     fn other_loads(&self) -> impl Iterator<Item = &ShardLoad> {
         let own = usize::from(self.id.0);
         let loads = self.facts.loads.iter().enumerate();
@@ -69,6 +81,11 @@ impl ShardLoad {
 
     fn show_largest_client(&self, bytes: u64) {
         self.largest_client_bytes.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Bytes of clients' buffers, and of what is on its way between cores for them, as its core last told.
+    pub fn buffer_bytes(&self) -> u64 {
+        self.buffer_bytes.load(Ordering::Relaxed)
     }
 
     /// Bytes of the clients of a shard's core when it last looked.

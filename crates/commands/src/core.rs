@@ -61,6 +61,8 @@ pub struct Core {
     /// Bytes of commands and replies between this core and others that this core holds now, which like clients' buffers do not
     /// count against the limit.
     pub travelling_bytes: i64,
+    /// What the others know of the bytes of clients' buffers here.
+    pub(crate) told_buffer_bytes: u64,
     /// Set by MEMORY PURGE: the server gives up the buffers it keeps for speed, and clears this.
     pub trim_buffers: bool,
     /// State of the pseudo-random generator for RANDOMKEY and sampling; not for secrets.
@@ -107,7 +109,9 @@ pub struct Facts {
     /// Whether the resident set is held against the limit: not where others share the process, as in tests.
     pub holds_resident: bool,
     /// What clients' buffers held of the resident set a moment ago.
-    pub clients_bytes_lately: AtomicU64,
+    pub buffer_bytes_lately: AtomicU64,
+    /// Since when the resident set is too large, in Unix milliseconds; 0 while it is not.
+    pub too_large_since_ms: AtomicI64,
     /// Bytes that the guard charges the limit with.
     pub guard_bytes: AtomicU64,
     /// What each shard shows of its load, for the others to share the limit by.
@@ -144,46 +148,70 @@ impl Facts {
             slab_bytes_seen: (0..shards).map(|_| AtomicU64::new(0)).collect(),
             purges_asked: AtomicU64::new(0),
             holds_resident: false,
-            clients_bytes_lately: AtomicU64::new(0),
+            buffer_bytes_lately: AtomicU64::new(0),
+            too_large_since_ms: AtomicI64::new(0),
             guard_bytes: AtomicU64::new(0),
             loads: (0..shards).map(|_| ShardLoad::default()).collect(),
         }
     }
 
     /// Holds the resident set against the limit, and charges the limit with what it must. A read of the kernel's figure.
-    pub fn hold_resident(&self) -> Verdict {
+    pub fn hold_resident(&self, now: Millis) -> Verdict {
         if !self.holds_resident {
             return Verdict::default();
         }
         let resident = memory::process::resident();
         let resident_bytes = resident.resident_bytes - resident.file_backed_bytes;
-        let resident_bytes = resident_bytes.saturating_sub(self.clients_resident_bytes());
+        let resident_bytes = resident_bytes.saturating_sub(self.buffers_resident_bytes());
         let verdict = guard::judge(resident_bytes, self.budget.limit_bytes());
         memory::compact::press(verdict.is_pressed);
+        let verdict = if self.lasts(verdict.charge_bytes > 0, now) {
+            verdict
+        } else {
+            verdict.without_charge()
+        };
         self.guard_bytes
             .store(verdict.charge_bytes, Ordering::Relaxed);
         self.charge_unsharded();
         verdict
     }
 
+    /// Whether the resident set has been too large for so long that it is no buffer that a core has not told of yet.
+    fn lasts(&self, is_too_large: bool, now: Millis) -> bool {
+        const LASTS_MS: i64 = 10;
+        let since_ms = self.too_large_since_ms.load(Ordering::Relaxed);
+        let has_begun = since_ms != 0;
+        if has_begun != is_too_large {
+            let since_ms = if is_too_large { now.0 } else { 0 };
+            self.too_large_since_ms.store(since_ms, Ordering::Relaxed);
+        }
+        has_begun && is_too_large && (now.0 - since_ms).abs() >= LASTS_MS
+    }
+
     /// What clients' buffers may hold of the resident set. They cost no key.
-    fn clients_resident_bytes(&self) -> u64 {
-        let lately_bytes = self.clients_bytes_lately.load(Ordering::Relaxed);
-        self.clients_bytes_at_most().max(lately_bytes)
+    fn buffers_resident_bytes(&self) -> u64 {
+        let lately_bytes = self.buffer_bytes_lately.load(Ordering::Relaxed);
+        self.buffer_bytes_at_most().max(lately_bytes)
     }
 
     /// A buffer that grows is there twice for a moment.
-    fn clients_bytes_at_most(&self) -> u64 {
-        let bytes: u64 = self.loads.iter().map(ShardLoad::client_bytes).sum();
+    fn buffer_bytes_at_most(&self) -> u64 {
+        let bytes: u64 = self.loads.iter().map(ShardLoad::buffer_bytes).sum();
         bytes + bytes / 2
     }
 
-    /// Remembers what clients' buffers hold, since what is freed does not go back at once; half of it is forgotten at each call.
-    pub fn remember_clients(&self) {
-        let lately_bytes = self.clients_bytes_lately.load(Ordering::Relaxed);
-        let kept_bytes = self.clients_bytes_at_most().max(lately_bytes / 2);
-        self.clients_bytes_lately
-            .store(kept_bytes, Ordering::Relaxed);
+    /// Remembers what clients' buffers hold, since what is freed does not go back at once.
+    pub(crate) fn remember_buffers(&self) {
+        let bytes = self.buffer_bytes_at_most();
+        self.buffer_bytes_lately.fetch_max(bytes, Ordering::Relaxed);
+    }
+
+    /// Forgets half of what clients' buffers held and do not hold any more; a few times a second.
+    pub fn forget_buffers(&self) {
+        let lately_bytes = self.buffer_bytes_lately.load(Ordering::Relaxed);
+        self.buffer_bytes_lately
+            .store(lately_bytes / 2, Ordering::Relaxed);
+        self.remember_buffers();
     }
 
     /// Charges the limit with what belongs to no shard: the main thread's and the runtime's helpers', and the guard's charge.
@@ -250,6 +278,7 @@ impl Core {
             shutdown: false,
             mesh_bytes: 0,
             travelling_bytes: 0,
+            told_buffer_bytes: 0,
             trim_buffers: false,
             random_state: facts.hash_seeds[0]
                 ^ (u64::from(id.0) + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15)

@@ -31,6 +31,17 @@ pub struct Verdict {
     pub is_choked: bool,
 }
 
+impl Verdict {
+    /// The same while it is too early to take room from data, or to have writes wait.
+    pub fn without_charge(self) -> Verdict {
+        Verdict {
+            charge_bytes: 0,
+            is_choked: false,
+            ..self
+        }
+    }
+}
+
 /// Judges resident bytes, those of clients' buffers left out, under a limit; 0 is none.
 pub fn judge(resident_bytes: u64, limit_bytes: u64) -> Verdict {
     if limit_bytes == 0 {

@@ -62,7 +62,7 @@ impl Core {
 
     fn look_at_resident(&mut self) {
         self.publish_load();
-        let verdict = self.facts.hold_resident();
+        let verdict = self.facts.hold_resident(self.now);
         self.pressure.is_pressed = verdict.is_pressed;
         self.pressure.is_choked = verdict.is_choked;
         if !verdict.is_choked {

@@ -52,6 +52,8 @@ pub struct ShardLoad {
     evictable_bytes: AtomicI64,
     /// Bytes of its clients.
     pub(crate) client_bytes: AtomicU64,
+    /// Bytes of clients' buffers, and of what is on its way between cores for them.
+    pub(crate) buffer_bytes: AtomicU64,
     /// Bytes of the largest of them that may be closed.
     pub(crate) largest_client_bytes: AtomicU64,
 }

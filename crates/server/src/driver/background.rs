@@ -113,8 +113,8 @@ impl Driver {
         if self.core.id.0 == 0 {
             self.core.facts.lift_peak();
             if self.background.guard.is_due(self.core.mono_us) {
-                self.core.facts.remember_clients();
-                let verdict = self.core.facts.hold_resident();
+                self.core.facts.forget_buffers();
+                let verdict = self.core.facts.hold_resident(self.core.now);
                 let guard = &mut self.background.guard;
                 if guard.asks_for_purge(verdict, self.core.mono_us) {
                     self.core.facts.purges_asked.fetch_add(1, Ordering::Relaxed);
