@@ -206,10 +206,10 @@ fn a_server_with_busy_days_and_quiet_nights_gets_the_all_clear_at_any_hour() {
         }
         skip(&mut client, 60);
         let mut found = findings(&mut client);
-        // Holes are filled again within moments, by itself.
+        // Holes are filled again, and what buffers held goes back, within moments and by itself.
         eventually("no hole is left", || {
             found = findings(&mut client);
-            !found.contains_key("slab-fragmentation")
+            !found.contains_key("slab-fragmentation") && !found.contains_key("unaccounted")
         });
         assert!(found.is_empty(), "hour {hour}: {found:?}");
     }

@@ -178,7 +178,7 @@ impl Facts {
 
     /// Whether the resident set has been too large for so long that it is no buffer that a core has not told of yet.
     fn lasts(&self, is_too_large: bool, now: Millis) -> bool {
-        const LASTS_MS: i64 = 10;
+        const LASTS_MS: i64 = 20;
         let since_ms = self.too_large_since_ms.load(Ordering::Relaxed);
         let has_begun = since_ms != 0;
         if has_begun != is_too_large {
@@ -194,10 +194,11 @@ impl Facts {
         self.buffer_bytes_at_most().max(lately_bytes)
     }
 
-    /// A buffer that grows is there twice for a moment.
+    /// A buffer that grows is there twice for a moment: any of many small ones, but also a single large one.
     fn buffer_bytes_at_most(&self) -> u64 {
+        const SMALL_BYTES: u64 = 16 << 20;
         let bytes: u64 = self.loads.iter().map(ShardLoad::buffer_bytes).sum();
-        bytes + bytes / 2
+        bytes + (bytes / 2).max(bytes.saturating_sub(SMALL_BYTES))
     }
 
     /// Remembers what clients' buffers hold, since what is freed does not go back at once.

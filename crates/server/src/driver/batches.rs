@@ -44,6 +44,7 @@ impl Driver {
     fn serve_from(&mut self, mut batch: Box<Batch>, first: usize) {
         let outcome = self.run_batch(&mut batch, first);
         self.core.travelling_bytes += batch.count();
+        self.core.tell_buffers();
         match outcome {
             Some(waiting) => self.stalled_batches.push_front((batch, waiting)),
             None => {
@@ -158,6 +159,7 @@ impl Driver {
     /// Hands the replies of a batch to the connections that await them.
     pub(super) fn replies_came(&mut self, mut batch: Box<Batch>) {
         self.take_over(batch.counted);
+        self.core.tell_buffers();
         let mut next = 0;
         while next < batch.reply_to.len() {
             next = self.replies_came_for_one(&batch, next);

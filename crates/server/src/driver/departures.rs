@@ -174,7 +174,7 @@ impl Driver {
         }
     }
 
-    fn settle_figures(&mut self, place: u32) {
+    pub(super) fn settle_figures(&mut self, place: u32) {
         let connection = self.connections.at(place);
         if connection.dead {
             return;

@@ -484,16 +484,15 @@ impl Driver {
         if mode == ReplyMode::SkipNext {
             call.core.clients.at_mut(ClientId(place)).reply_mode = ReplyMode::On;
         }
-        let ran = replies.local(|out| {
+        let (ran, is_large) = replies.local(|out| {
             let start = out.len();
             let ran = execute::run(&mut call, id, &mut Writer::new(out, proto));
-            if out.len() > LARGE_REPLY_BYTES {
-                call.core.shortage.is_unsettled = true;
-            }
+            let is_large = out.len() > LARGE_REPLY_BYTES;
+            call.core.shortage.is_unsettled |= is_large;
             if !plain && is_unwanted(mode, call.core.clients.at(ClientId(place)).reply_mode) {
                 out.truncate(start);
             }
-            ran
+            (ran, is_large)
         });
         if ran != Ran::Yes {
             let client = call.core.clients.at_mut(ClientId(place));
@@ -502,6 +501,11 @@ impl Driver {
             *waits_for_room |= ran == Ran::NotYet;
         } else if !plain {
             self.close_marked();
+        }
+        if is_large {
+            // The others must not take it for data meanwhile.
+            self.settle_figures(place);
+            self.core.tell_buffers();
         }
         ran
     }
