@@ -53,7 +53,11 @@ impl Connection {
 
 /// Routes a request, answers its commands with whatever, and looks at the result.
 fn serve(request: &Request) {
-    let response = match watch::route(request, Settings { prefixes: 3 }) {
+    let settings = Settings {
+        prefixes: 3,
+        hosts: "metrics.example",
+    };
+    let response = match watch::route(request, settings) {
         Route::Answered(response) => response,
         Route::Asks(ask) => {
             for command in &ask.commands {
