@@ -27,6 +27,7 @@ const UNSAFE_FILES: &[&str] = &[
     "crates/memory/src/travel.rs",
     "crates/memory/tests/allocator.rs",
     "crates/memory/tests/resident.rs",
+    "crates/server/src/mesh/batch.rs",
     "crates/server/src/mesh/queue.rs",
     "crates/server/src/net/buffers.rs",
     "crates/server/src/net/ring.rs",

@@ -92,7 +92,7 @@ pub struct Load {
 
 /// State of one run.
 struct Run {
-    process: Process,
+    servers: Vec<Process>,
     operations: u64,
     started: Instant,
     at_start: [Usage; 2],
@@ -100,13 +100,13 @@ struct Run {
 }
 
 impl Run {
-    fn start(process: Process) -> io::Result<Run> {
+    fn start(servers: &[Process]) -> io::Result<Run> {
         Ok(Run {
-            process,
+            servers: servers.to_vec(),
             operations: 0,
             latency: Histogram::new(),
             started: Instant::now(),
-            at_start: [process.usage()?, Process::own().usage()?],
+            at_start: [Process::usage_of(servers)?, Process::own().usage()?],
         })
     }
 
@@ -114,7 +114,7 @@ impl Run {
         let [server_before, generator_before] = self.at_start;
         Ok(Sample {
             operations: self.operations,
-            server: self.process.usage()?.since(server_before),
+            server: Process::usage_of(&self.servers)?.since(server_before),
             generator: Process::own().usage()?.since(generator_before),
             wall_ns: self.started.elapsed().as_nanos() as u64,
             latency: self.latency,
@@ -123,16 +123,16 @@ impl Run {
 }
 
 impl Load {
-    /// Connects `count` times; every batch has `pipeline` commands.
+    /// Connects `count` times, to the servers in turn; every batch has `pipeline` commands.
     pub fn connect(
-        address: SocketAddr,
+        addresses: &[SocketAddr],
         count: usize,
         pipeline: usize,
         work: Workload,
     ) -> io::Result<Load> {
         assert!(count > 0 && pipeline > 0);
         let mut connections = Vec::with_capacity(count);
-        for _ in 0..count {
+        for address in addresses.iter().cycle().take(count) {
             let stream = TcpStream::connect(address)?;
             stream.set_nodelay(true)?;
             crate::sys::reset_on_close(stream.as_raw_fd())?;
@@ -171,8 +171,8 @@ impl Load {
     }
 
     /// Runs the load; a run ends with no reply outstanding.
-    pub fn run(&mut self, process: Process, until: Until) -> io::Result<Sample> {
-        let mut run = Run::start(process)?;
+    pub fn run(&mut self, servers: &[Process], until: Until) -> io::Result<Sample> {
+        let mut run = Run::start(servers)?;
         let mut warm = matches!(until, Until::Exhausted);
         let mut sample = None;
         for index in 0..self.connections.len() {
@@ -186,10 +186,10 @@ impl Load {
                 continue;
             };
             if !warm && now - run.started >= warm_up {
-                run = Run::start(process)?;
+                run = Run::start(servers)?;
                 warm = true;
             } else if warm && sample.is_none() && now - run.started >= window {
-                let done = std::mem::replace(&mut run, Run::start(process)?);
+                let done = std::mem::replace(&mut run, Run::start(servers)?);
                 sample = Some(done.finish()?);
             }
         }

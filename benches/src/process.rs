@@ -41,6 +41,17 @@ impl Process {
         }
     }
 
+    /// CPU and run-queue delay of several up to now.
+    pub fn usage_of(processes: &[Process]) -> io::Result<Usage> {
+        let mut sum = Usage::default();
+        for process in processes {
+            let usage = process.usage()?;
+            sum.cpu_ns += usage.cpu_ns;
+            sum.waited_ns += usage.waited_ns;
+        }
+        Ok(sum)
+    }
+
     /// CPU and run-queue delay up to now.
     pub fn usage(&self) -> io::Result<Usage> {
         Ok(Usage {

@@ -67,8 +67,8 @@ fn row(recipe: &Recipe, options: &Options, keys: u64, core: usize) -> io::Result
     let work = Workload::fill(0, keys, ValueBytes::Fixed(options.value_bytes()));
     let pipeline = options.pipelines(&[PIPELINE])[0];
     let connections = options.connections.unwrap_or(CONNECTIONS);
-    let mut load = Load::connect(peer.address, connections, pipeline, work)?;
-    let sample = load.run(peer.process, Until::Exhausted)?;
+    let mut load = Load::connect(&[peer.address], connections, pipeline, work)?;
+    let sample = load.run(&[peer.process], Until::Exhausted)?;
     let seen = probe.finish()?;
     if peer.keys()? != keys {
         return Err(io::Error::other(format!("{} lost keys", peer.name)));

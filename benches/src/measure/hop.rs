@@ -15,35 +15,37 @@ use crate::workload::ValueBytes;
 
 const KEYS: u64 = 1_000_000;
 
-/// A server, and where the generator runs while it is loaded.
+/// Servers, and where the generator runs while they are loaded.
 struct Seat {
-    peer: Peer,
+    peers: Vec<Peer>,
     generator_cores: Vec<usize>,
 }
 
-/// One shard with a core of its own; one that shares its core with the
-/// generator; several shards that share theirs with it; several on one core,
-/// which need no core to be woken.
+/// One shard with a core of its own; as many servers of one shard as there are
+/// cores, which share them with the generator, and whose commands are all at
+/// home; as many shards likewise; several on one core, which need no core to be
+/// woken.
 fn seats(options: &Options, cores: &Cores, shards: usize) -> io::Result<[Seat; 4]> {
     let (first, second) = (cores.server, cores.generator);
     let alone = pinyon(options, cores);
-    let seat = |server_cores: Vec<usize>, shards, generator_cores| {
-        let recipe = Recipe {
-            cores: server_cores,
-            shards,
-            ..alone.clone()
+    let seat = |servers: &[&[usize]], shards, generator_cores| {
+        let start = |&server_cores: &&[usize]| {
+            Peer::start(&Recipe {
+                cores: server_cores.to_vec(),
+                shards,
+                ..alone.clone()
+            })
         };
-        let peer = Peer::start(&recipe)?;
         io::Result::Ok(Seat {
-            peer,
+            peers: servers.iter().map(start).collect::<io::Result<_>>()?,
             generator_cores,
         })
     };
     Ok([
-        seat(vec![first], 1, vec![second])?,
-        seat(vec![first], 1, vec![first])?,
-        seat(vec![first, second], shards, vec![first, second])?,
-        seat(vec![first], shards, vec![second])?,
+        seat(&[&[first]], 1, vec![second])?,
+        seat(&[&[first], &[second]], 1, vec![first, second])?,
+        seat(&[&[first, second]], shards, vec![first, second])?,
+        seat(&[&[first]], shards, vec![second])?,
     ])
 }
 
@@ -53,8 +55,8 @@ pub fn run(options: &Options) -> io::Result<()> {
     let shards = options.shards.unwrap_or(2);
     let seats = seats(options, &cores, shards)?;
     let values = ValueBytes::Fixed(options.value_bytes());
-    for seat in &seats {
-        fill(&seat.peer, 0, options.key_count(KEYS), values, false)?;
+    for peer in seats.iter().flat_map(|seat| &seat.peers) {
+        fill(peer, 0, options.key_count(KEYS), values, false)?;
     }
     let mut table = Table::new(
         format!("Server CPU per operation, {shards} shards against one"),
@@ -62,11 +64,11 @@ pub fn run(options: &Options) -> io::Result<()> {
             "command",
             "pipeline",
             "1 shard µs/op",
-            "1 shard, core shared µs/op",
+            "all at home µs/op",
             "spread µs/op",
             "ratio",
             "(range)",
-            "ratio to shared",
+            "ratio to at home",
             "on one core µs/op",
             "ratio of these",
             "1 shard ops/s",
@@ -83,8 +85,9 @@ pub fn run(options: &Options) -> io::Result<()> {
     }
     table.note(
         "Ratio: spread against one shard whose generator has the other core. With spread shards \
-         the generator takes its share of the same two cores; `core shared` shows what such \
-         company costs one shard. Shards on one core never wake another: what is more there is \
+         the generator takes its share of the same two cores; `all at home` are two servers of \
+         one shard in the same place, whose commands never go to another core: what that costs \
+         is the machine's, what is more is the hop's. Shards on one core never wake another: what is more there is \
          the work of the hop itself.",
     );
     let wake = wake::cost(cores.server, cores.generator)?;
@@ -101,18 +104,18 @@ fn row(kind: &Kind, seats: &[Seat; 4], rounds: usize) -> io::Result<Vec<String>>
     for round in 0..rounds {
         for (seat, list) in seats.iter().zip(&mut samples) {
             sys::pin_thread(&seat.generator_cores)?;
-            list.push(kind.window(&seat.peer, round)?);
+            list.push(kind.window_over(&seat.peers, round)?);
         }
     }
-    let [alone, shared, spread, together] = samples.each_ref().map(|list| medians(list));
+    let [alone, home, spread, together] = samples.each_ref().map(|list| medians(list));
     let to_alone = ratios(&samples[0], &samples[2], Sample::cpu_us);
     let to_together = ratios(&samples[0], &samples[3], Sample::cpu_us);
-    let to_shared = ratios(&samples[1], &samples[2], Sample::cpu_us);
+    let to_home = ratios(&samples[1], &samples[2], Sample::cpu_us);
     Ok(vec![
         format!("{:?}", kind.operation).to_uppercase(),
         kind.pipeline.to_string(),
         format!("{:.3}", alone.cpu_us),
-        format!("{:.3}", shared.cpu_us),
+        format!("{:.3}", home.cpu_us),
         format!("{:.3}", spread.cpu_us),
         format!("{:.2}", median(&to_alone)),
         format!(
@@ -120,7 +123,7 @@ fn row(kind: &Kind, seats: &[Seat; 4], rounds: usize) -> io::Result<Vec<String>>
             quantile(&to_alone, 0.0),
             quantile(&to_alone, 1.0)
         ),
-        format!("{:.2}", median(&to_shared)),
+        format!("{:.2}", median(&to_home)),
         format!("{:.3}", together.cpu_us),
         format!("{:.2}", median(&to_together)),
         format!("{:.0}k", alone.rate / 1e3),

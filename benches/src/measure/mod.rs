@@ -90,8 +90,8 @@ pub fn fill(
         expires,
         ..Workload::fill(start, end, values)
     };
-    let mut load = Load::connect(peer.address, FILL_CONNECTIONS, FILL_PIPELINE, work)?;
-    let sample = load.run(peer.process, Until::Exhausted)?;
+    let mut load = Load::connect(&[peer.address], FILL_CONNECTIONS, FILL_PIPELINE, work)?;
+    let sample = load.run(&[peer.process], Until::Exhausted)?;
     let keys = peer.keys()?;
     if keys != end || sample.operations != end - start {
         return Err(io::Error::other(format!(
@@ -134,6 +134,11 @@ impl Kind {
 
     /// A window of this load on fresh connections, after a warm-up.
     pub fn window(&self, peer: &Peer, round: usize) -> io::Result<Sample> {
+        self.window_over(std::slice::from_ref(peer), round)
+    }
+
+    /// A window of this load on several servers at once, each with its share of the connections.
+    pub fn window_over(&self, peers: &[Peer], round: usize) -> io::Result<Sample> {
         let values = ValueBytes::Fixed(self.value_bytes);
         let keys = Keys::uniform(self.keys, round as u64 + 1);
         let work = Workload {
@@ -142,14 +147,16 @@ impl Kind {
             values,
             expires: false,
         };
-        let mut load = Load::connect(peer.address, self.connections, self.pipeline, work)?;
+        let addresses: Vec<_> = peers.iter().map(|peer| peer.address).collect();
+        let servers: Vec<_> = peers.iter().map(|peer| peer.process).collect();
+        let mut load = Load::connect(&addresses, self.connections, self.pipeline, work)?;
         let warm_up =
             (self.window / 4).clamp(Duration::from_millis(50), Duration::from_millis(500));
-        let sample = load.run(peer.process, Until::Elapsed(warm_up, self.window))?;
+        let sample = load.run(&servers, Until::Elapsed(warm_up, self.window))?;
         if sample.operations == 0 || sample.server.cpu_ns == 0 {
             return Err(io::Error::other(format!(
                 "{}: a window without operations",
-                peer.name
+                peers[0].name
             )));
         }
         Ok(sample)

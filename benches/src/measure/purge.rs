@@ -88,8 +88,8 @@ fn visit(peer: &Peer, operation: Operation, keys: u64, four_fifths: bool) -> io:
         values: ValueBytes::Mixed,
         expires: false,
     };
-    let mut load = Load::connect(peer.address, 8, 64, work)?;
-    Ok(load.run(peer.process, Until::Exhausted)?.operations)
+    let mut load = Load::connect(&[peer.address], 8, 64, work)?;
+    Ok(load.run(&[peer.process], Until::Exhausted)?.operations)
 }
 
 fn used_bytes(peer: &Peer) -> io::Result<u64> {

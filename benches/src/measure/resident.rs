@@ -135,13 +135,13 @@ fn rows(contender: &Contender, options: &Options) -> io::Result<(Vec<Vec<String>
     };
     let pipeline = options.pipelines(&[PIPELINE])[0];
     let connections = options.connections.unwrap_or(CONNECTIONS);
-    let mut load = Load::connect(peer.address, connections, pipeline, work)?;
+    let mut load = Load::connect(&[peer.address], connections, pipeline, work)?;
     let watch = Watch::start(&peer)?;
     let mut sets = Vec::new();
     for (phase, (name, values)) in PHASES.iter().enumerate() {
         load.change_values(*values);
         watch.phase.store(phase, Ordering::Relaxed);
-        let sample = load.run(peer.process, Until::Elapsed(Duration::ZERO, seconds));
+        let sample = load.run(&[peer.process], Until::Elapsed(Duration::ZERO, seconds));
         let sample = sample.map_err(|error| {
             io::Error::other(format!(
                 "{}, values of {name}: {error}",

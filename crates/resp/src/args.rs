@@ -7,6 +7,7 @@ use std::ops::Index;
 
 /// Where one argument lies in a buffer of less than 4 GiB.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
 pub struct Span {
     /// Position of the first byte.
     pub start: u32,

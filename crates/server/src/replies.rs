@@ -79,8 +79,6 @@ impl Replies {
     const FIRST_REPLY_BYTES_EXPECTED: usize = 4096;
     /// Holes an idle connection keeps room for, so that a short pipeline allocates nothing.
     const IDLE_HOLES_MAX: usize = 64;
-    /// Staged bytes it keeps, for the same reason.
-    const IDLE_STAGED_BYTES_MAX: usize = 1024;
 
     /// Writes a reply that is known now, in its place. `write` appends to the buffer it is given.
     #[inline]
@@ -93,7 +91,10 @@ impl Replies {
     }
 
     /// Keeps a place for a reply that another core owes; answers its sequence number.
-    pub fn await_one(&mut self, wanted: bool) -> u32 {
+    pub fn await_one(&mut self, wanted: bool, pool: &mut Pool) -> u32 {
+        if self.staged.capacity() == 0 {
+            self.staged = pool.take();
+        }
         let sequence = self.first_awaited.wrapping_add(self.holes.len() as u32);
         self.holes.push_back(Hole {
             staged_before: self.staged.len() as u32,
@@ -108,7 +109,7 @@ impl Replies {
     }
 
     /// Takes a reply that was awaited.
-    pub fn arrived(&mut self, sequence: u32, reply: &[u8]) {
+    pub fn arrived(&mut self, sequence: u32, reply: &[u8], pool: &mut Pool) {
         let place = sequence.wrapping_sub(self.first_awaited) as usize;
         self.awaited -= 1;
         self.reply_bytes_expected = reply
@@ -121,6 +122,9 @@ impl Replies {
             State::Early { .. } => unreachable!("a reply arrives once"),
         };
         if place > 0 {
+            if self.early.capacity() == 0 {
+                self.early = pool.take();
+            }
             let start = self.early.len() as u32;
             self.early.extend_from_slice(reply);
             hole.state = State::Early {
@@ -216,7 +220,7 @@ impl Replies {
     }
 
     /// Gives up what only a busy connection needs.
-    pub fn settle(&mut self) {
+    pub fn settle(&mut self, pool: &mut Pool) {
         if !self.holes.is_empty() {
             return;
         }
@@ -224,9 +228,7 @@ impl Replies {
             self.holes = VecDeque::new();
         }
         for buffer in [&mut self.staged, &mut self.early] {
-            if buffer.capacity() > Self::IDLE_STAGED_BYTES_MAX {
-                *buffer = Vec::new();
-            }
+            pool.give(std::mem::take(buffer));
         }
     }
 
@@ -315,16 +317,16 @@ mod tests {
 
     #[test]
     fn a_late_reply_holds_back_those_behind_it_and_only_those() {
-        let mut replies = Replies::default();
+        let (mut replies, mut pool) = (Replies::default(), Pool::default());
         replies.local(|out| out.extend_from_slice(b"a"));
-        let first = replies.await_one(true);
+        let first = replies.await_one(true, &mut pool);
         replies.local(|out| out.extend_from_slice(b"c"));
-        let second = replies.await_one(true);
+        let second = replies.await_one(true, &mut pool);
         replies.local(|out| out.extend_from_slice(b"e"));
         assert_eq!(text_of(&replies), "a");
-        replies.arrived(second, b"d");
+        replies.arrived(second, b"d", &mut pool);
         assert_eq!(text_of(&replies), "a");
-        replies.arrived(first, b"b");
+        replies.arrived(first, b"b", &mut pool);
         assert_eq!(text_of(&replies), "abcde");
         assert_eq!(replies.awaited(), 0);
     }
@@ -335,7 +337,7 @@ mod tests {
         for seed in 0..200 {
             let mut rng = store::Rng::seeded(seed);
             let mut below = |bound: usize| rng.below(bound as u64) as usize;
-            let mut replies = Replies::default();
+            let (mut replies, mut pool) = (Replies::default(), Pool::default());
             let (mut awaited, mut heard) = (Vec::new(), String::new());
             let (mut number, mut expected) = (0, String::new());
             for _ in 0..1 + below(60) {
@@ -343,10 +345,10 @@ mod tests {
                     let text = format!("{number},");
                     number += 1;
                     match below(5) {
-                        0 => awaited.push((replies.await_one(false), text)),
+                        0 => awaited.push((replies.await_one(false, &mut pool), text)),
                         1 | 2 => {
                             expected.push_str(&text);
-                            awaited.push((replies.await_one(true), text));
+                            awaited.push((replies.await_one(true, &mut pool), text));
                         }
                         _ => {
                             expected.push_str(&text);
@@ -358,11 +360,12 @@ mod tests {
                     // Mostly the first: a core answers in order.
                     let index = below(awaited.len()) * below(2);
                     let (sequence, text) = awaited.remove(index);
-                    replies.arrived(sequence, text.as_bytes());
+                    replies.arrived(sequence, text.as_bytes(), &mut pool);
                 }
                 let count = below(replies.unsent().len() + 1);
                 heard.push_str(&text_of(&replies)[..count]);
-                replies.took(count, &mut Pool::default());
+                replies.took(count, &mut pool);
+                replies.settle(&mut pool);
                 assert_eq!(replies.awaited() as usize, awaited.len());
                 assert!(
                     expected.starts_with(&heard),
@@ -370,7 +373,7 @@ mod tests {
                 );
             }
             for (sequence, text) in awaited {
-                replies.arrived(sequence, text.as_bytes());
+                replies.arrived(sequence, text.as_bytes(), &mut pool);
             }
             heard.push_str(text_of(&replies));
             assert_eq!(heard, expected);
@@ -380,10 +383,10 @@ mod tests {
 
     #[test]
     fn an_unwanted_reply_keeps_its_place_and_says_nothing() {
-        let mut replies = Replies::default();
-        let unwanted = replies.await_one(false);
+        let (mut replies, mut pool) = (Replies::default(), Pool::default());
+        let unwanted = replies.await_one(false, &mut pool);
         replies.local(|out| out.extend_from_slice(b"b"));
-        replies.arrived(unwanted, b"a");
+        replies.arrived(unwanted, b"a", &mut pool);
         assert_eq!(text_of(&replies), "b");
     }
 

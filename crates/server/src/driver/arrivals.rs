@@ -47,7 +47,8 @@ impl Driver {
 
     pub(super) fn take_messages(&mut self) {
         while let Some(mut message) = self.port.receive() {
-            let is_large = matches!(&message, Message::Requests(batch) if batch.is_full());
+            let is_large =
+                matches!(&message, Message::Batch(batch) if !batch.is_answered && batch.is_full());
             if let Message::Task(task) | Message::TaskDone(task) = &mut message {
                 self.receive_task(task);
             }
@@ -66,8 +67,7 @@ impl Driver {
 
     fn take_message(&mut self, message: Message) {
         match message {
-            Message::Requests(batch) => self.serve(batch),
-            Message::Replies(batch) => self.replies_came(batch),
+            Message::Batch(batch) => self.batch_came(batch),
             Message::Task(task) => self.task_came(task),
             Message::TaskDone(task) => self.task_done(*task),
             // What this shard owes it pays at the end of every turn; the message makes it take one.

@@ -5,25 +5,34 @@
 use super::{Driver, group::LARGE_REPLY_BYTES};
 use crate::{
     connection::Pause,
-    mesh::message::{Batch, Message},
+    mesh::{
+        batch::{Arrived, Batch, BatchReplies, ReplyTo, Requests},
+        message::Message,
+    },
 };
 use commands::{
     Call,
     execute::{self, Ran},
     gather,
 };
-use resp::{Args, Writer};
+use resp::Writer;
+use std::collections::VecDeque;
 
 /// Requests whose buckets and entries are prefetched together; see `group`.
 const GROUP_REQUESTS: usize = 16;
 /// Batches kept for the next turn.
 const SPARE_BATCHES_MAX: usize = 32;
 
+/// What one other core owes: where its replies belong, in the order of the requests.
+pub(super) type Owed = VecDeque<ReplyTo>;
+
 impl Driver {
-    /// Runs a batch of another core.
-    pub(super) fn serve(&mut self, batch: Box<Batch>) {
+    /// A batch has come: commands of another core, or replies for this one.
+    pub(super) fn batch_came(&mut self, batch: Batch) {
         self.take_over(batch.counted);
-        if self.stalled_batches.is_empty() {
+        if batch.is_answered {
+            self.replies_came(batch);
+        } else if self.stalled_batches.is_empty() {
             self.serve_from(batch, 0);
         } else {
             self.stalled_batches.push_back((batch, 0));
@@ -41,133 +50,140 @@ impl Driver {
         }
     }
 
-    fn serve_from(&mut self, mut batch: Box<Batch>, first: usize) {
-        let outcome = self.run_batch(&mut batch, first);
+    fn serve_from(&mut self, mut batch: Batch, start: usize) {
+        let outcome = self.run_batch(&mut batch, start);
         self.core.travelling_bytes += batch.count();
         self.core.tell_buffers();
         match outcome {
             Some(waiting) => self.stalled_batches.push_front((batch, waiting)),
             None => {
                 self.let_go(batch.counted);
+                batch.is_answered = true;
                 self.port
-                    .send(usize::from(batch.maker), Message::Replies(batch));
+                    .send(usize::from(batch.maker), Message::Batch(batch));
             }
         }
     }
 
-    /// Runs the requests of a batch from `first` on; answers the number of one that must wait for a lock or for memory.
-    fn run_batch(&mut self, batch: &mut Batch, mut first: usize) -> Option<usize> {
+    /// Runs the requests of a batch from `start` on; answers the beginning of one that must wait for a lock or for memory.
+    fn run_batch(&mut self, batch: &mut Batch, mut start: usize) -> Option<usize> {
         loop {
-            match self.run_requests(batch, first)? {
-                (index, Ran::NotSettled) => {
+            match self.run_requests(batch, start)? {
+                (waiting, Ran::NotSettled) => {
                     self.core.travelling_bytes += batch.count();
                     self.settle_touched();
-                    first = index;
+                    start = waiting;
                 }
-                (index, _) => return Some(index),
+                (waiting, _) => return Some(waiting),
             }
         }
     }
 
     /// As `run_batch`, and why the request could not run.
-    fn run_requests(&mut self, batch: &mut Batch, first: usize) -> Option<(usize, Ran)> {
+    fn run_requests(&mut self, batch: &mut Batch, mut start: usize) -> Option<(usize, Ran)> {
+        let Batch {
+            requests, replies, ..
+        } = batch;
+        loop {
+            self.prefetch_requests(requests, start);
+            let mut end = None;
+            for arrived in requests.from(start).take(GROUP_REQUESTS) {
+                let ran = self.run_request(&arrived, replies);
+                if ran != Ran::Yes {
+                    return Some((arrived.start, ran));
+                }
+                end = Some(arrived.end);
+            }
+            start = end?;
+        }
+    }
+
+    fn prefetch_requests(&self, requests: &Requests, start: usize) {
+        let mut places = [(0, 0); GROUP_REQUESTS];
+        let mut count = 0;
+        for (place, arrived) in places.iter_mut().zip(requests.from(start)) {
+            *place = (usize::from(arrived.request.db), arrived.request.hash);
+            self.core.shard.prefetch_bucket(place.0, place.1);
+            count += 1;
+        }
+        for (db, hash) in &places[..count] {
+            self.core.shard.prefetch_entry(*db, *hash);
+        }
+    }
+
+    /// Runs one request, or leaves no trace of it.
+    #[inline]
+    fn run_request(&mut self, arrived: &Arrived<'_>, replies: &mut BatchReplies) -> Ran {
         let Driver {
             core,
             table,
             waits_for_room,
             ..
         } = self;
-        let Batch {
-            maker: _,
-            bytes,
-            spans,
-            requests,
-            reply_to: _,
-            replies,
-            reply_ends,
-            counted: _,
-        } = batch;
-        let mut span_first = match first {
-            0 => 0,
-            _ => requests[first - 1].span_end as usize,
+        let Arrived { request, args, .. } = arrived;
+        if gather::must_wait(core, table.row(request.row), args, request.hash) {
+            return Ran::NotYet;
+        }
+        let mut call = Call {
+            core,
+            args: *args,
+            db: usize::from(request.db),
+            proto: request.proto,
+            hash: request.hash,
+            client: None,
+            no_touch: request.no_touch,
         };
-        for (index, request) in requests.iter().enumerate().skip(first) {
-            if (index - first).is_multiple_of(GROUP_REQUESTS) {
-                let ahead = || requests[index..].iter().take(GROUP_REQUESTS);
-                ahead().for_each(|request| {
-                    core.shard
-                        .prefetch_bucket(usize::from(request.db), request.hash)
-                });
-                ahead().for_each(|request| {
-                    core.shard
-                        .prefetch_entry(usize::from(request.db), request.hash)
-                });
-            }
-            let span_end = request.span_end as usize;
-            let args = Args::new(bytes, &spans[span_first..span_end]);
-            span_first = span_end;
-            if gather::must_wait(core, table.row(request.row), &args, request.hash) {
-                return Some((index, Ran::NotYet));
-            }
-            let mut call = Call {
-                core,
-                args,
-                db: usize::from(request.db),
-                proto: request.proto,
-                hash: request.hash,
-                client: None,
-                no_touch: request.no_touch,
-            };
-            let ran = execute::run(
-                &mut call,
-                request.row,
-                &mut Writer::new(replies, request.proto),
-            );
-            if ran != Ran::Yes {
-                *waits_for_room |= ran == Ran::NotYet;
-                return Some((index, ran));
-            }
-            if replies.len() > LARGE_REPLY_BYTES {
-                core.shortage.is_unsettled = true;
-            }
+        let mut ran = Ran::Yes;
+        replies.write(|out| {
+            ran = execute::run(&mut call, request.row, &mut Writer::new(out, request.proto));
+            ran == Ran::Yes
+        });
+        if ran == Ran::Yes {
+            core.shortage.is_unsettled |= replies.len() > LARGE_REPLY_BYTES;
             core.stats.hops_served += 1;
-            reply_ends.push(replies.len() as u32);
         }
-        None
-    }
-
-    /// Hands the replies from number `first` on to the connection that awaits them, as far as they are for the same;
-    /// answers the number of the first that is for another.
-    fn replies_came_for_one(&mut self, batch: &Batch, first: usize) -> usize {
-        let to = batch.reply_to[first];
-        let rest = batch.reply_to[first..].iter();
-        let count = rest.take_while(|other| other.is_to_same(&to)).count();
-        let Some(connection) = self.connections.still(to.connection, to.generation) else {
-            return first + count;
-        };
-        for index in first..first + count {
-            let sequence = batch.reply_to[index].sequence;
-            connection.replies.arrived(sequence, batch.reply(index));
-        }
-        if connection.replies.awaited() == 0 && connection.pause == Pause::Barrier {
-            self.unpause(to.connection);
-        }
-        self.mark_dirty(to.connection);
-        first + count
+        *waits_for_room |= ran == Ran::NotYet;
+        ran
     }
 
     /// Hands the replies of a batch to the connections that await them.
-    pub(super) fn replies_came(&mut self, mut batch: Box<Batch>) {
-        self.take_over(batch.counted);
+    fn replies_came(&mut self, mut batch: Batch) {
         self.core.tell_buffers();
-        let mut next = 0;
-        while next < batch.reply_to.len() {
-            next = self.replies_came_for_one(&batch, next);
+        let owner = usize::from(batch.owner);
+        let mut last: Option<ReplyTo> = None;
+        for reply in batch.replies.iter() {
+            let to = self.owed[owner]
+                .pop_front()
+                .expect("a reply for each request");
+            if let Some(before) = last.replace(to)
+                && !before.is_to_same(&to)
+            {
+                self.replies_came_for(before);
+            }
+            if let Some(connection) = self.connections.still(to.connection, to.generation) {
+                connection
+                    .replies
+                    .arrived(to.sequence, reply, &mut self.pool);
+            }
+        }
+        if let Some(to) = last {
+            self.replies_came_for(to);
         }
         self.core.travelling_bytes -= batch.uncount();
         if self.spare_batches.len() < SPARE_BATCHES_MAX {
             batch.clear();
             self.spare_batches.push(batch);
         }
+    }
+
+    /// Lets the connection go on that some replies have come for.
+    fn replies_came_for(&mut self, to: ReplyTo) {
+        let Some(connection) = self.connections.still(to.connection, to.generation) else {
+            return;
+        };
+        if connection.replies.awaited() == 0 && connection.pause == Pause::Barrier {
+            self.unpause(to.connection);
+        }
+        self.mark_dirty(to.connection);
     }
 }

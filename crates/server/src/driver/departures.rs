@@ -43,7 +43,7 @@ impl Driver {
         if let Some(mut batch) = self.outbox[to].take() {
             self.core.travelling_bytes += batch.count();
             self.let_go(batch.counted);
-            self.port.send(to, Message::Requests(batch));
+            self.port.send(to, Message::Batch(batch));
         }
     }
 
@@ -179,7 +179,7 @@ impl Driver {
         if connection.dead {
             return;
         }
-        connection.replies.settle();
+        connection.replies.settle(&mut self.pool);
         let id = ClientId(place);
         let client = self.core.clients.at_mut(id);
         client.query_bytes = connection.input.len();

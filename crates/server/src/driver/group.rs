@@ -5,7 +5,7 @@
 use super::Driver;
 use crate::{
     connection::Pause,
-    mesh::message::{ReplyTo, Request},
+    mesh::batch::{ReplyTo, Request},
     net::buffers,
 };
 use commands::{
@@ -522,7 +522,7 @@ impl Driver {
         client.commands += 1;
         let wanted = client.wants_reply();
         connection.replies.equip(&mut self.pool);
-        let sequence = connection.replies.await_one(wanted);
+        let sequence = connection.replies.await_one(wanted, &mut self.pool);
         let reply_to = ReplyTo {
             connection: place,
             generation: connection.generation,
@@ -534,7 +534,6 @@ impl Driver {
             proto: client.proto,
             no_touch: client.no_touch,
             hash,
-            span_end: 0,
         };
         let bytes = match self.group.sources[command.source].from {
             From::Buffer { buffer, len } => self.ring.bytes(buffer, len),
@@ -544,14 +543,16 @@ impl Driver {
             Some(inline) => inline.as_args(),
             None => Args::new(bytes, &self.group.spans[command.spans.clone()]),
         };
-        let batch = self.outbox[owner.0 as usize].get_or_insert_with(|| {
+        let to = usize::from(owner.0);
+        let batch = self.outbox[to].get_or_insert_with(|| {
             let mut batch = self.spare_batches.pop().unwrap_or_default();
-            batch.maker = self.core.id.0;
+            (batch.maker, batch.owner) = (self.core.id.0, owner.0);
             batch
         });
-        batch.push(&args, request, reply_to);
+        batch.push(&args, request);
+        self.owed[to].push_back(reply_to);
         if batch.is_full() {
-            self.dispatch(usize::from(owner.0));
+            self.dispatch(to);
         }
     }
 

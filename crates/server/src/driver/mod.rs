@@ -16,7 +16,8 @@ use crate::{
     connection::{Connections, Pause},
     mesh::{
         Port,
-        message::{Batch, Message, Task},
+        batch::{Batch, ReplyTo},
+        message::{Message, Task},
     },
     net::ring::{Event, Ring},
     replies::Pool,
@@ -48,12 +49,12 @@ pub struct Driver {
     pool: Pool,
     group: Group,
     /// Commands for other cores, gathered this turn, by core.
-    outbox: Vec<Option<Box<Batch>>>,
-    // Boxed as they travel: what goes through the mesh is a pointer.
-    #[allow(clippy::vec_box)]
-    spare_batches: Vec<Box<Batch>>,
-    /// Batches with a request whose key is locked, and those behind them; with the next request's number.
-    stalled_batches: VecDeque<(Box<Batch>, usize)>,
+    outbox: Vec<Option<Batch>>,
+    /// What other cores owe, by core.
+    owed: Vec<batches::Owed>,
+    spare_batches: Vec<Batch>,
+    /// Batches with a request whose key is locked, and those behind them; with where the next request begins.
+    stalled_batches: VecDeque<(Batch, usize)>,
     /// Commands over several shards that this core coordinates.
     coordinated: HashMap<u32, Coordinated>,
     last_transaction: u32,
@@ -137,6 +138,7 @@ impl Driver {
             pool: Pool::default(),
             group: Group::default(),
             outbox: (0..cores).map(|_| None).collect(),
+            owed: (0..cores).map(|_| batches::Owed::new()).collect(),
             spare_batches: Vec::new(),
             stalled_batches: VecDeque::new(),
             coordinated: HashMap::new(),
@@ -284,7 +286,8 @@ impl Driver {
             .stalled_batches
             .iter()
             .map(|(batch, _)| batch.heap_bytes());
-        let tables = self.connections.heap_bytes() + self.group.heap_bytes();
+        let owed = self.owed.iter().map(VecDeque::capacity).sum::<usize>() * size_of::<ReplyTo>();
+        let tables = self.connections.heap_bytes() + self.group.heap_bytes() + owed;
         (batches.chain(queued).sum::<usize>() + self.pool.bytes() + tables) as u64
     }
 }

@@ -1,24 +1,21 @@
 //! What travels between cores: batches of single-key commands with their replies, and tasks of commands over several shards.
-//! A batch goes out and comes back in the same buffers and is used again by the core that made it.
-//! Arguments are ranges of one buffer, never copies of their own.
+//! Nothing is shared on the way: who sends a message has done with it.
+//! A message is a cache line, since each line costs a journey from one core's cache to the other's.
 
-use crate::replies::block_bytes;
+use super::batch::Batch;
 use commands::{
     Part,
     gather::Stage,
     locks::{Scope, Transaction},
     table::RowId,
 };
-use memory::travel::vec_bytes;
-use resp::{Args, OwnedArgs, Proto, Span};
+use resp::{OwnedArgs, Proto};
 use std::sync::Arc;
 
 /// A message between two cores.
 pub enum Message {
-    /// Commands for the receiver's shard.
-    Requests(Box<Batch>),
-    /// The same batch with its replies, back at its maker.
-    Replies(Box<Batch>),
+    /// Commands for the receiver's shard; or the same batch with its replies, back at its maker.
+    Batch(Batch),
     /// One shard's stage of a command over several shards.
     Task(Box<Task>),
     /// The same task, done, back at its coordinator.
@@ -27,143 +24,8 @@ pub enum Message {
     Pay,
 }
 
-/// Commands of many connections for one shard, gathered in one turn.
-#[derive(Default)]
-pub struct Batch {
-    /// The core that made it and gets it back.
-    pub maker: u16,
-    /// Arguments of all requests, end to end.
-    pub bytes: Vec<u8>,
-    /// Where each argument lies.
-    pub spans: Vec<Span>,
-    /// The requests in order.
-    pub requests: Vec<Request>,
-    /// Where the reply of each belongs. Apart from the requests, so that it stays in the cache of the core that made it.
-    pub reply_to: Vec<ReplyTo>,
-    /// Replies of all requests, end to end.
-    pub replies: Vec<u8>,
-    /// End of each reply.
-    pub reply_ends: Vec<u32>,
-    /// How many of its bytes are known to be on their way, see `Core::travelling_bytes`.
-    pub counted: i64,
-}
-
-/// One command of a batch: what the other core must know besides its arguments.
-#[derive(Clone, Copy)]
-pub struct Request {
-    /// Table hash of the first key.
-    pub hash: u64,
-    /// End of its spans; they begin where those of the request before end.
-    pub span_end: u32,
-    /// What to run.
-    pub row: RowId,
-    /// The client's database.
-    pub db: u8,
-    /// The client's protocol.
-    pub proto: Proto,
-    /// CLIENT NO-TOUCH.
-    pub no_touch: bool,
-}
-
-/// Which reply of which connection is meant.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ReplyTo {
-    /// Place of the connection on its core.
-    pub connection: u32,
-    /// Which of the connections that had this place.
-    pub generation: u32,
-    /// Number of the reply among those of the connection.
-    pub sequence: u32,
-}
-
-impl ReplyTo {
-    /// Whether both are replies of one connection.
-    pub fn is_to_same(&self, other: &ReplyTo) -> bool {
-        (self.connection, self.generation) == (other.connection, other.generation)
-    }
-}
-
-impl Batch {
-    /// Requests a batch takes: with their replies they stay in the nearest cache on both cores, and the other begins early.
-    const REQUESTS_MAX: usize = 128;
-    /// Bytes of arguments after which a batch goes on its way.
-    const BYTES_MAX: usize = 32 * 1024;
-
-    /// Adds a command. Its arguments lie in order in what the client sent, and are copied in one piece with what stands
-    /// between them: one copy costs less than one for each.
-    pub fn push(&mut self, args: &Args<'_>, request: Request, reply_to: ReplyTo) {
-        let spans = args.spans();
-        debug_assert!(spans.is_sorted_by_key(|span| span.start));
-        let (first, last) = (spans[0], spans[spans.len() - 1]);
-        let (start, end) = (first.start, last.start + last.len);
-        let shift = (self.bytes.len() as u32).wrapping_sub(start);
-        let piece = &args.bytes()[start as usize..end as usize];
-        self.bytes.extend_from_slice(piece);
-        self.spans.extend(spans.iter().map(|span| Span {
-            start: span.start.wrapping_add(shift),
-            ..*span
-        }));
-        self.requests.push(Request {
-            span_end: self.spans.len() as u32,
-            ..request
-        });
-        self.reply_to.push(reply_to);
-    }
-
-    /// Whether it should go on its way before the turn ends.
-    pub fn is_full(&self) -> bool {
-        self.requests.len() >= Self::REQUESTS_MAX || self.bytes.len() >= Self::BYTES_MAX
-    }
-
-    /// The reply of request number `index`.
-    pub fn reply(&self, index: usize) -> &[u8] {
-        let start = if index == 0 {
-            0
-        } else {
-            self.reply_ends[index - 1] as usize
-        };
-        &self.replies[start..self.reply_ends[index] as usize]
-    }
-
-    /// Bytes it holds.
-    pub fn heap_bytes(&self) -> usize {
-        block_bytes(self.bytes.capacity())
-            + self.spans.capacity() * size_of::<Span>()
-            + self.requests.capacity() * size_of::<Request>()
-            + self.reply_to.capacity() * size_of::<ReplyTo>()
-            // These grow where the batch is served and are freed where it was made: they must be known exactly.
-            + vec_bytes(&self.replies)
-            + vec_bytes(&self.reply_ends)
-            + size_of::<Batch>()
-    }
-
-    /// Counts its bytes as being on their way; answers how many that are more than before.
-    pub fn count(&mut self) -> i64 {
-        let bytes = self.heap_bytes() as i64;
-        let before = std::mem::replace(&mut self.counted, bytes);
-        bytes - before
-    }
-
-    /// Has arrived where it was made; answers how many of its bytes were counted.
-    pub fn uncount(&mut self) -> i64 {
-        std::mem::take(&mut self.counted)
-    }
-
-    /// Empties it for the next use; keeps its buffers unless they grew large.
-    pub fn clear(&mut self) {
-        const KEPT_BYTES_MAX: usize = 64 * 1024;
-        if self.heap_bytes() > KEPT_BYTES_MAX {
-            *self = Batch::default();
-            return;
-        }
-        self.bytes.clear();
-        self.spans.clear();
-        self.requests.clear();
-        self.reply_to.clear();
-        self.replies.clear();
-        self.reply_ends.clear();
-    }
-}
+// A place of a queue is a cache line, and all of a message is in it.
+const _: () = assert!(size_of::<Message>() == 64);
 
 /// One shard's stage of a command over several shards.
 pub struct Task {

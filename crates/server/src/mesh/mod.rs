@@ -2,6 +2,7 @@
 //! Nobody waits here: a full queue keeps its messages on the sender's side until the next turn.
 //! Decision 0002 has what a hop costs.
 
+pub mod batch;
 pub mod doorbell;
 pub mod message;
 pub mod queue;
@@ -19,10 +20,11 @@ use std::{
     },
 };
 
-/// Messages a queue holds; a turn sends at most a few a peer.
-const QUEUE_MESSAGES: usize = 512;
+/// Messages a queue holds; a turn sends at most a few a peer. A cache line each.
+const QUEUE_MESSAGES: usize = 128;
 
-/// What all cores know of each core.
+/// What all cores know of each core. On lines of its own, since it is written whenever the core sleeps.
+#[repr(align(128))]
 pub struct Sleeper {
     doorbell: Doorbell,
     ring: AtomicI32,
@@ -77,8 +79,17 @@ impl Port {
     /// Sends a message to another core; in order, also when the queue is full.
     pub fn send(&mut self, to: usize, message: Message) {
         debug_assert_ne!(to, self.me, "what stays on this core does not travel");
-        self.waiting[to].push_back(message);
-        self.push_waiting(to);
+        let sender = self.outgoing[to]
+            .as_mut()
+            .expect("a queue to every other core");
+        let waiting = &mut self.waiting[to];
+        let sent = match waiting.is_empty() {
+            true => sender.push(message),
+            false => Err(message),
+        };
+        if let Err(message) = sent {
+            waiting.push_back(message);
+        }
         if !self.touched.contains(&to) {
             self.touched.push(to);
         }

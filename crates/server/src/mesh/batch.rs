@@ -1,0 +1,351 @@
+//! Commands of many connections for one shard, gathered in one turn, and their replies.
+//! A batch goes out and comes back in the same buffers, is used again by the core that made it, and is never copied on the way.
+//! It fits a cache line, and all of a request lies together, as all replies do: each line costs a journey between two caches.
+
+use crate::replies::block_bytes;
+use commands::table::RowId;
+use memory::travel::vec_bytes;
+use resp::{Args, Proto, Span};
+use std::ptr;
+
+/// A batch. Where its replies belong stays with its maker: a core answers the batches of another in the order in which they came.
+#[derive(Default)]
+pub struct Batch {
+    /// The core that made it and gets it back.
+    pub maker: u16,
+    /// The core that it is for.
+    pub owner: u16,
+    /// How many requests there are.
+    count: u16,
+    /// It is on its way back.
+    pub is_answered: bool,
+    /// How many of its bytes are known to be on their way, see `Core::travelling_bytes`.
+    pub counted: i64,
+    /// The commands.
+    pub requests: Requests,
+    /// Their replies, in the same order.
+    pub replies: BatchReplies,
+}
+
+/// What the other core must know of a command besides its arguments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// Table hash of the first key.
+    pub hash: u64,
+    /// What to run.
+    pub row: RowId,
+    /// The client's database.
+    pub db: u8,
+    /// The client's protocol.
+    pub proto: Proto,
+    /// CLIENT NO-TOUCH.
+    pub no_touch: bool,
+}
+
+/// Which reply of which connection is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReplyTo {
+    /// Place of the connection on its core.
+    pub connection: u32,
+    /// Which of the connections that had this place.
+    pub generation: u32,
+    /// Number of the reply among those of the connection.
+    pub sequence: u32,
+}
+
+impl ReplyTo {
+    /// Whether both are replies of one connection.
+    pub fn is_to_same(&self, other: &ReplyTo) -> bool {
+        (self.connection, self.generation) == (other.connection, other.generation)
+    }
+}
+
+impl Batch {
+    /// Requests a batch takes: with their replies they stay in the nearest cache on both cores, and the other begins early.
+    const REQUESTS_MAX: u16 = 128;
+    /// Bytes of requests after which a batch goes on its way.
+    const BYTES_MAX: usize = 32 * 1024;
+
+    /// Adds a command.
+    pub fn push(&mut self, args: &Args<'_>, request: Request) {
+        self.requests.push(args, request);
+        self.count += 1;
+    }
+
+    /// Whether it should go on its way before the turn ends.
+    pub fn is_full(&self) -> bool {
+        self.count >= Self::REQUESTS_MAX || self.requests.words.len() >= Self::BYTES_MAX / 8
+    }
+
+    /// Bytes it holds. The buffer of replies grows where the batch is served and is freed where it was made, so its must be
+    /// known exactly.
+    pub fn heap_bytes(&self) -> usize {
+        block_bytes(self.requests.words.capacity() * 8) + vec_bytes(&self.replies.bytes)
+    }
+
+    /// Counts its bytes as being on their way; answers how many that are more than before.
+    pub fn count(&mut self) -> i64 {
+        let bytes = self.heap_bytes() as i64;
+        let before = std::mem::replace(&mut self.counted, bytes);
+        bytes - before
+    }
+
+    /// Has arrived where it was made; answers how many of its bytes were counted.
+    pub fn uncount(&mut self) -> i64 {
+        std::mem::take(&mut self.counted)
+    }
+
+    /// Empties it for the next use; keeps its buffers unless they grew large.
+    pub fn clear(&mut self) {
+        const KEPT_BYTES_MAX: usize = 64 * 1024;
+        if self.requests.words.capacity() * 8 + self.replies.bytes.capacity() > KEPT_BYTES_MAX {
+            *self = Batch::default();
+            return;
+        }
+        self.count = 0;
+        self.is_answered = false;
+        self.requests.words.clear();
+        self.replies.bytes.clear();
+    }
+}
+
+/// Commands one behind the other in words of eight bytes: hash, manners, spans, bytes.
+#[derive(Default)]
+pub struct Requests {
+    words: Vec<u64>,
+}
+
+/// A request where it lies.
+pub struct Arrived<'a> {
+    /// The command.
+    pub request: Request,
+    /// Its arguments.
+    pub args: Args<'a>,
+    /// Where it begins.
+    pub start: usize,
+    /// Where the next begins.
+    pub end: usize,
+}
+
+impl Requests {
+    const HEAD_WORDS: usize = 2;
+
+    /// Adds a command. Its arguments lie in order in what the client sent, and are copied in one piece with what stands
+    /// between them: one copy costs less than one for each.
+    fn push(&mut self, args: &Args<'_>, request: Request) {
+        let spans = args.spans();
+        debug_assert!(spans.is_sorted_by_key(|span| span.start));
+        let (first, last) = (spans[0], spans[spans.len() - 1]);
+        let (start, end) = (first.start, last.start + last.len);
+        let piece = &args.bytes()[start as usize..end as usize];
+        let count = Self::HEAD_WORDS + spans.len() + piece.len().div_ceil(8);
+        self.words.reserve(count);
+        let words = &mut self.words.spare_capacity_mut()[..count];
+        words[count - 1].write(0);
+        let (head, rest) = words.split_at_mut(Self::HEAD_WORDS);
+        head.write_copy_of_slice(&request.head(spans.len()));
+        let (places, bytes) = rest.split_at_mut(spans.len());
+        for (place, span) in places.iter_mut().zip(spans) {
+            place.write(word_of(span.start - start, span.len));
+        }
+        // SAFETY: the words behind the spans are as many as the piece needs, and are nobody's yet. All of them are written
+        // then: what is left of the last was made 0.
+        unsafe {
+            ptr::copy_nonoverlapping(piece.as_ptr(), bytes.as_mut_ptr().cast(), piece.len());
+            self.words.set_len(self.words.len() + count);
+        }
+    }
+
+    /// The requests in order, from the one that begins at `start`.
+    pub fn from(&self, mut start: usize) -> impl Iterator<Item = Arrived<'_>> {
+        std::iter::from_fn(move || {
+            let arrived = self.at(start)?;
+            start = arrived.end;
+            Some(arrived)
+        })
+    }
+
+    #[inline]
+    fn at(&self, start: usize) -> Option<Arrived<'_>> {
+        let (head, rest) = self.words[start..].split_first_chunk()?;
+        let (request, span_count) = Request::of_head(*head);
+        let (spans, rest) = rest.split_at(span_count);
+        let spans = spans_of(spans);
+        let last = spans[span_count - 1];
+        let len = (last.start + last.len) as usize;
+        Some(Arrived {
+            request,
+            args: Args::new(&bytes_of(rest)[..len], spans),
+            start,
+            end: start + Self::HEAD_WORDS + span_count + len.div_ceil(8),
+        })
+    }
+}
+
+impl Request {
+    const RESP3: u64 = 1 << 24;
+    const NO_TOUCH: u64 = 1 << 25;
+
+    fn head(&self, span_count: usize) -> [u64; Requests::HEAD_WORDS] {
+        let mut manners = u64::from(self.row.0) | u64::from(self.db) << 16;
+        if self.proto == Proto::Resp3 {
+            manners |= Self::RESP3;
+        }
+        if self.no_touch {
+            manners |= Self::NO_TOUCH;
+        }
+        [self.hash, manners | (span_count as u64) << 32]
+    }
+
+    fn of_head([hash, manners]: [u64; Requests::HEAD_WORDS]) -> (Request, usize) {
+        let request = Request {
+            hash,
+            row: RowId(manners as u16),
+            db: (manners >> 16) as u8,
+            proto: if manners & Self::RESP3 != 0 {
+                Proto::Resp3
+            } else {
+                Proto::Resp2
+            },
+            no_touch: manners & Self::NO_TOUCH != 0,
+        };
+        (request, (manners >> 32) as usize)
+    }
+}
+
+const _: () = assert!(size_of::<Span>() == 8 && align_of::<Span>() <= 8);
+
+/// The span as it lies in memory.
+fn word_of(start: u32, len: u32) -> u64 {
+    if cfg!(target_endian = "little") {
+        u64::from(len) << 32 | u64::from(start)
+    } else {
+        u64::from(start) << 32 | u64::from(len)
+    }
+}
+
+fn spans_of(words: &[u64]) -> &[Span] {
+    // SAFETY: a span is two u32 without padding, takes a word, and any bits are one.
+    unsafe { std::slice::from_raw_parts(words.as_ptr().cast(), words.len()) }
+}
+
+fn bytes_of(words: &[u64]) -> &[u8] {
+    // SAFETY: a word is eight bytes.
+    unsafe { std::slice::from_raw_parts(words.as_ptr().cast(), size_of_val(words)) }
+}
+
+/// Replies one behind the other, each behind its length.
+#[derive(Default)]
+pub struct BatchReplies {
+    bytes: Vec<u8>,
+}
+
+impl BatchReplies {
+    const HEAD_BYTES: usize = 8;
+
+    /// Has `write` append a reply to the buffer; what it appended is taken away again where it answers that there is none.
+    #[inline]
+    pub fn write(&mut self, write: impl FnOnce(&mut Vec<u8>) -> bool) {
+        let head = self.bytes.len();
+        self.bytes.extend_from_slice(&[0; Self::HEAD_BYTES]);
+        let start = self.bytes.len();
+        if write(&mut self.bytes) {
+            let len = (self.bytes.len() - start) as u64;
+            self.bytes[head..start].copy_from_slice(&len.to_ne_bytes());
+        } else {
+            self.bytes.truncate(head);
+        }
+    }
+
+    /// Bytes of all replies.
+    pub fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// The replies in order.
+    pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        let mut rest = &self.bytes[..];
+        std::iter::from_fn(move || {
+            let (head, after) = rest.split_first_chunk()?;
+            let (reply, others) = after.split_at(u64::from_ne_bytes(*head) as usize);
+            rest = others;
+            Some(reply)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use resp::OwnedArgs;
+
+    fn request(number: u64) -> Request {
+        Request {
+            hash: number.wrapping_mul(0x9e37_79b9_7f4a_7c15),
+            row: RowId(number as u16),
+            db: (number % 16) as u8,
+            proto: [Proto::Resp2, Proto::Resp3][number as usize % 2],
+            no_touch: number % 3 == 0,
+        }
+    }
+
+    /// `number` arguments of all lengths, the empty one too.
+    fn args(number: u64) -> OwnedArgs {
+        let mut args = OwnedArgs::new();
+        for index in 0..=number % 40 {
+            args.push(&vec![index as u8; (index * number % 67) as usize]);
+        }
+        args
+    }
+
+    #[test]
+    fn commands_arrive_as_they_were_sent() {
+        let mut batch = Batch::default();
+        for number in 0..120 {
+            batch.push(&args(number).as_args(), request(number));
+        }
+        let mut starts = Vec::new();
+        for (number, arrived) in batch.requests.from(0).enumerate() {
+            assert_eq!(arrived.request, request(number as u64));
+            assert!(arrived.args.iter().eq(args(number as u64).as_args().iter()));
+            starts.push(arrived.start);
+        }
+        assert_eq!(starts.len(), 120);
+        // One that had to wait is found again, with those behind it.
+        assert_eq!(batch.requests.from(starts[100]).count(), 20);
+    }
+
+    #[test]
+    fn replies_come_back_in_order_without_those_that_were_not_given() {
+        let mut replies = BatchReplies::default();
+        for number in 0..100usize {
+            replies.write(|out| {
+                out.extend(std::iter::repeat_n(number as u8, number));
+                number % 7 != 3
+            });
+        }
+        let given = (0..100usize).filter(|number| number % 7 != 3);
+        assert!(
+            replies
+                .iter()
+                .eq(given.map(|number| vec![number as u8; number]))
+        );
+    }
+
+    #[test]
+    fn a_batch_that_grew_large_gives_its_buffers_up() {
+        let mut batch = Batch::default();
+        batch.push(
+            &OwnedArgs::from_args(args(5).as_args()).as_args(),
+            request(5),
+        );
+        batch.clear();
+        assert!(batch.heap_bytes() > 0 && batch.requests.from(0).next().is_none());
+        batch.replies.write(|out| {
+            out.resize(100_000, b'x');
+            true
+        });
+        batch.clear();
+        assert_eq!(batch.heap_bytes(), 0);
+    }
+}
