@@ -19,6 +19,8 @@ pub enum ReplyMode {
     Off,
     /// The reply to the next command is left out.
     SkipNext,
+    /// The reply to the command that runs now is left out, unless it is CLIENT REPLY ON.
+    SkipThis,
 }
 
 /// One connection's state that commands read and change.
@@ -87,7 +89,7 @@ impl Client {
         match self.reply_mode {
             ReplyMode::On => true,
             ReplyMode::Off => false,
-            ReplyMode::SkipNext => {
+            ReplyMode::SkipNext | ReplyMode::SkipThis => {
                 self.reply_mode = ReplyMode::On;
                 false
             }
