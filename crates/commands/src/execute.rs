@@ -3,7 +3,7 @@
 //! Commands over several keys whose keys all lie here run whole, without locks.
 
 use crate::{
-    Call, Error, Flags, Part, Reply, Run, error,
+    Call, Error, Flags, Part, Reply, Run, error, log,
     room::{self, Room},
     rounds,
     row::Decision,
@@ -56,10 +56,10 @@ pub fn run(call: &mut Call<'_>, id: RowId, out: &mut Writer<'_>) -> Ran {
         Err(_) => {
             out.truncate(start);
             call.core.stats.calls[id.0 as usize].failed += 1;
-            eprintln!(
-                "pinyon: command '{}' panicked; its client got an error",
+            log::line(format_args!(
+                "command '{}' panicked; its client got an error",
                 row.name
-            );
+            ));
             refuse(call, error::INTERNAL.into(), out);
         }
     }

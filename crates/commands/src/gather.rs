@@ -5,6 +5,7 @@
 use crate::{
     Call, Command, Core, Error, Flags, Part, Progress, Reply, Run, ShardId, error, execute, joint,
     locks::Scope,
+    log,
     room::{self, Room},
     row::{Decision, To, Turn},
     table::RowId,
@@ -184,10 +185,10 @@ pub fn run_stage(
         }
     }
     catch_unwind(AssertUnwindSafe(|| stage_of(call, row, stage, part))).unwrap_or_else(|_| {
-        eprintln!(
-            "pinyon: command '{}' panicked; its client got an error",
+        log::line(format_args!(
+            "command '{}' panicked; its client got an error",
             row.name
-        );
+        ));
         Err(error::INTERNAL.into())
     })
 }
