@@ -91,11 +91,14 @@ pub(crate) fn several_here(
             Ok(())
         }
         Run::Each(element) => {
-            let indexes = row.keys.indexes(&call.args);
+            let (indexes, start) = (row.keys.indexes(&call.args), out.len());
             out.array(indexes.clone().count());
             for index in indexes {
                 let key = call.other_key(index);
                 element(call, key, out);
+                if (out.len() - start) as u64 > call.core.config.proto_max_bulk_len {
+                    return Err(error::REPLY_TOO_LONG.into());
+                }
             }
             Ok(())
         }

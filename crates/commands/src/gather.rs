@@ -218,7 +218,7 @@ pub(crate) fn stage_of(
         (Stage::Part, Run::Atomic(atomic)) => (atomic.prepare)(call, part)?,
         (Stage::Part, Run::Joint(joint)) => *part = joint::copies_of_own(call, row, &joint)?,
         (Stage::Part, Run::Sum(count)) => *part = Part::Count(sum_of_own(call, row, count)),
-        (Stage::Part, Run::Each(element)) => *part = own_elements(call, row, element),
+        (Stage::Part, Run::Each(element)) => *part = own_elements(call, row, element)?,
         (Stage::Part, Run::Here(_) | Run::Owner(_) | Run::Container) => {
             unreachable!("has no parts")
         }
@@ -245,16 +245,19 @@ fn own_elements(
     call: &mut Call<'_>,
     row: &Command,
     element: fn(&mut Call<'_>, store::Key<'_>, &mut Writer<'_>),
-) -> Part {
+) -> Result<Part, Error> {
     let (mut bytes, mut ends) = (Vec::new(), Vec::new());
     for index in row.keys.indexes(&call.args) {
         if call.owns(index) {
             let key = call.other_key(index);
             element(call, key, &mut Writer::new(&mut bytes, call.proto));
             ends.push(bytes.len());
+            if bytes.len() as u64 > call.core.config.proto_max_bulk_len {
+                return Err(error::REPLY_TOO_LONG.into());
+            }
         }
     }
-    Part::Elements { bytes, ends }
+    Ok(Part::Elements { bytes, ends })
 }
 
 /// Makes the reply of all parts, on the coordinator, and says how the command ends.
