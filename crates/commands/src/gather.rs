@@ -10,6 +10,7 @@ use crate::{
     row::{Decision, To, Turn},
     table::RowId,
 };
+use memory::travel::vec_bytes;
 use resp::{Args, Writer};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -34,6 +35,12 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// Bytes it holds on the heap.
+    pub fn heap_bytes(&self) -> usize {
+        let scopes = self.shards.iter().filter_map(|(_, scope)| scope.as_ref());
+        vec_bytes(&self.shards) + scopes.map(Scope::heap_bytes).sum::<usize>()
+    }
+
     /// Which part is that of `shard`, which takes part.
     pub fn place_of(&self, shard: ShardId) -> usize {
         self.shards

@@ -42,20 +42,37 @@ impl Driver {
     }
 
     fn serve_from(&mut self, mut batch: Box<Batch>, first: usize) {
-        let outcome = self.run_batch(&mut batch, first);
-        self.core.travelling_bytes += batch.count();
-        self.core.tell_buffers();
-        match outcome {
-            Some(waiting) => self.stalled_batches.push_front((batch, waiting)),
-            None => {
-                self.let_go(batch.counted);
-                self.port
-                    .send(usize::from(batch.maker), Message::Replies(batch));
-            }
+        let waiting = self.run_batch(&mut batch, first);
+        if let Some(next) = waiting.filter(|_| batch.replies.len() > Batch::REPLY_BYTES_MAX) {
+            let rest = batch.split_off(next);
+            self.send_home(batch);
+            self.stall(Box::new(rest), 0);
+            // It need not wait for a lock: the next turn looks at it.
+            self.unlocked = true;
+            return;
+        }
+        match waiting {
+            Some(next) => self.stall(batch, next),
+            None => self.send_home(batch),
         }
     }
 
-    /// Runs the requests of a batch from `first` on; answers the number of one that must wait for a lock or for memory.
+    fn stall(&mut self, mut batch: Box<Batch>, next: usize) {
+        self.core.travelling_bytes += batch.count();
+        self.core.tell_buffers();
+        self.stalled_batches.push_front((batch, next));
+    }
+
+    fn send_home(&mut self, mut batch: Box<Batch>) {
+        self.core.travelling_bytes += batch.count();
+        self.core.tell_buffers();
+        self.let_go(batch.counted);
+        let maker = usize::from(batch.maker);
+        self.port.send(maker, Message::Replies(batch));
+    }
+
+    /// Runs the requests of a batch from `first` on; answers the number of one that must wait for a lock, for memory, or
+    /// because the replies before it are large.
     fn run_batch(&mut self, batch: &mut Batch, mut first: usize) -> Option<usize> {
         loop {
             match self.run_requests(batch, first)? {
@@ -132,6 +149,9 @@ impl Driver {
             }
             core.stats.hops_served += 1;
             reply_ends.push(replies.len() as u32);
+            if replies.len() > Batch::REPLY_BYTES_MAX && index + 1 < requests.len() {
+                return Some((index + 1, Ran::NotYet));
+            }
         }
         None
     }

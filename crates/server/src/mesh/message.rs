@@ -89,6 +89,10 @@ impl Batch {
     /// Bytes of arguments after which a batch goes on its way.
     const BYTES_MAX: usize = 32 * 1024;
 
+    /// Bytes of replies after which a batch goes home, and the rest of its requests follow in another: the places of replies
+    /// have 32 bits, and no other connection waits for all of them.
+    pub const REPLY_BYTES_MAX: usize = 1 << 20;
+
     /// Adds a command. Its arguments lie in order in what the client sent, and are copied in one piece with what stands
     /// between them: one copy costs less than one for each.
     pub fn push(&mut self, args: &Args<'_>, request: Request, reply_to: ReplyTo) {
@@ -113,6 +117,29 @@ impl Batch {
     /// Whether it should go on its way before the turn ends.
     pub fn is_full(&self) -> bool {
         self.requests.len() >= Self::REQUESTS_MAX || self.bytes.len() >= Self::BYTES_MAX
+    }
+
+    /// Takes the requests from number `first` on, which have no replies yet, into a batch of their own.
+    pub fn split_off(&mut self, first: usize) -> Batch {
+        debug_assert_eq!(self.reply_ends.len(), first);
+        let span_first = self.requests[first - 1].span_end;
+        let mut rest = Batch {
+            maker: self.maker,
+            spans: self.spans.split_off(span_first as usize),
+            requests: self.requests.split_off(first),
+            reply_to: self.reply_to.split_off(first),
+            ..Batch::default()
+        };
+        let start = rest
+            .spans
+            .first()
+            .map_or(self.bytes.len() as u32, |span| span.start);
+        rest.bytes = self.bytes.split_off(start as usize);
+        rest.spans.iter_mut().for_each(|span| span.start -= start);
+        rest.requests
+            .iter_mut()
+            .for_each(|request| request.span_end -= span_first);
+        rest
     }
 
     /// The reply of request number `index`.
@@ -193,4 +220,73 @@ pub struct Task {
     pub counted: i64,
     /// Bytes of the part that are on no core's account while it is between two.
     pub handed: i64,
+}
+
+impl Task {
+    /// Bytes of its record and of what it locks, which the coordinator takes and gets back.
+    pub fn own_bytes(&self) -> i64 {
+        let scope_bytes = self.scope.as_ref().map_or(0, Scope::heap_bytes);
+        (size_of::<Task>() + scope_bytes) as i64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A batch of commands, each with the arguments of a line.
+    fn batch(lines: &[&str]) -> Batch {
+        let mut batch = Batch {
+            maker: 3,
+            ..Batch::default()
+        };
+        for (sequence, line) in lines.iter().enumerate() {
+            let owned = line.split(' ').fold(OwnedArgs::new(), |mut args, word| {
+                args.push(word.as_bytes());
+                args
+            });
+            let request = Request {
+                hash: sequence as u64,
+                span_end: 0,
+                row: RowId(0),
+                db: 0,
+                proto: Proto::Resp2,
+                no_touch: false,
+            };
+            let reply_to = ReplyTo {
+                connection: 0,
+                generation: 0,
+                sequence: sequence as u32,
+            };
+            batch.push(&owned.as_args(), request, reply_to);
+        }
+        batch
+    }
+
+    fn lines(batch: &Batch) -> Vec<(u64, u32, String)> {
+        let mut first = 0;
+        let mut lines = Vec::new();
+        for (request, reply_to) in batch.requests.iter().zip(&batch.reply_to) {
+            let end = request.span_end as usize;
+            let args = Args::new(&batch.bytes, &batch.spans[first..end]);
+            let words: Vec<_> = args.iter().map(String::from_utf8_lossy).collect();
+            lines.push((request.hash, reply_to.sequence, words.join(" ")));
+            first = end;
+        }
+        lines
+    }
+
+    #[test]
+    fn a_batch_that_is_split_anywhere_holds_the_same_commands_in_two() {
+        let all = ["GET a", "SET b value", "GET ccc", "SETEX d 100 v"];
+        for first in 1..all.len() {
+            let mut head = batch(&all);
+            let whole = lines(&head);
+            head.reply_ends = vec![0; first];
+            let rest = head.split_off(first);
+            assert_eq!(rest.maker, head.maker);
+            assert_eq!(lines(&head), whole[..first]);
+            assert_eq!(lines(&rest), whole[first..]);
+        }
+    }
 }
