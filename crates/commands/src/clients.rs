@@ -188,6 +188,11 @@ impl Clients {
         self.bytes = self.bytes + total_bytes as u64 - before as u64;
     }
 
+    /// Bytes of the list of clients itself.
+    pub fn table_bytes(&self) -> usize {
+        self.slots.capacity() * size_of::<Option<Box<Client>>>()
+    }
+
     /// How many clients this core holds.
     pub fn len(&self) -> usize {
         self.count

@@ -330,7 +330,11 @@ fn restore_takes_over_idle_time_and_frequency() {
 fn restore_takes_an_idle_time_or_a_frequency_and_never_both() {
     let mut cluster = Cluster::new(1);
     let refused = Reply::Error(b"ERR syntax error".to_vec());
-    for options in ["idletime 5 freq 6", "freq 6 idletime 5", "freq 6 idletime -1"] {
+    for options in [
+        "idletime 5 freq 6",
+        "freq 6 idletime 5",
+        "freq 6 idletime -1",
+    ] {
         let line = format!("restore k 0 payload {options}");
         assert_eq!(cluster.ask(&line), refused, "{line}");
     }
