@@ -2,13 +2,15 @@
 //! Never lets a stopwatch decide; a bound on time is only there to notice what hangs.
 //! Source: the behaviour of redis-server 7.0.15 on signals and SHUTDOWN.
 
+use std::fs::File;
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use resp::Reply;
+use testkit::server::Claim;
 use testkit::{Client, encode};
 
-use crate::fixture::{bulk, elements, error, eventually, ok, start, start_ours, text};
+use crate::fixture::{binary, bulk, elements, error, eventually, ok, start, start_ours, text};
 
 /// Ends a server that is under load by whatever `end` does, and checks how it ended.
 fn assert_ends_cleanly_under_load(shards: usize, end: impl Fn(&testkit::Server)) {
@@ -130,6 +132,44 @@ fn a_panic_inside_a_command_is_an_error_for_its_client_and_the_server_lives() {
         server.signal("TERM");
         assert_eq!(server.wait().code(), Some(0), "it still ends as it should");
     }
+}
+
+#[test]
+fn a_server_whose_log_cannot_be_written_lives_on_and_ends_cleanly() {
+    let claim = Claim::new();
+    // Every write to it fails, as on a full disk.
+    let full = || {
+        File::options()
+            .write(true)
+            .open("/dev/full")
+            .expect("Linux has it")
+    };
+    let mut server = Command::new(binary())
+        .args(["--shards", "2", "--port", &claim.port().to_string()])
+        .stdout(full())
+        .stderr(full())
+        .spawn()
+        .expect("the server starts");
+    eventually("it listens or has ended", || {
+        Client::try_connect(claim.port()).is_ok() || !matches!(server.try_wait(), Ok(None))
+    });
+    let mut ask = |request: &[u8]| {
+        let mut client = Client::try_connect(claim.port()).ok()?;
+        client.try_send(request).ok()?;
+        client.try_reply().ok()
+    };
+    let replies = [
+        &b"DEBUG LOG line\r\n"[..],
+        b"DEBUG PANIC\r\n",
+        b"SHUTDOWN\r\n",
+    ]
+    .map(&mut ask);
+    let status = server.wait().expect("it was started");
+    assert_eq!(replies[0], Some(ok()));
+    assert!(
+        matches!(&replies[1], Some(Reply::Error(text)) if text.starts_with(b"ERR internal error"))
+    );
+    assert_eq!(status.code(), Some(0));
 }
 
 /// Lets this process and its children have this many files open.

@@ -180,6 +180,50 @@ fn what_a_connection_changes_about_itself_holds_from_the_next_command_of_the_pip
 }
 
 #[test]
+fn large_replies_of_other_shards_come_each_to_its_own_command() {
+    const KEYS: usize = 24;
+    const VALUE_BYTES: usize = 200_000;
+    let server = start(4, &[]);
+    let value = |n: usize| format!("{n}:").repeat(VALUE_BYTES / 4);
+    let mut client = server.client();
+    for n in 0..KEYS {
+        assert_eq!(
+            client.command(&["SET", &format!("key:{n}"), &value(n)]),
+            ok()
+        );
+    }
+    // Small ones between them, and writes: none may overtake another.
+    let commands: Vec<_> = (0..4 * KEYS)
+        .flat_map(|n| {
+            let key = format!("key:{}", n % KEYS);
+            let count = vec!["INCR".to_string(), format!("count:{key}")];
+            [vec!["GET".to_string(), key], count]
+        })
+        .collect();
+    let replies = client.pipeline(&commands);
+    for (n, reply) in replies.iter().enumerate() {
+        let (key, round) = (n / 2 % KEYS, n / 2 / KEYS);
+        let expected = match n % 2 {
+            0 => bulk(value(key)),
+            _ => Reply::Int(round as i64 + 1),
+        };
+        assert!(*reply == expected, "reply {n} is another command's");
+    }
+}
+
+#[test]
+fn a_reply_that_is_skipped_is_never_the_one_to_client_reply_on() {
+    let server = start(2, &[]);
+    let mut client = server.client();
+    client.send(b"CLIENT REPLY SKIP\r\nCLIENT REPLY ON\r\nPING\r\n");
+    assert_eq!(client.reply(), ok());
+    assert_eq!(client.reply(), Reply::Simple(b"PONG".to_vec()));
+    // RESET says nothing where its reply was to be skipped, and the next is heard.
+    client.send(b"CLIENT REPLY SKIP\r\nRESET\r\nPING\r\n");
+    assert_eq!(client.reply(), Reply::Simple(b"PONG".to_vec()));
+}
+
+#[test]
 fn clients_that_pipeline_and_never_read_are_bounded_and_disturb_no_one() {
     const BOUND_BYTES: u64 = 64 << 20;
     let Some(server) = start_ours(2, &[]) else {

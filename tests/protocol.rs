@@ -480,6 +480,28 @@ fn a_client_without_the_password_gets_nothing_done() {
     }
 }
 
+#[test]
+fn a_password_counts_from_the_next_command_of_its_pipeline_on() {
+    let server = start_with_password();
+    let mut client = Client::connect(server.port());
+    let many = ["MGET", "a", "b", "c", "d", "e", "f", "g", "h", "i", "j"];
+    client.send(&[encode(&["AUTH", "secret"]), encode(&many)].concat());
+    assert_eq!(client.reply(), ok());
+    assert_eq!(client.reply(), Reply::Array(vec![Reply::Null; 10]));
+}
+
+#[test]
+fn what_a_browser_is_made_to_post_is_not_taken_for_commands() {
+    let server = start(2, &[]);
+    for head in ["POST / HTTP/1.1", "post /", "GET /\r\nHOST: 127.0.0.1:6379"] {
+        let request = format!("PING\r\n{head}\r\nSET k v\r\n");
+        let answered = answered(&server, request.as_bytes());
+        assert!(answered.starts_with("+PONG\r\n"), "{answered}");
+        assert!(!answered.contains("OK"), "{answered}");
+        assert_eq!(server.client().ask("EXISTS k"), Reply::Int(0), "{head}");
+    }
+}
+
 /// A server that asks for a password, given it once it runs so that it can be waited for.
 fn start_with_password() -> Server {
     let server = start(1, &[]);

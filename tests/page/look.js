@@ -19,6 +19,12 @@ async function look(browser) {
   assert.ok(tiles.some(label => label.startsWith('session:')), tiles.join());
   assert.ok((await page.evaluate(rows('types'))) >= 3);
 
+  // When the limit is met is told where enough is known, and not of a limit that is met.
+  const ahead = (bytes, covered) => page.evaluate(`drawTrend({ total: { bytes: ${bytes}, maxmemory: 100, "1h": { "growth.bytes": 1, "covered.seconds": ${covered}, "bytes.per.minute": 1, "seconds.until.maxmemory": 7200 } } }), document.querySelector('#trend td:last-child').textContent`);
+  assert.match(await ahead(50, 600), /^2\s*h/);
+  assert.equal(await ahead(50, 5), '–');
+  assert.equal(await ahead(100, 600), 'met');
+
   // A name of a key is text, whatever stands in it.
   const keys = await page.evaluate(`[...document.querySelectorAll('#keys td:first-child')].map(node => node.textContent)`);
   assert.ok(keys.includes(PINYON_EVIL), keys.join());

@@ -381,7 +381,7 @@ fn reply(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
     match mode {
         ReplyMode::On => out.ok(),
         ReplyMode::SkipNext if client.reply_mode == ReplyMode::Off => return Ok(()),
-        ReplyMode::Off | ReplyMode::SkipNext => {}
+        _ => {}
     }
     client.reply_mode = mode;
     Ok(())

@@ -19,6 +19,8 @@ pub enum ReplyMode {
     Off,
     /// The reply to the next command is left out.
     SkipNext,
+    /// The reply to the command that runs now is left out, unless it is CLIENT REPLY ON.
+    SkipThis,
 }
 
 /// One connection's state that commands read and change.
@@ -87,7 +89,7 @@ impl Client {
         match self.reply_mode {
             ReplyMode::On => true,
             ReplyMode::Off => false,
-            ReplyMode::SkipNext => {
+            ReplyMode::SkipNext | ReplyMode::SkipThis => {
                 self.reply_mode = ReplyMode::On;
                 false
             }
@@ -184,6 +186,11 @@ impl Clients {
             .expect("a live connection has its client record");
         let before = std::mem::replace(&mut client.total_bytes, total_bytes);
         self.bytes = self.bytes + total_bytes as u64 - before as u64;
+    }
+
+    /// Bytes of the list of clients itself.
+    pub fn table_bytes(&self) -> usize {
+        self.slots.capacity() * size_of::<Option<Box<Client>>>()
     }
 
     /// How many clients this core holds.

@@ -197,7 +197,10 @@ fn reset(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
     client.authenticated = no_password;
     client.no_evict = false;
     client.no_touch = false;
-    client.reply_mode = ReplyMode::On;
+    // What was to be left out still is.
+    if client.reply_mode != ReplyMode::SkipThis {
+        client.reply_mode = ReplyMode::On;
+    }
     out.simple("RESET");
     Ok(())
 }

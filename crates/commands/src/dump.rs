@@ -44,14 +44,15 @@ fn options(call: &Call<'_>) -> Result<Options, Error> {
             options.replace = true;
         } else if call.is(index, "absttl") {
             options.absolute = true;
-        } else if call.is(index, "idletime") && has_value {
+        // A value has one of the two: they say the same to different policies.
+        } else if call.is(index, "idletime") && has_value && options.frequency.is_none() {
             index += 1;
             let idle_s = call.int(index)?;
             if idle_s < 0 {
                 return Err(INVALID_IDLE.into());
             }
             options.idle_s = Some(idle_s);
-        } else if call.is(index, "freq") && has_value {
+        } else if call.is(index, "freq") && has_value && options.idle_s.is_none() {
             index += 1;
             let frequency = u8::try_from(call.int(index)?);
             options.frequency = Some(frequency.map_err(|_| Error::from(INVALID_FREQ))?);

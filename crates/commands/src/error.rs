@@ -30,6 +30,8 @@ pub const SYNTAX: &str = "ERR syntax error";
 pub const NOT_AN_INTEGER: &str = "ERR value is not an integer or out of range";
 /// An argument or a stored value is no floating-point number.
 pub const NOT_A_FLOAT: &str = "ERR value is not a valid float";
+/// A command that may name one value many times would answer more than one value may hold.
+pub const REPLY_TOO_LONG: &str = "ERR reply exceeds maximum allowed size (proto-max-bulk-len)";
 /// A number is an integer but outside the range the command takes.
 pub const OUT_OF_RANGE: &str = "ERR value is out of range";
 /// The key holds another type than the command works on.

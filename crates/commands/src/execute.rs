@@ -3,7 +3,7 @@
 //! Commands over several keys whose keys all lie here run whole, without locks.
 
 use crate::{
-    Call, Error, Flags, Part, Reply, Run, error,
+    Call, Error, Flags, Part, Reply, Run, error, log,
     room::{self, Room},
     rounds,
     row::Decision,
@@ -56,10 +56,10 @@ pub fn run(call: &mut Call<'_>, id: RowId, out: &mut Writer<'_>) -> Ran {
         Err(_) => {
             out.truncate(start);
             call.core.stats.calls[id.0 as usize].failed += 1;
-            eprintln!(
-                "pinyon: command '{}' panicked; its client got an error",
+            log::line(format_args!(
+                "command '{}' panicked; its client got an error",
                 row.name
-            );
+            ));
             refuse(call, error::INTERNAL.into(), out);
         }
     }
@@ -91,11 +91,14 @@ pub(crate) fn several_here(
             Ok(())
         }
         Run::Each(element) => {
-            let indexes = row.keys.indexes(&call.args);
+            let (indexes, start) = (row.keys.indexes(&call.args), out.len());
             out.array(indexes.clone().count());
             for index in indexes {
                 let key = call.other_key(index);
                 element(call, key, out);
+                if (out.len() - start) as u64 > call.core.config.proto_max_bulk_len {
+                    return Err(error::REPLY_TOO_LONG.into());
+                }
             }
             Ok(())
         }

@@ -5,10 +5,12 @@
 use crate::{
     Call, Command, Core, Error, Flags, Part, Progress, Reply, Run, ShardId, error, execute, joint,
     locks::Scope,
+    log,
     room::{self, Room},
     row::{Decision, To, Turn},
     table::RowId,
 };
+use memory::travel::vec_bytes;
 use resp::{Args, Writer};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -33,6 +35,12 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// Bytes it holds on the heap.
+    pub fn heap_bytes(&self) -> usize {
+        let scopes = self.shards.iter().filter_map(|(_, scope)| scope.as_ref());
+        vec_bytes(&self.shards) + scopes.map(Scope::heap_bytes).sum::<usize>()
+    }
+
     /// Which part is that of `shard`, which takes part.
     pub fn place_of(&self, shard: ShardId) -> usize {
         self.shards
@@ -184,10 +192,10 @@ pub fn run_stage(
         }
     }
     catch_unwind(AssertUnwindSafe(|| stage_of(call, row, stage, part))).unwrap_or_else(|_| {
-        eprintln!(
-            "pinyon: command '{}' panicked; its client got an error",
+        log::line(format_args!(
+            "command '{}' panicked; its client got an error",
             row.name
-        );
+        ));
         Err(error::INTERNAL.into())
     })
 }
@@ -217,7 +225,7 @@ pub(crate) fn stage_of(
         (Stage::Part, Run::Atomic(atomic)) => (atomic.prepare)(call, part)?,
         (Stage::Part, Run::Joint(joint)) => *part = joint::copies_of_own(call, row, &joint)?,
         (Stage::Part, Run::Sum(count)) => *part = Part::Count(sum_of_own(call, row, count)),
-        (Stage::Part, Run::Each(element)) => *part = own_elements(call, row, element),
+        (Stage::Part, Run::Each(element)) => *part = own_elements(call, row, element)?,
         (Stage::Part, Run::Here(_) | Run::Owner(_) | Run::Container) => {
             unreachable!("has no parts")
         }
@@ -244,16 +252,19 @@ fn own_elements(
     call: &mut Call<'_>,
     row: &Command,
     element: fn(&mut Call<'_>, store::Key<'_>, &mut Writer<'_>),
-) -> Part {
+) -> Result<Part, Error> {
     let (mut bytes, mut ends) = (Vec::new(), Vec::new());
     for index in row.keys.indexes(&call.args) {
         if call.owns(index) {
             let key = call.other_key(index);
             element(call, key, &mut Writer::new(&mut bytes, call.proto));
             ends.push(bytes.len());
+            if bytes.len() as u64 > call.core.config.proto_max_bulk_len {
+                return Err(error::REPLY_TOO_LONG.into());
+            }
         }
     }
-    Part::Elements { bytes, ends }
+    Ok(Part::Elements { bytes, ends })
 }
 
 /// Makes the reply of all parts, on the coordinator, and says how the command ends.

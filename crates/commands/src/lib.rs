@@ -12,6 +12,7 @@ pub mod execute;
 pub mod gather;
 pub mod glob;
 pub mod locks;
+pub mod log;
 pub mod part;
 mod past;
 pub mod row;

@@ -4,6 +4,7 @@
 
 use crate::ShardId;
 use hashbrown::HashMap;
+use memory::travel::vec_bytes;
 
 /// A command over several shards, unique while it runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -21,6 +22,16 @@ pub enum Scope {
     Keys(Vec<u64>),
     /// The whole shard.
     Everything,
+}
+
+impl Scope {
+    /// Bytes it holds on the heap.
+    pub fn heap_bytes(&self) -> usize {
+        match self {
+            Scope::Keys(hashes) => vec_bytes(hashes),
+            Scope::Everything => 0,
+        }
+    }
 }
 
 /// The lock table.
@@ -50,6 +61,11 @@ impl Locks {
     /// Whether the whole shard is locked.
     pub fn is_closed(&self) -> bool {
         self.everything.is_some()
+    }
+
+    /// Bytes of the table.
+    pub fn heap_bytes(&self) -> usize {
+        self.keys.allocation_size()
     }
 
     /// Takes all of `scope` for `transaction`, or nothing.

@@ -150,6 +150,11 @@ impl OwnedArgs {
         owned
     }
 
+    /// Bytes reserved for the arguments and for where they lie.
+    pub fn heap_bytes(&self) -> usize {
+        self.bytes.capacity() + self.spans.capacity() * size_of::<Span>()
+    }
+
     /// Adds one argument.
     ///
     /// # Panics

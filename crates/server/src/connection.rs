@@ -44,6 +44,8 @@ pub struct Connection {
     pub in_group: bool,
     /// It is in the list of those to be flushed this turn.
     pub dirty: bool,
+    /// It is in that list, and nothing happened to it since it was settled.
+    pub settled: bool,
     /// When its output first exceeded the soft limit, in microseconds; 0 when it does not.
     pub soft_limit_since_us: u64,
     /// How much of this turn it has had.
@@ -89,6 +91,7 @@ impl Connection {
             dead: false,
             in_group: false,
             dirty: false,
+            settled: false,
             soft_limit_since_us: 0,
             share: Share::default(),
         }
@@ -137,10 +140,9 @@ impl Connection {
         self.input.extend_from_slice(bytes);
     }
 
-    /// Every byte it holds on the heap, its own record included.
-    pub fn total_bytes(&self) -> usize {
-        size_of::<Connection>()
-            + block_bytes(self.input.capacity())
+    /// Every byte it holds on the heap besides its own record.
+    pub fn heap_bytes(&self) -> usize {
+        block_bytes(self.input.capacity())
             + self.decoder.heap_bytes()
             + self.replies.heap_bytes()
             + self

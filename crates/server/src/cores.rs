@@ -9,7 +9,7 @@ use crate::{
     refusal::{no_ring, refuse},
     shared::Shared,
 };
-use commands::{Core, Facts, ShardId, config::Config};
+use commands::{Core, Facts, ShardId, config::Config, log};
 use glommio::{LocalExecutorBuilder, Placement, timer::Timer};
 use std::{
     sync::{Arc, Barrier},
@@ -77,7 +77,7 @@ struct AbortOnPanic;
 impl Drop for AbortOnPanic {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!("pinyon: a core has failed; the process ends");
+            log::line(format_args!("a core has failed; the process ends"));
             std::process::exit(70);
         }
     }

@@ -3,6 +3,7 @@
 //! Source: decision 0007.
 
 use crate::replies::block_bytes;
+use commands::log;
 use resp::OwnedArgs;
 use std::{
     collections::VecDeque,
@@ -59,7 +60,7 @@ impl Exchange {
         let replies = std::mem::take(&mut self.replies);
         // Nobody who only looks may end the server.
         catch_unwind(AssertUnwindSafe(|| answer.of(&replies))).unwrap_or_else(|_| {
-            eprintln!("pinyon: an answer over HTTP could not be made");
+            log::line(format_args!("an answer over HTTP could not be made"));
             routes::refusal(Status::Internal)
         })
     }

@@ -4,7 +4,7 @@
 
 /// Prints one line on standard error and ends the process as a start that failed.
 pub fn refuse(line: &str) -> ! {
-    eprintln!("pinyon: {line}");
+    commands::log::line(format_args!("{line}"));
     std::process::exit(1);
 }
 

@@ -14,6 +14,7 @@ use crate::{
 use commands::{
     Facts, ShardId,
     config::{Config, MaxMemory},
+    log,
 };
 use std::{
     io::ErrorKind,
@@ -34,7 +35,7 @@ const SHARD_DESCRIPTORS: u64 = 16;
 /// One line: what cannot work and what to do about it.
 pub fn run(mut config: Config, config_file: String) -> Result<(), String> {
     // Without a backtrace: looking up its symbols would hold a core for as long as reading the whole binary takes.
-    std::panic::set_hook(Box::new(|panic| eprintln!("pinyon: {panic}")));
+    std::panic::set_hook(Box::new(|panic| log::line(format_args!("{panic}"))));
     let processors = limits::allowed_processors();
     if config.shards == 0 {
         config.shards = processors.len().min(1023) as u16;
@@ -86,7 +87,7 @@ pub fn run(mut config: Config, config_file: String) -> Result<(), String> {
     for thread in threads {
         thread.join().map_err(|_| "a core has failed".to_owned())?;
     }
-    println!("pinyon: ended");
+    log::screen("pinyon: ended\n");
     Ok(())
 }
 
@@ -178,10 +179,10 @@ fn allow_descriptors(config: &mut Config) -> Result<(), String> {
     }
     let clients_max = (have - reserved).min(u64::from(u32::MAX)) as u32;
     if clients_max < config.maxclients {
-        eprintln!(
-            "pinyon: maxclients is {clients_max} instead of {}: `ulimit -n` is {have}",
+        log::line(format_args!(
+            "maxclients is {clients_max} instead of {}: `ulimit -n` is {have}",
             config.maxclients
-        );
+        ));
         config.maxclients = clients_max;
     }
     Ok(())
@@ -201,31 +202,28 @@ fn print_screen(config: &Config, addresses: &[SocketAddr], processors: usize, au
     } else {
         format!("redis-cli -p {}", config.port)
     };
-    println!("pinyon {}", env!("CARGO_PKG_VERSION"));
-    println!(
-        "  listening     {}",
-        if listening.is_empty() {
-            "nowhere".to_owned()
-        } else {
-            listening.join(", ")
-        }
-    );
+    let listening = match &listening[..] {
+        [] => "nowhere".to_owned(),
+        some => some.join(", "),
+    };
+    let mut lines = vec![
+        format!("pinyon {}", env!("CARGO_PKG_VERSION")),
+        format!("  listening     {listening}"),
+    ];
     if config.metrics_port != 0 {
         let at = |address: &SocketAddr| {
-            format!(
-                "http://{}/",
-                SocketAddr::new(address.ip(), config.metrics_port)
-            )
+            let page = SocketAddr::new(address.ip(), config.metrics_port);
+            format!("http://{page}/")
         };
         let pages: Vec<String> = addresses.iter().map(at).collect();
-        println!("  metrics       {}", pages.join(", "));
+        lines.push(format!("  metrics       {}", pages.join(", ")));
     }
-    println!(
-        "  shards        {} on {processors} {}",
-        config.shards,
-        if processors == 1 { "core" } else { "cores" }
-    );
-    println!("  memory limit  {limit}");
-    println!("  io_uring      in use, one ring a shard");
-    println!("  try           {cli} MEMORY STATS");
+    let cores = if processors == 1 { "core" } else { "cores" };
+    lines.extend([
+        format!("  shards        {} on {processors} {cores}", config.shards),
+        format!("  memory limit  {limit}"),
+        "  io_uring      in use, one ring a shard".to_owned(),
+        format!("  try           {cli} MEMORY STATS\n"),
+    ]);
+    log::screen(&lines.join("\n"));
 }

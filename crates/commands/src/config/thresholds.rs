@@ -35,6 +35,25 @@ const fn threshold(
     }
 }
 
+/// One in bytes, which takes Redis' units.
+const fn threshold_bytes(
+    name: &'static str,
+    default: &'static str,
+    summary: &'static str,
+    read: fn(&Config) -> u64,
+    write: fn(&mut Config, u64),
+) -> Setting {
+    Setting {
+        kind: Kind::Size {
+            min: 0,
+            max: i64::MAX as u64,
+            read,
+            write,
+        },
+        ..threshold(name, default, summary, |_| 0, |_, _| {})
+    }
+}
+
 pub(super) const HASH_ENTRIES: Setting = threshold(
     "hash-max-listpack-entries",
     "512",
@@ -42,11 +61,11 @@ pub(super) const HASH_ENTRIES: Setting = threshold(
     |config| config.thresholds.hash_max_listpack_entries as i64,
     |config, fields| config.thresholds.hash_max_listpack_entries = fields as usize,
 );
-pub(super) const HASH_VALUE: Setting = threshold(
+pub(super) const HASH_VALUE: Setting = threshold_bytes(
     "hash-max-listpack-value",
     "64",
     "Bytes of a field or value up to which a hash stays packed.",
-    |config| config.thresholds.hash_max_listpack_value as i64,
+    |config| config.thresholds.hash_max_listpack_value as u64,
     |config, bytes| config.thresholds.hash_max_listpack_value = bytes as usize,
 );
 pub(super) const LIST_SIZE: Setting = Setting {
@@ -93,11 +112,11 @@ pub(super) const SET_ENTRIES: Setting = threshold(
     |config| config.thresholds.set_max_listpack_entries as i64,
     |config, members| config.thresholds.set_max_listpack_entries = members as usize,
 );
-pub(super) const SET_VALUE: Setting = threshold(
+pub(super) const SET_VALUE: Setting = threshold_bytes(
     "set-max-listpack-value",
     "64",
     "Bytes of a member up to which a set stays packed.",
-    |config| config.thresholds.set_max_listpack_value as i64,
+    |config| config.thresholds.set_max_listpack_value as u64,
     |config, bytes| config.thresholds.set_max_listpack_value = bytes as usize,
 );
 pub(super) const ZSET_ENTRIES: Setting = threshold(
@@ -107,18 +126,18 @@ pub(super) const ZSET_ENTRIES: Setting = threshold(
     |config| config.thresholds.zset_max_listpack_entries as i64,
     |config, members| config.thresholds.zset_max_listpack_entries = members as usize,
 );
-pub(super) const ZSET_VALUE: Setting = threshold(
+pub(super) const ZSET_VALUE: Setting = threshold_bytes(
     "zset-max-listpack-value",
     "64",
     "Bytes of a member up to which a sorted set stays packed.",
-    |config| config.thresholds.zset_max_listpack_value as i64,
+    |config| config.thresholds.zset_max_listpack_value as u64,
     |config, bytes| config.thresholds.zset_max_listpack_value = bytes as usize,
 );
-pub(super) const STREAM_BYTES: Setting = threshold(
+pub(super) const STREAM_BYTES: Setting = threshold_bytes(
     "stream-node-max-bytes",
     "4096",
     "Bytes of a node of a stream; 0 is no limit.",
-    |config| config.thresholds.stream_node_max_bytes as i64,
+    |config| config.thresholds.stream_node_max_bytes as u64,
     |config, bytes| config.thresholds.stream_node_max_bytes = bytes as usize,
 );
 pub(super) const STREAM_ENTRIES: Setting = threshold(

@@ -4,7 +4,9 @@
 
 use crate::config::{DebugAccess, memory_bytes};
 use crate::row::{Doc, Fan, Keys, To};
-use crate::{Call, Command, Core, Error, Flags, Part, Progress, Reply, Run, ShardId, error, glob};
+use crate::{
+    Call, Command, Core, Error, Flags, Part, Progress, Reply, Run, ShardId, error, glob, log,
+};
 use memory::pages::Region;
 use resp::{Proto, Writer};
 use std::time::Duration;
@@ -263,7 +265,10 @@ fn merge(call: &mut Call<'_>, parts: &mut [Part], out: &mut Writer<'_>) -> Reply
         },
         Order::Error => return Err(Error(call.args.at(2).to_vec().into())),
         Order::Log => {
-            eprintln!("pinyon: DEBUG LOG: {}", call.args.at(2).escape_ascii());
+            log::line(format_args!(
+                "DEBUG LOG: {}",
+                call.args.at(2).escape_ascii()
+            ));
             out.ok();
         }
         Order::Protocol if call.is(2, "push") && out.proto() == Proto::Resp2 => {

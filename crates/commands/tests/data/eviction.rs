@@ -327,6 +327,24 @@ fn restore_takes_over_idle_time_and_frequency() {
 }
 
 #[test]
+fn restore_takes_an_idle_time_or_a_frequency_and_never_both() {
+    let mut cluster = Cluster::new(1);
+    let refused = Reply::Error(b"ERR syntax error".to_vec());
+    for options in [
+        "idletime 5 freq 6",
+        "freq 6 idletime 5",
+        "freq 6 idletime -1",
+    ] {
+        let line = format!("restore k 0 payload {options}");
+        assert_eq!(cluster.ask(&line), refused, "{line}");
+    }
+    // The same one twice is taken, so what is refused next is the payload.
+    let twice = cluster.ask("restore k 0 payload freq 6 freq 7");
+    let text = b"ERR DUMP payload version or checksum are wrong";
+    assert_eq!(twice, Reply::Error(text.to_vec()));
+}
+
+#[test]
 fn evicted_keys_are_counted_and_the_count_can_be_reset() {
     let mut cluster = limited(2, "allkeys-lru", 1 << 20);
     let value = "v".repeat(400);

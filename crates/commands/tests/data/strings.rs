@@ -325,3 +325,25 @@ fn a_large_value_comes_back_whole() {
         cluster.cores().iter().for_each(|core| core.shard.check());
     }
 }
+
+#[test]
+fn a_value_that_is_named_many_times_does_not_make_a_reply_without_bound() {
+    let refused = "(ERR reply exceeds maximum allowed size (proto-max-bulk-len))";
+    for shards in SHARDS {
+        let mut cluster = Cluster::new(shards);
+        let value = "v".repeat(600 << 10);
+        cluster.ask("CONFIG SET proto-max-bulk-len 1mb");
+        let (key, other) = keys_apart(&cluster);
+        for key in [&key, &other] {
+            cluster.run(&["SET", key, &value]);
+        }
+        cluster.run(&["HSET", "h", "f", &value]);
+        let many = format!("MGET {key} {key} {other}");
+        assert_eq!(ask(&mut cluster, &many), refused, "{shards} shards");
+        assert_eq!(ask(&mut cluster, "HMGET h f f"), refused);
+        assert_eq!(
+            ask(&mut cluster, "HMGET h f none"),
+            format!("[\"{value}\", nil]")
+        );
+    }
+}

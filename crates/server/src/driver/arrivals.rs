@@ -108,8 +108,8 @@ impl Driver {
         let place = self.connections.insert(socket);
         let connection = self.connections.at(place);
         let descriptor = connection.descriptor();
-        let record_bytes = size_of::<Client>() + address.len() + local_address.len();
-        let total_bytes = connection.total_bytes() + record_bytes;
+        let addresses = address.len() + local_address.len();
+        let total_bytes = self.record_bytes + connection.heap_bytes() + addresses;
         connection.receiving = true;
         let client = Client {
             number: self.core.facts.last_client.fetch_add(1, Ordering::Relaxed) + 1,

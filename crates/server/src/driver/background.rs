@@ -5,7 +5,7 @@
 use super::Driver;
 use super::defrag::Defrag;
 use crate::mesh::message::Message;
-use commands::{ClientId, guard::Guard};
+use commands::{ClientId, guard::Guard, log};
 use std::sync::atomic::Ordering;
 
 /// Keys looked at in one step of expiry: about a tenth of a millisecond.
@@ -66,10 +66,10 @@ impl Background {
         self.accept_retry_us = Some(now_us + ACCEPT_RETRY_US);
         if now_us >= self.accept_logged_us + ACCEPT_RETRY_US || self.accept_logged_us == 0 {
             self.accept_logged_us = now_us;
-            eprintln!(
-                "pinyon: cannot accept connections: {}",
+            log::line(format_args!(
+                "cannot accept connections: {}",
                 std::io::Error::from_raw_os_error(errno)
-            );
+            ));
         }
     }
 

@@ -51,21 +51,38 @@ impl Driver {
     }
 
     fn serve_from(&mut self, mut batch: Batch, start: usize) {
-        let outcome = self.run_batch(&mut batch, start);
-        self.core.travelling_bytes += batch.count();
-        self.core.tell_buffers();
-        match outcome {
-            Some(waiting) => self.stalled_batches.push_front((batch, waiting)),
-            None => {
-                self.let_go(batch.counted);
-                batch.is_answered = true;
-                self.port
-                    .send(usize::from(batch.maker), Message::Batch(batch));
-            }
+        let waiting = self.run_batch(&mut batch, start);
+        if let Some(next) = waiting.filter(|_| batch.replies.len() > Batch::REPLY_BYTES_MAX) {
+            let rest = batch.split_off(next);
+            self.send_home(batch);
+            self.stall(rest, 0);
+            // It need not wait for a lock: the next turn looks at it.
+            self.unlocked = true;
+            return;
+        }
+        match waiting {
+            Some(next) => self.stall(batch, next),
+            None => self.send_home(batch),
         }
     }
 
-    /// Runs the requests of a batch from `start` on; answers the beginning of one that must wait for a lock or for memory.
+    fn stall(&mut self, mut batch: Batch, next: usize) {
+        self.core.travelling_bytes += batch.count();
+        self.core.tell_buffers();
+        self.stalled_batches.push_front((batch, next));
+    }
+
+    fn send_home(&mut self, mut batch: Batch) {
+        self.core.travelling_bytes += batch.count();
+        self.core.tell_buffers();
+        self.let_go(batch.counted);
+        batch.is_answered = true;
+        let maker = usize::from(batch.maker);
+        self.port.send(maker, Message::Batch(batch));
+    }
+
+    /// Runs the requests of a batch from `start` on; answers the beginning of one that must wait for a lock, for memory, or
+    /// because the replies before it are large.
     fn run_batch(&mut self, batch: &mut Batch, mut start: usize) -> Option<usize> {
         loop {
             match self.run_requests(batch, start)? {
@@ -91,6 +108,9 @@ impl Driver {
                 let ran = self.run_request(&arrived, replies);
                 if ran != Ran::Yes {
                     return Some((arrived.start, ran));
+                }
+                if replies.len() > Batch::REPLY_BYTES_MAX && !requests.end_at(arrived.end) {
+                    return Some((arrived.end, Ran::NotYet));
                 }
                 end = Some(arrived.end);
             }

@@ -4,7 +4,7 @@
 
 use super::{Driver, group::UNSENT_BYTES_MAX};
 use crate::{connection::Pause, mesh::message::Message, net::socket};
-use commands::{Client, ClientId};
+use commands::ClientId;
 use std::{io::ErrorKind, sync::atomic::Ordering};
 
 /// Replies up to this many bytes wait for those of the same connection that other cores owe.
@@ -18,6 +18,10 @@ impl Driver {
             connection.dirty = true;
             self.core.shortage.is_unsettled = true;
             self.dirty.push(place);
+        } else if connection.settled {
+            connection.settled = false;
+            self.core.shortage.is_unsettled = true;
+            self.touched_again.push(place);
         }
     }
 
@@ -63,9 +67,11 @@ impl Driver {
     pub(super) fn depart(&mut self) {
         let mut dirty = std::mem::take(&mut self.dirty);
         self.settled = 0;
+        self.touched_again.clear();
         for place in dirty.drain(..) {
             let connection = self.connections.at(place);
             connection.dirty = false;
+            connection.settled = false;
             // What other cores owe comes within microseconds: one send then carries all.
             let complete = connection.replies.awaited() == 0;
             if complete || connection.replies.unsent().len() > HELD_BYTES_MAX {
@@ -144,12 +150,15 @@ impl Driver {
     /// is not taken for data.
     pub(super) fn settle_touched(&mut self) {
         self.core.shortage.is_unsettled = false;
-        let touched = self.dirty[self.settled..].iter().copied();
-        let touched: Vec<u32> = touched.chain(self.group_places()).collect();
+        let mut touched = std::mem::take(&mut self.touched_again);
+        touched.extend_from_slice(&self.dirty[self.settled..]);
+        touched.extend(self.group_places());
         self.settled = self.dirty.len();
-        touched
-            .into_iter()
-            .for_each(|place| self.settle_figures(place));
+        for place in touched {
+            self.settle_figures(place);
+            let connection = self.connections.at(place);
+            connection.settled = connection.dirty;
+        }
         let leaving = self.outbox.iter_mut().flatten();
         self.core.travelling_bytes += leaving.map(|batch| batch.count()).sum::<i64>();
     }
@@ -188,7 +197,7 @@ impl Driver {
         client.output_capacity_bytes = connection.replies.heap_bytes();
         let names = client.name.len() + client.library_name.len() + client.library_version.len();
         let addresses = client.address.len() + client.local_address.len();
-        let total_bytes = connection.total_bytes() + size_of::<Client>() + names + addresses;
+        let total_bytes = self.record_bytes + connection.heap_bytes() + names + addresses;
         if total_bytes != client.total_bytes {
             self.core.clients.settle(id, total_bytes);
         }

@@ -9,7 +9,7 @@ use crate::{
     net::buffers,
 };
 use commands::{
-    Call, ClientId, Error, Flags, Run, ShardId,
+    Call, Client, ClientId, Error, Flags, Run, ShardId,
     clients::{Close, ReplyMode},
     error,
     execute::{self, Ran},
@@ -68,6 +68,8 @@ enum What {
     Row(RowId),
     Refused(Box<Error>),
     Violation(ProtocolError),
+    /// A line of an HTTP request.
+    Http,
 }
 
 /// The commands decoded and not yet run.
@@ -92,9 +94,21 @@ impl Group {
     }
 }
 
-/// Whether a reply is left out (CLIENT REPLY), by the modes before and after the command.
-fn is_unwanted(before: ReplyMode, after: ReplyMode) -> bool {
-    before == ReplyMode::SkipNext || (before == ReplyMode::Off && after != ReplyMode::On)
+/// Whether a command is a line of HTTP by which Redis knows, too, that a browser was made to send what its user never wrote:
+/// commands may stand in the lines that follow.
+fn is_of_http(name: &[u8]) -> bool {
+    [&b"post"[..], b"host:"]
+        .iter()
+        .any(|line| name.eq_ignore_ascii_case(line))
+}
+
+/// Whether the reply to a command that has run is left out (CLIENT REPLY); `before` is the mode before it.
+fn is_unwanted(client: &mut Client, before: ReplyMode) -> bool {
+    if client.reply_mode == ReplyMode::SkipThis {
+        client.reply_mode = ReplyMode::On;
+        return true;
+    }
+    before == ReplyMode::Off && client.reply_mode != ReplyMode::On
 }
 
 impl Driver {
@@ -109,10 +123,9 @@ impl Driver {
             stopped_at: None,
             complete: false,
         });
-        let authenticated = self.core.clients.at(ClientId(place)).authenticated;
-        let limits = Limits {
+        let mut limits = Limits {
             bulk_bytes_max: self.core.config.proto_max_bulk_len.min(u64::from(u32::MAX)) as u32,
-            authenticated,
+            authenticated: self.core.clients.at(ClientId(place)).authenticated,
             ..Limits::default()
         };
         // What fits a buffer is too little to hold others up.
@@ -122,13 +135,16 @@ impl Driver {
         let mut at = 0;
         loop {
             // Before a client has said who it is, each command may change what the next may do.
-            if self.group.is_full() || !authenticated && !self.group.commands.is_empty() {
+            if self.group.is_full() || !limits.authenticated && !self.group.commands.is_empty() {
                 self.run_commands();
                 if let Some(since_us) = &mut timed_since_us {
                     *since_us = self.spend(place, *since_us);
                 }
                 if !self.connections.at(place).runs() {
                     break;
+                }
+                if !limits.authenticated {
+                    limits.authenticated = self.core.clients.at(ClientId(place)).authenticated;
                 }
             }
             match self.decode_one(place, from, at, &limits) {
@@ -190,6 +206,7 @@ impl Driver {
                         }
                         command.what = What::Row(id);
                     }
+                    Err(_) if is_of_http(args.at(0)) => command.what = What::Http,
                     Err(error) => command.what = What::Refused(Box::new(error)),
                 }
             }
@@ -310,6 +327,7 @@ impl Driver {
                 connection.replies.local(|out| violation.write_to(out));
                 connection.closing = true;
             }
+            What::Http => self.connections.at(place).closing = true,
         }
     }
 
@@ -482,14 +500,14 @@ impl Driver {
             no_touch,
         };
         if mode == ReplyMode::SkipNext {
-            call.core.clients.at_mut(ClientId(place)).reply_mode = ReplyMode::On;
+            call.core.clients.at_mut(ClientId(place)).reply_mode = ReplyMode::SkipThis;
         }
         let (ran, is_large) = replies.local(|out| {
             let start = out.len();
             let ran = execute::run(&mut call, id, &mut Writer::new(out, proto));
             let is_large = out.len() > LARGE_REPLY_BYTES;
             call.core.shortage.is_unsettled |= is_large;
-            if !plain && is_unwanted(mode, call.core.clients.at(ClientId(place)).reply_mode) {
+            if !plain && is_unwanted(call.core.clients.at_mut(ClientId(place)), mode) {
                 out.truncate(start);
             }
             (ran, is_large)

@@ -13,7 +13,7 @@ mod shares;
 mod tasks;
 
 use crate::{
-    connection::{Connections, Pause},
+    connection::{Connection, Connections, Pause},
     mesh::{
         Port,
         batch::{Batch, ReplyTo},
@@ -23,9 +23,11 @@ use crate::{
     replies::Pool,
     shared::Shared,
 };
-use commands::{Core, Table};
+use commands::{Client, Core, Table};
 pub use gateway::HTTP_CONNECTIONS_MAX;
 use group::Group;
+use memory::alloc::good_size;
+use resp::OwnedArgs;
 pub use shares::Share;
 use std::{
     collections::{HashMap, VecDeque},
@@ -57,6 +59,8 @@ pub struct Driver {
     stalled_batches: VecDeque<(Batch, usize)>,
     /// Commands over several shards that this core coordinates.
     coordinated: HashMap<u32, Coordinated>,
+    /// What a task that needs no arguments has.
+    no_args: Arc<OwnedArgs>,
     last_transaction: u32,
     /// Messages of this core to itself.
     to_self: VecDeque<Message>,
@@ -70,10 +74,14 @@ pub struct Driver {
     unlocked: bool,
     /// Connections that may go on with what they have sent.
     resumed: Vec<u32>,
+    /// Blocks of the two records of a connection.
+    record_bytes: usize,
     /// Connections to be flushed at the end of the turn.
     dirty: Vec<u32>,
     /// How many of them are settled already.
     settled: usize,
+    /// Those among them that something happened to since they were settled.
+    touched_again: Vec<u32>,
     /// Something waits until memory has become free.
     waits_for_room: bool,
     /// Connections whose receive must be started again.
@@ -142,6 +150,7 @@ impl Driver {
             spare_batches: Vec::new(),
             stalled_batches: VecDeque::new(),
             coordinated: HashMap::new(),
+            no_args: Arc::new(OwnedArgs::new()),
             last_transaction: 0,
             to_self: VecDeque::new(),
             jobs: VecDeque::new(),
@@ -149,8 +158,10 @@ impl Driver {
             stalled: Vec::new(),
             unlocked: false,
             resumed: Vec::new(),
+            record_bytes: good_size(size_of::<Connection>()) + good_size(size_of::<Client>()),
             dirty: Vec::new(),
             settled: 0,
+            touched_again: Vec::new(),
             waits_for_room: false,
             to_receive: Vec::new(),
             to_bury: Vec::new(),
@@ -275,19 +286,20 @@ impl Driver {
         }
     }
 
-    /// Bytes of this core's buffers that belong to no single client.
+    /// Bytes of this core's buffers that belong to no single client, and of what is on its way.
     fn mesh_bytes(&self) -> u64 {
-        let batches = self
-            .spare_batches
-            .iter()
-            .chain(self.outbox.iter().flatten())
-            .map(|batch| batch.heap_bytes());
-        let queued = self
-            .stalled_batches
-            .iter()
-            .map(|(batch, _)| batch.heap_bytes());
-        let owed = self.owed.iter().map(VecDeque::capacity).sum::<usize>() * size_of::<ReplyTo>();
-        let tables = self.connections.heap_bytes() + self.group.heap_bytes() + owed;
-        (batches.chain(queued).sum::<usize>() + self.pool.bytes() + tables) as u64
+        let spare = self.spare_batches.iter().map(Batch::heap_bytes);
+        let batches = self.spare_batches.capacity() + self.stalled_batches.capacity();
+        let owed = self.owed.iter().map(VecDeque::capacity).sum::<usize>();
+        let tables = self.connections.heap_bytes()
+            + self.core.clients.table_bytes()
+            + self.core.locks.heap_bytes()
+            + self.group.heap_bytes()
+            + batches * size_of::<Batch>()
+            + owed * size_of::<ReplyTo>()
+            + self.coordinated.capacity() * size_of::<(u32, Coordinated)>();
+        let kept = spare.sum::<usize>() + self.pool.bytes() + tables + self.parts_to_be_stored();
+        // Batches that wait or leave are among what is counted as being on its way.
+        kept as u64 + self.core.travelling_bytes.max(0) as u64
     }
 }

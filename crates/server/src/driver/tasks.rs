@@ -61,8 +61,7 @@ impl Driver {
         connection.pause = Pause::Task;
         self.last_transaction = self.last_transaction.wrapping_add(1);
         let shards = plan.shards.len();
-        let bytes: usize = args.as_args().iter().map(<[u8]>::len).sum();
-        let bytes = block_bytes(bytes) as i64;
+        let bytes = (block_bytes(args.heap_bytes()) + plan.heap_bytes()) as i64;
         let coordinated = Coordinated {
             place,
             generation: connection.generation,
@@ -107,6 +106,14 @@ impl Driver {
         let coordinated = self.coordinated.get_mut(&number).expect("it is under way");
         coordinated.outstanding += 1;
         let (shard, scope) = &coordinated.plan.shards[place];
+        // Giving back locks needs nothing else, and what the command held is freed when its reply is delivered.
+        let (args, part) = match stage {
+            Stage::Release => (self.no_args.clone(), Part::Empty),
+            _ => (
+                coordinated.args.clone(),
+                std::mem::take(&mut coordinated.parts[place]),
+            ),
+        };
         let task = Box::new(Task {
             transaction: Transaction {
                 coordinator: self.core.id,
@@ -115,17 +122,18 @@ impl Driver {
             place,
             stage,
             row: coordinated.row,
-            args: coordinated.args.clone(),
+            args,
             db: coordinated.db,
             proto: coordinated.proto,
             no_touch: coordinated.no_touch,
             scope: scope.clone(),
-            part: std::mem::take(&mut coordinated.parts[place]),
+            part,
             error: None,
             counted: 0,
             handed: 0,
         });
         let shard = *shard;
+        self.core.travelling_bytes += task.own_bytes();
         self.send_to(shard, Message::Task(task));
     }
 
@@ -154,6 +162,7 @@ impl Driver {
 
     /// A shard has answered its stage.
     pub(super) fn task_done(&mut self, task: Task) {
+        self.core.travelling_bytes -= task.own_bytes();
         let number = task.transaction.number;
         // A release is not waited for: its command is gone by now.
         let Some(coordinated) = self.coordinated.get_mut(&number) else {
@@ -277,8 +286,8 @@ impl Driver {
 
     /// Runs one step of a task, and sends it home when it is done.
     fn run_task(&mut self, mut task: Box<Task>) {
-        self.core.mesh_bytes = self.mesh_bytes();
         self.settle_touched();
+        self.core.mesh_bytes = self.mesh_bytes();
         let client = self.client_of(&task);
         let mut call = Call {
             core: &mut self.core,
@@ -324,6 +333,25 @@ impl Driver {
         self.connections
             .still(place, generation)
             .map(|_| ClientId(place))
+    }
+
+    /// Bytes of the parts here that are not counted as being on their way, because a shard is to keep them.
+    pub(super) fn parts_to_be_stored(&self) -> usize {
+        let is_kept = |row| !self.table.row(row).flags.has(Flags::READONLY);
+        let gathered = self
+            .coordinated
+            .values()
+            .filter(|command| is_kept(command.row));
+        let gathered = gathered.flat_map(|command| &command.parts);
+        let to_self = self.to_self.iter().filter_map(|message| match message {
+            Message::Task(task) | Message::TaskDone(task) => Some(task),
+            _ => None,
+        });
+        let waiting = self.jobs.iter().chain(&self.lock_queue).chain(to_self);
+        let waiting = waiting
+            .filter(|task| is_kept(task.row))
+            .map(|task| &task.part);
+        gathered.chain(waiting).map(Part::carried_bytes).sum()
     }
 
     fn release(&mut self, task: &Task) {

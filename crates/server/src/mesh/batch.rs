@@ -65,6 +65,9 @@ impl Batch {
     const REQUESTS_MAX: u16 = 128;
     /// Bytes of requests after which a batch goes on its way.
     const BYTES_MAX: usize = 32 * 1024;
+    /// Bytes of replies after which a batch goes home, and the rest of its requests follow in another, so that no other
+    /// connection waits for all of them.
+    pub const REPLY_BYTES_MAX: usize = 1 << 20;
 
     /// Adds a command.
     pub fn push(&mut self, args: &Args<'_>, request: Request) {
@@ -75,6 +78,18 @@ impl Batch {
     /// Whether it should go on its way before the turn ends.
     pub fn is_full(&self) -> bool {
         self.count >= Self::REQUESTS_MAX || self.requests.words.len() >= Self::BYTES_MAX / 8
+    }
+
+    /// Takes the requests from the one that begins at `start` on, which have no replies yet, into a batch of their own.
+    pub fn split_off(&mut self, start: usize) -> Batch {
+        Batch {
+            maker: self.maker,
+            owner: self.owner,
+            requests: Requests {
+                words: self.requests.words.split_off(start),
+            },
+            ..Batch::default()
+        }
     }
 
     /// Bytes it holds. The buffer of replies grows where the batch is served and is freed where it was made, so its must be
@@ -154,6 +169,11 @@ impl Requests {
             ptr::copy_nonoverlapping(piece.as_ptr(), bytes.as_mut_ptr().cast(), piece.len());
             self.words.set_len(self.words.len() + count);
         }
+    }
+
+    /// Whether the last request ends at `end`.
+    pub fn end_at(&self, end: usize) -> bool {
+        end == self.words.len()
     }
 
     /// The requests in order, from the one that begins at `start`.
@@ -313,6 +333,12 @@ mod tests {
         assert_eq!(starts.len(), 120);
         // One that had to wait is found again, with those behind it.
         assert_eq!(batch.requests.from(starts[100]).count(), 20);
+        for first in [119, 60, 1, 0] {
+            let rest = batch.split_off(starts[first]);
+            let arrived = rest.requests.from(0).next().expect("there is one");
+            assert_eq!(arrived.request, request(first as u64));
+            assert_eq!(batch.requests.from(0).count(), first);
+        }
     }
 
     #[test]

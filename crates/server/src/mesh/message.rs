@@ -56,3 +56,11 @@ pub struct Task {
     /// Bytes of the part that are on no core's account while it is between two.
     pub handed: i64,
 }
+
+impl Task {
+    /// Bytes of its record and of what it locks, which the coordinator takes and gets back.
+    pub fn own_bytes(&self) -> i64 {
+        let scope_bytes = self.scope.as_ref().map_or(0, Scope::heap_bytes);
+        (size_of::<Task>() + scope_bytes) as i64
+    }
+}
