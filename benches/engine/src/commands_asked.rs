@@ -76,7 +76,8 @@ fn key(number: u64) -> Vec<u8> {
     format!("key:{number:012}").into_bytes()
 }
 
-fn value(number: u64) -> Vec<u8> {
+/// A value of 32 bytes.
+pub fn value(number: u64) -> Vec<u8> {
     format!("v{number:07x}-twenty-four-more-bytes").into_bytes()
 }
 
@@ -129,44 +130,7 @@ pub fn asked(name: &'static str, one: impl Fn(usize, &mut Vec<u8>) -> Answer) ->
 pub fn kinds() -> Vec<Asked> {
     let mut kinds = strings();
     kinds.extend(crate::types_asked::kinds());
-    kinds.extend(prefixes());
     kinds
-}
-
-/// SET of new keys whose prefixes are found in other ways than those of one kind are.
-fn prefixes() -> Vec<Asked> {
-    let set = |bytes: &mut Vec<u8>, key: String| {
-        push(bytes, &[b"SET", key.as_bytes(), &value(7)]);
-        Answer::Ok
-    };
-    let uuid = |index: usize| {
-        // Digits of no order, by a multiplication that loses none.
-        let number = (index as u128 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
-        let text = format!("{number:032x}");
-        let parts = [0..8, 8..12, 12..16, 16..20, 20..32].map(|part| &text[part]);
-        parts.join("-")
-    };
-    const NAMES: [&str; 8] = [
-        "user:",
-        "session:",
-        "cart:",
-        "user:mail:",
-        "user:name:",
-        "page:html:",
-        "rate:",
-        "q:",
-    ];
-    vec![
-        asked("SET, new keys of eight prefixes", move |index, bytes| {
-            set(bytes, format!("{}{index:08}", NAMES[index % NAMES.len()]))
-        }),
-        asked("SET, new key, UUID behind a prefix", move |index, bytes| {
-            set(bytes, format!("session:{}", uuid(index)))
-        }),
-        asked("SET, new key below a UUID", move |index, bytes| {
-            set(bytes, format!("basket:{}:items", uuid(index)))
-        }),
-    ]
 }
 
 /// Commands on strings.

@@ -4,6 +4,7 @@
 
 mod callgrind;
 mod commands_asked;
+mod shapes_asked;
 #[path = "../../src/table.rs"]
 #[allow(dead_code, reason = "the generator uses more of it")]
 mod table;
@@ -15,7 +16,7 @@ use std::sync::Arc;
 
 use commands::gather::{self, Place};
 use commands::{Call, Core, Facts, Run, ShardId, Table as Rows, execute};
-use commands_asked::{Asked, KEYS, fill, kinds};
+use commands_asked::{Asked, KEYS, fill};
 use resp::{Args, Decoded, Decoder, Limits, Proto, Span, Writer};
 use store::Millis;
 
@@ -48,6 +49,41 @@ pub const LEVELS: [Level; 6] = [
     Level::Run,
     Level::Encode,
 ];
+
+/// What can be measured in one run.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Subject {
+    /// The common commands of every type, part by part.
+    Commands,
+    /// The common commands on keys of every shape, as a whole.
+    Shapes,
+}
+
+impl Subject {
+    /// As it is named to this program.
+    pub fn name(self) -> &'static str {
+        match self {
+            Subject::Commands => "commands",
+            Subject::Shapes => "shapes",
+        }
+    }
+
+    /// The kinds of commands that are counted.
+    pub fn kinds(self) -> Vec<Asked> {
+        match self {
+            Subject::Commands => commands_asked::kinds(),
+            Subject::Shapes => shapes_asked::kinds(),
+        }
+    }
+
+    /// The levels at which each kind is counted.
+    pub fn levels(self) -> &'static [Level] {
+        match self {
+            Subject::Commands => &LEVELS,
+            Subject::Shapes => &[Level::Nothing, Level::Run],
+        }
+    }
+}
 
 /// One core and the buffers of a connection.
 struct Engine {
@@ -171,7 +207,7 @@ impl Engine {
 }
 
 /// Measures every kind of command at every level and says what the dumps are, in order.
-fn measure(options: &[String]) -> std::io::Result<()> {
+fn measure(subject: Subject, options: &[String]) -> std::io::Result<()> {
     let mut config = commands::config::Config::default();
     for option in options.chunks_exact(2) {
         let set = config.set(&option[0], &option[1]);
@@ -192,8 +228,8 @@ fn measure(options: &[String]) -> std::io::Result<()> {
         at += engine.take(&bytes, at, Level::Run);
     }
     assert_eq!(engine.core.shard.len(0) as u64, KEYS, "every key was set");
-    for kind in kinds() {
-        for level in LEVELS {
+    for kind in subject.kinds() {
+        for &level in subject.levels() {
             engine.out.clear();
             engine.core.tick_curve();
             engine.dumped_section(&kind, level);
@@ -213,11 +249,19 @@ fn measure(options: &[String]) -> std::io::Result<()> {
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
-    let outcome = match words.first().map(String::as_str) {
-        Some("measured") => measure(&words[1..]),
-        Some(out_dir) => callgrind::run(Path::new(out_dir), &words[1..]),
-        None => {
-            eprintln!("usage: pinyon-engine <directory for results> [option value]...");
+    let subject = match words.get(1).map(String::as_str) {
+        Some("shapes") => Subject::Shapes,
+        _ => Subject::Commands,
+    };
+    let options = words.get(2..).unwrap_or_default();
+    let outcome = match (words.first().map(String::as_str), subject) {
+        (Some("measured"), _) => measure(subject, options),
+        (Some(out_dir), Subject::Commands) => callgrind::commands(Path::new(out_dir), options),
+        (Some(out_dir), Subject::Shapes) => callgrind::shapes(Path::new(out_dir), options),
+        (None, _) => {
+            eprintln!(
+                "usage: pinyon-engine <directory for results> commands|shapes [option value]..."
+            );
             return ExitCode::from(2);
         }
     };

@@ -5,7 +5,7 @@
 
 use crate::account::{Account, Footprint, Packed};
 use crate::hasher::Key;
-use crate::prefixes::{PrefixRules, Sums, Tree};
+use crate::prefixes::{Change, PrefixRules, Sums, Tree};
 use crate::survey::Survey;
 use crate::tops::Tops;
 
@@ -48,7 +48,7 @@ impl Ledger {
         if let Some(after) = after {
             self.account.add(after);
         }
-        self.settle_tree(key.bytes, before, after, rules);
+        self.settle_tree(key.bytes, Change::between(before, after), rules);
         if self.tops.is_none() {
             self.begin_tops();
         }
@@ -64,7 +64,7 @@ impl Ledger {
     #[inline(always)]
     pub(crate) fn add(&mut self, key: Key, footprint: Footprint, rules: &PrefixRules) {
         self.account.add(footprint);
-        self.settle_tree(key.bytes, None, Some(footprint), rules);
+        self.settle_tree(key.bytes, Change::between(None, Some(footprint)), rules);
         if self.tops.is_none() {
             self.begin_tops();
         }
@@ -77,27 +77,21 @@ impl Ledger {
     }
 
     #[inline(always)]
-    fn settle_tree(
-        &mut self,
-        key: &[u8],
-        before: Option<Footprint>,
-        after: Option<Footprint>,
-        rules: &PrefixRules,
-    ) {
+    fn settle_tree(&mut self, key: &[u8], change: Change, rules: &PrefixRules) {
         if let Some(tree) = &mut self.tree {
-            tree.settle(key, before, after);
+            tree.settle(key, change);
         } else if rules.is_on {
-            self.begin_tree(key, Packed::of(before), Packed::of(after), rules);
+            self.begin_tree(key, change, rules);
         }
     }
 
     /// Begins counting prefixes with the first key of a database.
     #[cold]
     #[inline(never)]
-    fn begin_tree(&mut self, key: &[u8], before: Packed, after: Packed, rules: &PrefixRules) {
+    fn begin_tree(&mut self, key: &[u8], change: Change, rules: &PrefixRules) {
         if !self.is_scratch {
             let tree = self.tree.insert(Box::new(Tree::new(rules)));
-            tree.settle(key, before.footprint(), after.footprint());
+            tree.settle(key, change);
         }
     }
 

@@ -16,7 +16,7 @@ use crate::entry::Entry;
 use crate::hasher::Key;
 use crate::index::{Cursor, Found, Rehash};
 use crate::ledger::Ledger;
-use crate::prefixes::{PrefixReport, PrefixRules, Tree};
+use crate::prefixes::{Change, PrefixReport, PrefixRules, Tree};
 use crate::shard::{Database, Shard};
 use crate::tops::{Member, Tops};
 use crate::value::{Kind, Millis};
@@ -85,7 +85,7 @@ impl Survey {
 
     fn count(&mut self, key: Key, before: Option<Footprint>, after: Option<Footprint>) {
         if let Some(tree) = &mut self.tree {
-            tree.settle(key.bytes, before, after);
+            tree.settle(key.bytes, Change::between(before, after));
         }
         if let Some(tops) = &mut self.tops {
             tops.settle(key.hash, before, after);

@@ -3,6 +3,8 @@
 //! Source: hierarchical heavy hitters, kept exactly where there is room and as `(other)` beyond.
 
 mod ids;
+mod lanes;
+mod long;
 mod past;
 mod scan;
 mod shapes;
@@ -103,19 +105,17 @@ pub(crate) struct Sums {
 }
 
 impl Sums {
-    #[inline(always)]
-    pub(crate) fn change(&mut self, before: Option<Footprint>, after: Option<Footprint>) {
-        if let Some(before) = before {
-            debug_assert!(self.keys > 0 && self.bytes >= before.bytes);
-            self.bytes -= before.bytes;
-            self.keys -= 1;
-            self.lasting_keys -= u64::from(!before.has_expiry);
-        }
-        if let Some(after) = after {
-            self.bytes += after.bytes;
-            self.keys += 1;
-            self.lasting_keys += u64::from(!after.has_expiry);
-        }
+    /// Adds a change. Some of what it takes away may be in another that is still to come.
+    pub(crate) fn take_over(&mut self, change: Change) {
+        let [keys, expiring_keys] = change.keys();
+        self.bytes = self.bytes.wrapping_add(change.bytes);
+        self.keys = self.keys.wrapping_add_signed(keys);
+        self.lasting_keys = self.lasting_keys.wrapping_add_signed(keys - expiring_keys);
+    }
+
+    /// Whether there can be keys like that.
+    fn is_possible(&self) -> bool {
+        self.lasting_keys <= self.keys && self.keys <= self.bytes
     }
 
     pub(crate) fn merge(&mut self, other: Sums) {
@@ -127,6 +127,53 @@ impl Sums {
         self.bytes += bytes;
         self.keys += keys;
         self.lasting_keys += lasting_keys;
+    }
+}
+
+/// A change of sums, or several that are not in them yet. What is taken away wraps around.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Change {
+    bytes: u64,
+    /// Keys, and from the 33rd bit on those with an expiry. They are taken apart as signed numbers:
+    /// changes are taken over every minute, in which no half of 2^32 keys come or go.
+    counts: u64,
+}
+
+impl Change {
+    const NONE: Change = Change {
+        bytes: 0,
+        counts: 0,
+    };
+
+    /// What one entry adds.
+    #[inline(always)]
+    fn of(footprint: Footprint) -> Change {
+        Change {
+            bytes: footprint.bytes,
+            counts: 1 | u64::from(footprint.has_expiry) << u32::BITS,
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) fn between(before: Option<Footprint>, after: Option<Footprint>) -> Change {
+        let [before, after] = [before, after].map(|one| one.map_or(Change::NONE, Change::of));
+        Change {
+            bytes: after.bytes.wrapping_sub(before.bytes),
+            counts: after.counts.wrapping_sub(before.counts),
+        }
+    }
+
+    #[inline(always)]
+    fn add(&mut self, other: Change) {
+        self.bytes = self.bytes.wrapping_add(other.bytes);
+        self.counts = self.counts.wrapping_add(other.counts);
+    }
+
+    /// Keys, and those with an expiry.
+    fn keys(self) -> [i64; 2] {
+        let keys = i64::from(self.counts as i32);
+        let expiring = self.counts.wrapping_add_signed(-keys).cast_signed() >> u32::BITS;
+        [keys, expiring]
     }
 }
 

@@ -2,8 +2,6 @@
 //! Never happens here: what a place means for the prefix of the key.
 //! Source: byte comparisons with the SSE2 of every x86_64; bit by bit elsewhere.
 
-use std::ops::RangeInclusive;
-
 /// So much of a key is looked at.
 pub(super) const SEEN_BYTES: usize = 64;
 /// Bytes compared at once.
@@ -48,6 +46,7 @@ fn bytes([low, high]: [u64; 2]) -> [u8; CHUNK] {
 
 /// Delimiters as they are looked for, each sixteen times.
 #[derive(Clone, Copy, Debug)]
+#[repr(align(16))]
 pub(super) struct Delimiters {
     each: [[u8; CHUNK]; 4],
     /// Keys of sixteen bytes and up to so many are looked at in one step: sixteen where there is
@@ -69,53 +68,101 @@ impl Delimiters {
     pub(super) fn has_several(&self) -> bool {
         self.quick_bytes_max == 0
     }
+
+    /// The delimiter, if there is one alone.
+    pub(super) fn only(&self) -> Option<u8> {
+        (!self.has_several()).then_some(self.each[0][0])
+    }
+
+    /// The places of a chunk that hold the only delimiter there is.
+    #[inline(always)]
+    pub(super) fn places(&self, chunk: &[u8; CHUNK]) -> u32 {
+        equal(chunk, &self.each[0])
+    }
+
+    /// The same of any of three chunks.
+    #[inline(always)]
+    pub(super) fn places_of_any(&self, chunks: [&[u8; CHUNK]; 3]) -> u32 {
+        equal_in_any(chunks, &self.each[0])
+    }
 }
 
-/// The first sixteen bytes of a key, zeroes behind a shorter one, and where the only delimiter
-/// there is stands among them, as bits.
+/// Sixteen bytes that stand for a key: its first sixteen, or of a shorter one its first eight and
+/// its last eight, or four and four, or all that there are.
 #[inline(always)]
-pub(super) fn look_ahead(key: &[u8], delimiters: &Delimiters) -> ([u8; CHUNK], u32) {
-    let chunk = match key.first_chunk() {
-        Some(chunk) => *chunk,
-        None => bytes(head(key)),
+pub(super) fn glance(key: &[u8]) -> [u8; CHUNK] {
+    if let Some(chunk) = key.first_chunk() {
+        return *chunk;
+    }
+    if let (Some(low), Some(high)) = (key.first_chunk(), key.last_chunk()) {
+        return bytes([u64::from_le_bytes(*low), u64::from_le_bytes(*high)]);
+    }
+    if let (Some(low), Some(high)) = (key.first_chunk(), key.last_chunk()) {
+        let [low, high] = [low, high].map(|half| u64::from(u32::from_le_bytes(*half)));
+        return bytes([low | high << 32, 0]);
+    }
+    bytes(head(key))
+}
+
+/// Which byte of a key of this length stands at a place of [`glance`]; none where zeroes do.
+pub(super) fn glanced(len: usize, place: usize) -> Option<usize> {
+    let half = match len {
+        CHUNK.. => return Some(place),
+        8.. => 8,
+        4.. => 4,
+        _ => return (place < len).then_some(place),
     };
-    let found = equal(&chunk, &delimiters.each[0]);
-    (chunk, found)
+    match place / half {
+        0 => Some(place),
+        1 => Some(len + place - 2 * half),
+        _ => None,
+    }
 }
 
 /// Whether the only delimiter there is follows behind the first sixteen bytes, in what is seen of a key.
 #[inline(never)]
 pub(super) fn goes_on(key: &[u8], delimiters: &Delimiters) -> bool {
-    let holds = |chunk: &[u8; CHUNK]| equal(chunk, &delimiters.each[0]);
     let seen = &key[..key.len().min(SEEN_BYTES)];
+    if seen.len() <= 2 * CHUNK {
+        return goes_on_soon(seen, delimiters);
+    }
     let Some(last) = seen.last_chunk() else {
         return false;
     };
-    // Of the last chunk that overlaps the first one, what lies behind that.
-    if seen.len() < 2 * CHUNK {
-        return holds(last) >> (2 * CHUNK - seen.len()) != 0;
-    }
     let (chunks, _) = seen[CHUNK..].as_chunks();
-    holds(last) != 0 || chunks.iter().any(|chunk| holds(chunk) != 0)
+    delimiters.places(last) != 0 || chunks.iter().any(|chunk| delimiters.places(chunk) != 0)
+}
+
+/// The same for a key of at most 32 bytes.
+#[inline(always)]
+pub(super) fn goes_on_soon(key: &[u8], delimiters: &Delimiters) -> bool {
+    // Of the last chunk that overlaps the first one, what lies behind that.
+    let behind = |last| delimiters.places(last) >> (2 * CHUNK - key.len());
+    key.last_chunk().is_some_and(|last| behind(last) != 0)
 }
 
 /// What each of sixteen bytes may be: its first value, and how many others follow that.
 #[derive(Clone, Copy, Debug)]
+#[repr(align(16))]
 pub(super) struct Ranges {
-    firsts: [u8; CHUNK],
-    others: [u8; CHUNK],
+    /// What to take from each byte, so that its first value becomes the least of signed ones.
+    shifts: [u8; CHUNK],
+    /// What its last value becomes.
+    lasts: [u8; CHUNK],
 }
+
+const SIGN: u8 = 0x80;
 
 impl Ranges {
     /// Every byte may be anything.
     pub(super) const ANY: Ranges = Ranges {
-        firsts: [0; CHUNK],
-        others: [u8::MAX; CHUNK],
+        shifts: [SIGN; CHUNK],
+        lasts: [u8::MAX ^ SIGN; CHUNK],
     };
 
-    pub(super) fn set(&mut self, place: usize, range: RangeInclusive<u8>) {
-        self.firsts[place] = *range.start();
-        self.others[place] = range.end() - range.start();
+    pub(super) fn set(&mut self, place: usize, first: u8, others: u8) {
+        self.shifts[place] = first ^ SIGN;
+        self.lasts[place] = others ^ SIGN;
     }
 
     /// Whether every byte is what it may be.
@@ -123,22 +170,65 @@ impl Ranges {
     #[inline(always)]
     pub(super) fn hold(&self, chunk: &[u8; CHUNK]) -> bool {
         use std::arch::x86_64::*;
-        // SAFETY: SSE2 is part of x86_64; all are sixteen bytes, and the loads need no alignment.
-        let held = unsafe {
-            let load = |bytes: &[u8; CHUNK]| _mm_loadu_si128(bytes.as_ptr().cast());
-            let values = _mm_sub_epi8(load(chunk), load(&self.firsts));
-            let beyond = _mm_subs_epu8(values, load(&self.others));
-            _mm_movemask_epi8(_mm_cmpeq_epi8(beyond, _mm_setzero_si128()))
-        };
-        held == 0xffff
+        // SAFETY: SSE2 is part of x86_64; the chunk is sixteen bytes, and its load needs no alignment.
+        unsafe {
+            let chunk = _mm_loadu_si128(chunk.as_ptr().cast());
+            _mm_movemask_epi8(self.beyond(chunk)) == 0
+        }
+    }
+
+    /// Ones in the bytes that are something else.
+    #[cfg(target_arch = "x86_64")]
+    #[inline(always)]
+    fn beyond(&self, chunk: std::arch::x86_64::__m128i) -> std::arch::x86_64::__m128i {
+        use std::arch::x86_64::*;
+        // SAFETY: SSE2 is part of x86_64; both are sixteen bytes at the alignment of the whole.
+        unsafe {
+            let load = |bytes: &[u8; CHUNK]| _mm_load_si128(bytes.as_ptr().cast());
+            let values = _mm_sub_epi8(chunk, load(&self.shifts));
+            _mm_cmpgt_epi8(values, load(&self.lasts))
+        }
     }
 
     #[cfg(not(target_arch = "x86_64"))]
     pub(super) fn hold(&self, chunk: &[u8; CHUNK]) -> bool {
-        let ranges = self.firsts.iter().zip(&self.others);
-        let mut values = chunk.iter().zip(ranges);
-        values.all(|(byte, (first, others))| byte.wrapping_sub(*first) <= *others)
+        (0..CHUNK).all(|place| self.holds(place, chunk[place]))
     }
+
+    #[cfg(not(target_arch = "x86_64"))]
+    fn holds(&self, place: usize, byte: u8) -> bool {
+        byte.wrapping_sub(self.shifts[place]) ^ SIGN <= self.lasts[place] ^ SIGN
+    }
+}
+
+/// What each of 48 bytes may be: what the first or the second says.
+pub(super) type LongRanges = [[Ranges; 2]; 3];
+
+/// Whether every byte of three chunks is what it may be, and the flag is not set.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+pub(super) fn all_hold(ranges: &LongRanges, chunks: [&[u8; CHUNK]; 3], flag: i32) -> bool {
+    use std::arch::x86_64::*;
+    let [first, second, third] = [0, 1, 2].map(|nth| {
+        let [one, other] = &ranges[nth];
+        // SAFETY: SSE2 is part of x86_64; the chunk is sixteen bytes, and its load needs no alignment.
+        unsafe {
+            let chunk = _mm_loadu_si128(chunks[nth].as_ptr().cast());
+            _mm_and_si128(one.beyond(chunk), other.beyond(chunk))
+        }
+    });
+    // SAFETY: SSE2 is part of x86_64.
+    let beyond = unsafe { _mm_movemask_epi8(_mm_or_si128(_mm_or_si128(first, second), third)) };
+    beyond | flag == 0
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+pub(super) fn all_hold(ranges: &LongRanges, chunks: [&[u8; CHUNK]; 3], flag: i32) -> bool {
+    let mut pairs = ranges.iter().zip(chunks);
+    flag == 0
+        && pairs.all(|([one, other], chunk)| {
+            (0..CHUNK).all(|at| one.holds(at, chunk[at]) || other.holds(at, chunk[at]))
+        })
 }
 
 /// What is seen of a key.
@@ -201,6 +291,12 @@ pub(super) fn leading_digits(key: &[u8], start: usize) -> (u32, u32) {
     (hexadecimal, decimal)
 }
 
+/// The places of a chunk that hold a hexadecimal digit, as bits.
+#[inline(always)]
+pub(super) fn hex_digits_of(chunk: &[u8; CHUNK]) -> u32 {
+    digits(chunk)[0]
+}
+
 /// The places of a segment as long as a UUID that hold a hexadecimal digit, as bits.
 pub(super) fn hex_digits(segment: &[u8; UUID_BYTES]) -> u64 {
     let chunks = [0, CHUNK, UUID_BYTES - CHUNK];
@@ -257,6 +353,29 @@ fn equal(chunk: &[u8; CHUNK], other: &[u8; CHUNK]) -> u32 {
         _mm_movemask_epi8(_mm_cmpeq_epi8(bytes, others))
     };
     found.cast_unsigned()
+}
+
+/// The places of any of three chunks that hold the same byte as another.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+fn equal_in_any(chunks: [&[u8; CHUNK]; 3], other: &[u8; CHUNK]) -> u32 {
+    use std::arch::x86_64::*;
+    // SAFETY: SSE2 is part of x86_64; all are sixteen bytes, and the loads need no alignment.
+    let found = unsafe {
+        let others = _mm_loadu_si128(other.as_ptr().cast());
+        let [first, second, third] =
+            chunks.map(|chunk| _mm_cmpeq_epi8(_mm_loadu_si128(chunk.as_ptr().cast()), others));
+        _mm_movemask_epi8(_mm_or_si128(_mm_or_si128(first, second), third))
+    };
+    found.cast_unsigned()
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+#[inline(always)]
+fn equal_in_any(chunks: [&[u8; CHUNK]; 3], other: &[u8; CHUNK]) -> u32 {
+    chunks
+        .into_iter()
+        .fold(0, |all, chunk| all | equal(chunk, other))
 }
 
 /// The places of a chunk that hold a hexadecimal digit, and those that hold a decimal one.
@@ -348,18 +467,18 @@ mod tests {
         let mut held = 0;
         for _ in 0..10_000 {
             let mut ranges = Ranges::ANY;
-            let mut each = [const { 0..=u8::MAX }; CHUNK];
+            let mut each = [(0, u8::MAX); CHUNK];
             let bounded = rng.below(6) as usize;
             for (place, range) in each.iter_mut().enumerate().take(bounded) {
-                let (one, other) = (rng.next_u64() as u8, rng.next_u64() as u8);
-                *range = one.min(other)..=one.max(other);
-                ranges.set(place, range.clone());
+                let (first, others) = (rng.next_u64() as u8, rng.next_u64() as u8);
+                *range = (first, others);
+                ranges.set(place, first, others);
             }
             let chunk = [(); CHUNK].map(|()| rng.next_u64() as u8);
             let holds = chunk
                 .iter()
                 .zip(&each)
-                .all(|(byte, range)| range.contains(byte));
+                .all(|(byte, (first, others))| byte.wrapping_sub(*first) <= *others);
             assert_eq!(ranges.hold(&chunk), holds);
             held += usize::from(holds);
         }

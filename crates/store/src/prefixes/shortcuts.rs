@@ -3,9 +3,10 @@
 //! Source: direct-mapped caches; prefixes of up to sixteen bytes are compared as two words.
 #![forbid(unsafe_code)]
 
-use super::PREFIX_DELIMITERS_MAX;
+use super::lanes::Found;
 use super::scan::{self, Delimiters, Seen};
 use super::shapes::Shapes;
+use super::{Change, PREFIX_DELIMITERS_MAX};
 
 const PLACES: usize = 512;
 const LONG_PLACES: usize = 256;
@@ -87,19 +88,67 @@ impl Shortcuts {
             + self.shapes.heap_bytes()
     }
 
-    /// The account of a key, if its shape is known.
+    /// Counts a key beside its shape, if that is known and quickly told.
     #[inline(always)]
-    pub(super) fn find_by_shape(&self, key: &[u8]) -> Option<u16> {
-        self.shapes.find(key, &self.delimiters)
+    pub(super) fn count_by_shape(&mut self, key: &[u8], change: Change) -> bool {
+        let spot = self.shapes.find(key, &self.delimiters);
+        spot.is_some_and(|spot| {
+            self.shapes.pending_at(spot).add(change);
+            true
+        })
     }
 
-    /// Keeps the shape of a key that counts in this account, if what was seen of it can be one.
-    #[inline(always)]
-    pub(super) fn keep_shape(&mut self, key: &[u8], seen: Seen, last: u64, node: u16) {
-        if last == 0 || last.trailing_zeros() < HEAD_BYTES as u32 {
-            let is_open = last == 0 || self.depth > 1 && last == seen.delimiters;
-            self.shapes.keep(key, last, is_open, &self.delimiters, node);
-        }
+    /// The same for a long key by the shape of its beginning, if it has that. Answers its account,
+    /// and whether it is time to keep a shape that is told quicker.
+    pub(super) fn count_by_beginning(&mut self, key: &[u8], change: Change) -> Option<(u16, bool)> {
+        let spot = self.shapes.find_far(key, &self.delimiters)?;
+        self.shapes.pending_at(spot).add(change);
+        Some((self.shapes.node_at(spot), self.shapes.note_stranger()))
+    }
+
+    /// The accounts of a key by the shapes that it has.
+    pub(super) fn nodes_by_shape(&self, key: &[u8]) -> [Option<u16>; 2] {
+        let shapes = &self.shapes;
+        let found = shapes.find(key, &self.delimiters);
+        let far = shapes.find_far(key, &self.delimiters);
+        [found, far].map(|spot| Some(shapes.node_at(spot?)))
+    }
+
+    /// Keeps the shape of a key that counts in this account. `each` is told what was kept beside the
+    /// one that goes for it.
+    pub(super) fn keep_shape(
+        &mut self,
+        key: &[u8],
+        (seen, last): (Seen, u64),
+        node: u16,
+        is_joined: bool,
+        each: impl FnMut(u16, Change),
+    ) {
+        let end = |bits: u64| {
+            if bits == 0 {
+                0
+            } else {
+                bits.trailing_zeros() as usize + 1
+            }
+        };
+        let has_second = last != seen.delimiters;
+        let found = Found {
+            node,
+            ends: [end(seen.delimiters), if has_second { end(last) } else { 0 }],
+            is_open: self.depth > 1 && !has_second || last == 0,
+            is_joined: has_second && is_joined,
+        };
+        self.shapes.keep(key, &found, &self.delimiters, each);
+    }
+
+    /// What is kept beside shapes, each with its account.
+    pub(super) fn pending(&self) -> impl Iterator<Item = (u16, Change)> {
+        self.shapes.pending()
+    }
+
+    /// The same, which is then no longer here.
+    pub(super) fn take_pending(&mut self, each: impl FnMut(u16, Change)) {
+        self.shapes.take_pending(each);
     }
 
     /// Looks at a key: where its first segment ends, and the last one that counts, each as a bit;

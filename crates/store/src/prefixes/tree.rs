@@ -7,22 +7,22 @@
 //! there. Below a collapsed prefix every key counts in `*`.
 #![forbid(unsafe_code)]
 
+mod find;
 mod report;
 
 use std::collections::HashMap;
 
 use ahash::RandomState;
 
-use crate::account::{Footprint, Packed};
 use crate::collections::heap_bytes;
 use crate::hasher::Hasher;
 
-use super::ids::{is_id, is_id_by_digits};
+use super::ids::is_id;
 use super::past::Past;
-use super::scan::{self, Seen};
-use super::shortcuts::{HEAD_BYTES, LONG_BYTES, Shortcuts};
+use super::scan::Seen;
+use super::shortcuts::{LONG_BYTES, Shortcuts};
 use super::sketch::Sketch;
-use super::{PrefixRules, Sums};
+use super::{Change, PrefixRules, Sums};
 
 /// The account of keys without a delimiter; the parent of accounts of one segment.
 const NO_PREFIX: u16 = 0;
@@ -156,8 +156,8 @@ impl Tree {
             }
         }
         let mut wanted: Vec<(&[u8], u64)> = self.sketch.nominations();
-        let held = self.names.iter();
-        wanted.extend(held.map(|(name, node)| (&**name, self.node(*node).sums.bytes)));
+        let (held, sums) = (self.names.iter(), self.settled());
+        wanted.extend(held.map(|(name, node)| (&**name, sums[usize::from(*node)].bytes)));
         wanted.sort_by_key(|(_, bytes)| std::cmp::Reverse(*bytes));
         for (text, bytes) in wanted {
             if bytes > 0 && tree.names.len() + 2 <= NODES_MAX {
@@ -170,6 +170,7 @@ impl Tree {
 
     /// Takes over what is known of the past, from the tree that counted before; what that did not tell apart begins now.
     pub(crate) fn inherit(&mut self, former: &mut Tree, minute: u32) {
+        self.take_pending();
         self.past = Past::unknown_before(minute, self.other.bytes);
         for (name, node) in &self.names {
             let known = former.names.get(name).copied();
@@ -182,113 +183,96 @@ impl Tree {
         self.past.inherit(NO_PREFIX, none_bytes, known);
     }
 
-    /// Settles a change of a key in the account of its prefix.
-    #[inline(always)]
-    pub(crate) fn settle(
-        &mut self,
-        key: &[u8],
-        before: Option<Footprint>,
-        after: Option<Footprint>,
-    ) {
-        if let Some(node) = self.shortcuts.find_by_shape(key)
-            && let Some(node) = self.nodes.get_mut(usize::from(node))
-        {
-            node.sums.change(before, after);
-        } else {
-            self.settle_stranger(key, Packed::of(before), Packed::of(after));
+    /// Settles a change of a key in the account of its prefix. A call of its own, which needs no
+    /// more registers than it may spoil: within a command it would drive others out of theirs.
+    #[inline(never)]
+    pub(crate) fn settle(&mut self, key: &[u8], change: Change) {
+        if !self.shortcuts.count_by_shape(key, change) {
+            self.settle_stranger(key, change);
         }
     }
 
     /// The same for a key whose shape is not known.
     #[inline(never)]
-    fn settle_stranger(&mut self, key: &[u8], before: Packed, after: Packed) {
-        let (before, after) = (before.footprint(), after.footprint());
+    fn settle_stranger(&mut self, key: &[u8], change: Change) {
+        if let Some((number, may_keep)) = self.shortcuts.count_by_beginning(key, change) {
+            if may_keep {
+                let (seen, last) = self.shortcuts.look(key);
+                self.keep_shape(key, seen, last, number);
+            }
+            return;
+        }
         let (seen, last) = self.shortcuts.look(key);
-        if let Some(number) = self.find_seen(key, seen, last)
-            && let Some(node) = self.nodes.get_mut(usize::from(number))
-        {
-            node.sums.change(before, after);
-            self.shortcuts.keep_shape(key, seen, last, number);
-        } else {
-            self.settle_anew(key, before, after);
-        }
-    }
-
-    /// Where a key counts, if that is found without making up the name of its prefix.
-    #[inline(always)]
-    fn find_seen(&self, key: &[u8], seen: Seen, last: u64) -> Option<u16> {
-        if last == 0 {
-            return Some(NO_PREFIX);
-        }
-        let found = self.shortcuts.find(seen.head, last);
-        found.or_else(|| self.find_below(key, seen, last))
-    }
-
-    /// The same for what the table of short prefixes does not have.
-    #[inline(never)]
-    fn find_below(&self, key: &[u8], seen: Seen, last: u64) -> Option<u16> {
-        // A short one was looked for already; what takes longest is put off.
-        match last.trailing_zeros() as usize {
-            ..HEAD_BYTES => self.find_star(key, seen, last),
-            HEAD_BYTES..LONG_BYTES => {
-                let found = self.find_named(key, seen, last);
-                found.or_else(|| self.find_star(key, seen, last))
+        let number = self.find_seen(key, seen, last);
+        match number.filter(|number| usize::from(*number) < self.nodes.len()) {
+            Some(number) => {
+                self.nodes[usize::from(number)].sums.take_over(change);
+                self.keep_shape(key, seen, last, number);
             }
-            _ => {
-                let found = self.find_star(key, seen, last);
-                found.or_else(|| self.find_named(key, seen, last))
+            None => self.settle_anew(key, change),
+        }
+    }
+
+    fn keep_shape(&mut self, key: &[u8], seen: Seen, last: u64, number: u16) {
+        let Tree {
+            nodes, shortcuts, ..
+        } = self;
+        let parent = nodes[usize::from(number)].parent;
+        let is_joined = parent != NO_PREFIX && nodes[usize::from(parent)].is_collapsed;
+        shortcuts.keep_shape(key, (seen, last), number, is_joined, |node, pending| {
+            nodes[usize::from(node)].sums.take_over(pending);
+        });
+    }
+
+    /// Takes what is kept beside shapes into the accounts.
+    fn take_pending(&mut self) {
+        let Tree {
+            nodes, shortcuts, ..
+        } = self;
+        shortcuts.take_pending(|node, pending| {
+            if pending != Change::default() {
+                nodes[usize::from(node)].sums.take_over(pending);
+            }
+        });
+        debug_assert!(nodes.iter().all(|node| node.sums.is_possible()));
+    }
+
+    /// Forgets shapes and shortcuts, before what they say is no longer so.
+    fn clear_shortcuts(&mut self) {
+        self.take_pending();
+        self.shortcuts.clear();
+    }
+
+    /// What every account holds, by number.
+    fn settled(&self) -> Vec<Sums> {
+        let mut sums: Vec<Sums> = self.nodes.iter().map(|node| node.sums).collect();
+        for (node, pending) in self.shortcuts.pending() {
+            if pending != Change::default() {
+                sums[usize::from(node)].take_over(pending);
             }
         }
-    }
-
-    /// The same for what counts in `*` below its first segment.
-    fn find_star(&self, key: &[u8], seen: Seen, last: u64) -> Option<u16> {
-        if last == seen.delimiters {
-            return None;
-        }
-        let parent = self.node(self.find_named(key, seen, seen.delimiters)?);
-        let first = seen.delimiters.trailing_zeros() as usize + 1;
-        let second = last.trailing_zeros() as usize;
-        if parent.star == 0 || parent.star_delimiter != key[second] {
-            return None;
-        }
-        let is_star = parent.is_collapsed || {
-            let segment = &key[first..second];
-            let by_digits = is_id_by_digits(segment, scan::leading_digits(key, first));
-            by_digits.unwrap_or_else(|| is_id(segment))
-        };
-        is_star.then_some(parent.star)
-    }
-
-    /// The account whose name is the beginning of a key as it stands there. No identifier is in a
-    /// name, so such a beginning has none.
-    #[inline(always)]
-    fn find_named(&self, key: &[u8], seen: Seen, last: u64) -> Option<u16> {
-        match last.trailing_zeros() as usize {
-            ..HEAD_BYTES => self.shortcuts.find(seen.head, last),
-            HEAD_BYTES..LONG_BYTES => self.shortcuts.find_long(key, seen.head, last),
-            place => self.names.get(&key[..=place]).copied(),
-        }
+        sums
     }
 
     #[inline(never)]
-    fn settle_anew(&mut self, key: &[u8], before: Option<Footprint>, after: Option<Footprint>) {
+    fn settle_anew(&mut self, key: &[u8], change: Change) {
         if self.nodes.is_empty() && self.other.keys == 0 {
             self.nodes.push(Node::default());
         }
         match self.find_or_make(key) {
             Ok(node) => {
-                self.nodes[usize::from(node)].sums.change(before, after);
+                self.nodes[usize::from(node)].sums.take_over(change);
                 self.keep_shortcuts(key);
+                let (seen, last) = self.shortcuts.look(key);
+                self.keep_shape(key, seen, last, node);
             }
             Err(name) => {
-                self.other.change(before, after);
-                let bytes = |footprint: Option<Footprint>| footprint.map_or(0, |one| one.bytes);
-                let (before, after) = (bytes(before), bytes(after));
-                if after > before {
-                    self.sketch.add(name.text(), after - before);
+                self.other.take_over(change);
+                let bytes = change.bytes.cast_signed();
+                if bytes > 0 {
+                    self.sketch.add(name.text(), bytes.unsigned_abs());
                 } else {
-                    self.sketch.subtract(name.text(), before - after);
+                    self.sketch.subtract(name.text(), bytes.unsigned_abs());
                 }
             }
         }
@@ -404,7 +388,7 @@ impl Tree {
 
     /// Joins all that is told apart below a prefix in `*`, one for each delimiter.
     fn collapse(&mut self, first: &[u8], parent: u16) {
-        self.shortcuts.clear();
+        self.clear_shortcuts();
         let is_below = |node: u16| self.nodes[usize::from(node)].parent == parent;
         let below: Vec<(Box<[u8]>, u16)> =
             self.names.extract_if(|_, node| is_below(*node)).collect();
@@ -434,7 +418,7 @@ impl Tree {
     fn prune(&mut self) {
         let has_room = self.names.len() <= NODES_MAX / 2;
         self.is_pruned = true;
-        self.shortcuts.clear();
+        self.clear_shortcuts();
         let mut has_keys_below = vec![false; self.nodes.len()];
         for node in self.names.values().map(|number| self.node(*number)) {
             has_keys_below[usize::from(node.parent)] |= node.sums.keys > 0;
@@ -524,6 +508,7 @@ impl Tree {
 
     /// Marks so many accounts. Whether there are more.
     pub(crate) fn mark_step(&mut self, count: usize) -> bool {
+        self.take_pending();
         let bytes = self.nodes.iter().map(|node| node.sums.bytes);
         self.past.step(bytes, count)
     }
@@ -538,7 +523,8 @@ impl Tree {
         let Some((_, heaviest)) = nominations.first() else {
             return false;
         };
-        let held = self.names.values().map(|node| &self.node(*node).sums);
+        let sums = self.settled();
+        let held = self.names.values().map(|node| sums[usize::from(*node)]);
         let live = held.clone().filter(|sums| sums.keys > 0).count();
         let lightest = held.map(|sums| sums.bytes).filter(|bytes| *bytes > 0).min();
         live + 2 <= NODES_MAX || *heaviest > 2 * lightest.unwrap_or(0)
@@ -547,10 +533,10 @@ impl Tree {
     /// The sums of all accounts.
     pub(crate) fn sums(&self) -> Sums {
         let mut sums = self.other;
-        let held = self.nodes.iter().enumerate();
+        let held = self.settled().into_iter().enumerate();
         // What is free has its old figures.
         held.filter(|(number, _)| !self.free.contains(&(*number as u16)))
-            .for_each(|(_, node)| sums.merge(node.sums));
+            .for_each(|(_, held)| sums.merge(held));
         sums
     }
 

@@ -6,21 +6,22 @@
 use std::cmp::Reverse;
 
 use crate::account::Footprint;
-use crate::prefixes::{PrefixReport, PrefixRow, Sums};
+use crate::prefixes::{Change, PrefixReport, PrefixRow, Sums};
 
 use super::{NO_PREFIX, NODES_MAX, Place, Tree};
 
 impl Tree {
     /// Every account, or only so many of the largest, and those with their histories; `elapsed_ms` are since minute 0.
     pub(crate) fn report(&self, elapsed_ms: u64, largest: Option<usize>) -> PrefixReport {
+        let settled = self.settled();
         let row = |node: u16| {
-            let sums = self.node(node).sums;
+            let sums = settled[usize::from(node)];
             PrefixRow::of(sums, self.past.trend(node, sums.bytes, elapsed_ms))
         };
         let named = self.names.iter();
         let mut named: Vec<(&[u8], u16)> = named.map(|(name, node)| (&**name, *node)).collect();
         if let Some(count) = largest {
-            let bytes = |(_, node): &(_, u16)| Reverse(self.node(*node).sums.bytes);
+            let bytes = |(_, node): &(_, u16)| Reverse(settled[usize::from(*node)].bytes);
             named.sort_unstable_by_key(bytes);
             named.truncate(count);
         }
@@ -63,8 +64,8 @@ impl Tree {
             let place = match self.find(key) {
                 Place::Node(node) => {
                     let (seen, last) = self.shortcuts.look(key);
-                    let by_shape = self.shortcuts.find_by_shape(key);
-                    for quick in [self.find_seen(key, seen, last), by_shape] {
+                    let [by_shape, by_beginning] = self.shortcuts.nodes_by_shape(key);
+                    for quick in [self.find_seen(key, seen, last), by_shape, by_beginning] {
                         assert_eq!(
                             quick.unwrap_or(node),
                             node,
@@ -76,12 +77,12 @@ impl Tree {
                 }
                 Place::Missing { .. } => &mut other,
             };
-            place.change(None, Some(footprint));
+            place.take_over(Change::between(None, Some(footprint)));
         }
         assert_eq!(other, self.other);
-        for (number, node) in self.nodes.iter().enumerate() {
+        for (number, settled) in self.settled().into_iter().enumerate() {
             if !self.free.contains(&(number as u16)) {
-                assert_eq!(sums[number], node.sums);
+                assert_eq!(sums[number], settled);
             }
         }
         let held = self.names.len() + self.free.len();
