@@ -178,7 +178,7 @@ impl Facts {
 
     /// Whether the resident set has been too large for so long that it is no buffer that a core has not told of yet.
     fn lasts(&self, is_too_large: bool, now: Millis) -> bool {
-        const LASTS_MS: i64 = 10;
+        const LASTS_MS: i64 = 100;
         let since_ms = self.too_large_since_ms.load(Ordering::Relaxed);
         let has_begun = since_ms != 0;
         if has_begun != is_too_large {

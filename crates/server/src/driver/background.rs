@@ -16,9 +16,7 @@ const FREE_STEP_KEYS: usize = 512;
 const PURGE_STEP_KEYS: usize = 1024;
 /// Keys counted in one step of a walk that makes prefixes or lists of big keys anew.
 const SURVEY_STEP_KEYS: usize = 128;
-/// Batches that outlive a tick: under load new ones come within microseconds, an idle core needs none.
-const SPARE_BATCHES_IDLE: usize = 1;
-/// Likewise of buffers of clients.
+/// Buffers of clients that outlive a tick.
 const POOLED_BUFFERS_IDLE: usize = 4;
 /// How long a listener that could not accept waits, unless a connection closes before.
 const ACCEPT_RETRY_US: u64 = 1_000_000;
@@ -92,7 +90,8 @@ impl Driver {
         self.core.stats.sample(self.core.mono_us);
         let used = self.core.limited_bytes();
         self.core.lease.settle(used);
-        self.spare_batches.truncate(SPARE_BATCHES_IDLE);
+        // Under load new ones come within microseconds.
+        self.trim_batches();
         self.pool.trim(POOLED_BUFFERS_IDLE);
         self.background.releasing = true;
         self.consider_defrag();
@@ -139,7 +138,7 @@ impl Driver {
 
     /// Gives up every buffer that is kept for speed, and what the allocator keeps of its own.
     pub(super) fn trim(&mut self) {
-        self.spare_batches.clear();
+        self.trim_batches();
         self.pool.trim(0);
         memory::alloc::collect(true);
     }

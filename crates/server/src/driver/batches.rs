@@ -22,6 +22,8 @@ use std::collections::VecDeque;
 const GROUP_REQUESTS: usize = 16;
 /// Batches kept for the next turn.
 const SPARE_BATCHES_MAX: usize = 32;
+/// Replies owed by one core that room is kept for.
+const OWED_IDLE: usize = 128;
 
 /// What one other core owes: where its replies belong, in the order of the requests.
 pub(super) type Owed = VecDeque<ReplyTo>;
@@ -205,5 +207,13 @@ impl Driver {
             self.unpause(to.connection);
         }
         self.mark_dirty(to.connection);
+    }
+
+    /// Gives up the batches that are kept for the next turn, and room for more replies than are usually owed.
+    pub(super) fn trim_batches(&mut self) {
+        self.spare_batches.clear();
+        for owed in &mut self.owed {
+            owed.shrink_to(OWED_IDLE);
+        }
     }
 }

@@ -158,7 +158,9 @@ impl Requests {
         let words = &mut self.words.spare_capacity_mut()[..count];
         words[count - 1].write(0);
         let (head, rest) = words.split_at_mut(Self::HEAD_WORDS);
-        head.write_copy_of_slice(&request.head(spans.len()));
+        for (place, word) in head.iter_mut().zip(request.head(spans.len())) {
+            place.write(word);
+        }
         let (places, bytes) = rest.split_at_mut(spans.len());
         for (place, span) in places.iter_mut().zip(spans) {
             place.write(word_of(span.start - start, span.len));
@@ -305,7 +307,7 @@ mod tests {
             row: RowId(number as u16),
             db: (number % 16) as u8,
             proto: [Proto::Resp2, Proto::Resp3][number as usize % 2],
-            no_touch: number % 3 == 0,
+            no_touch: number.is_multiple_of(3),
         }
     }
 
