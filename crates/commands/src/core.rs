@@ -162,8 +162,11 @@ impl Facts {
         }
         let resident = memory::process::resident();
         let resident_bytes = resident.resident_bytes - resident.file_backed_bytes;
-        let resident_bytes = resident_bytes.saturating_sub(self.buffers_resident_bytes());
-        let verdict = guard::judge(resident_bytes, self.budget.limit_bytes());
+        let verdict = guard::judge(
+            resident_bytes.saturating_sub(self.buffer_bytes()),
+            resident_bytes.saturating_sub(self.buffers_resident_bytes()),
+            self.budget.limit_bytes(),
+        );
         memory::compact::press(verdict.is_pressed);
         let verdict = if self.lasts(verdict.charge_bytes > 0, now) {
             verdict
@@ -188,16 +191,21 @@ impl Facts {
         has_begun && is_too_large && (now.0 - since_ms).abs() >= LASTS_MS
     }
 
-    /// What clients' buffers may hold of the resident set. They cost no key.
+    /// What clients' buffers may hold of the resident set at most. They cost no key.
     fn buffers_resident_bytes(&self) -> u64 {
         let lately_bytes = self.buffer_bytes_lately.load(Ordering::Relaxed);
         self.buffer_bytes_at_most().max(lately_bytes)
     }
 
+    /// What clients' buffers hold, as the cores last told.
+    fn buffer_bytes(&self) -> u64 {
+        self.loads.iter().map(ShardLoad::buffer_bytes).sum()
+    }
+
     /// A buffer that grows is there twice for a moment: any of many small ones, but also a single large one.
     fn buffer_bytes_at_most(&self) -> u64 {
         const SMALL_BYTES: u64 = 16 << 20;
-        let bytes: u64 = self.loads.iter().map(ShardLoad::buffer_bytes).sum();
+        let bytes = self.buffer_bytes();
         bytes + (bytes / 2).max(bytes.saturating_sub(SMALL_BYTES))
     }
 

@@ -60,6 +60,13 @@ impl Core {
         }
     }
 
+    /// Takes note of what eviction has freed: as much will be taken by writes that find room then, and look at nothing.
+    pub(crate) fn note_freed(&mut self, freed_bytes: i64, need_bytes: i64) {
+        let unseen_bytes = (freed_bytes - need_bytes).max(0);
+        self.pressure.unlooked_bytes += unseen_bytes;
+        self.pressure.pass_bytes += unseen_bytes;
+    }
+
     fn look_at_resident(&mut self) {
         self.publish_load();
         let verdict = self.facts.hold_resident(self.now);
@@ -90,7 +97,10 @@ impl Core {
 
     /// Begins to move entries together, unless that is under way or was begun a moment ago.
     fn begin_pass(&mut self, limit_bytes: i64) {
-        let is_due = self.pressure.pass_bytes >= limit_bytes / PASS_SHARE / 2;
+        let share_bytes = limit_bytes / PASS_SHARE / 2;
+        let is_worth_it = || self.shard.sparse_bytes() as i64 >= share_bytes;
+        let is_due =
+            self.pressure.pass_bytes >= share_bytes || self.pressure.is_choked && is_worth_it();
         if is_due && !self.shard.is_purging() && !self.shard.owes_freeing() {
             self.pressure.pass_bytes = 0;
             self.shard.press_begin();

@@ -143,6 +143,7 @@ impl Core {
             is_exhausted = self.evict(target_bytes, KEYS_PER_WRITE, written);
         }
         let freed_bytes = used_bytes - self.limited_bytes();
+        self.note_freed(freed_bytes, need_bytes);
         self.lease.repay(used_bytes - freed_bytes);
         let debt_bytes = self.debt_bytes();
         if self.must_wait_for_pages() {

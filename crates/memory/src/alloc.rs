@@ -290,6 +290,22 @@ pub unsafe fn free_large_block(block: NonNull<u8>, bytes: usize) -> usize {
     unsafe { free_block(block) }
 }
 
+/// A block from this size on is given back at once while the resident set is above its limit: a system call is little beside
+/// writing to it.
+const LARGE_BYTES: usize = 64 << 10;
+
+/// Gives the pages of a block that is about to be freed back while the resident set is above its limit.
+///
+/// # Safety
+/// The block is live, the caller's own, and at least so long.
+#[cold]
+unsafe fn discard_if_pressed(block: *mut u8, bytes: usize) {
+    if let (true, Some(block)) = (crate::compact::is_pressed(), NonNull::new(block)) {
+        // SAFETY: the caller's promise.
+        unsafe { crate::pages::discard_inside(block, bytes) };
+    }
+}
+
 /// Frees a block in favour of a new one that was not counted, and charges the calling thread with
 /// the difference.
 ///
@@ -348,7 +364,11 @@ unsafe impl GlobalAlloc for CountingAlloc {
     }
 
     #[inline]
-    unsafe fn dealloc(&self, block: *mut u8, _layout: Layout) {
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        if layout.size() >= LARGE_BYTES {
+            // SAFETY: the trait promises a live block of ours, as long as the layout says.
+            unsafe { discard_if_pressed(block, layout.size()) };
+        }
         let mut block_bytes = 0usize;
         // SAFETY: the trait promises a block of ours; the out parameter is a live local.
         unsafe { mi_ufree(block.cast::<c_void>(), &mut block_bytes) };
@@ -360,6 +380,10 @@ unsafe impl GlobalAlloc for CountingAlloc {
         if layout.align() > NATURAL_ALIGN_BYTES {
             // SAFETY: the trait's promises on `realloc` are those of the three calls.
             return unsafe { self.realloc_aligned(block, layout, new_size) };
+        }
+        if layout.size() >= LARGE_BYTES && crate::compact::is_pressed() {
+            // SAFETY: as above.
+            return unsafe { self.realloc_pressed(block, layout, new_size) };
         }
         let (mut before_bytes, mut after_bytes) = (0usize, 0usize);
         // SAFETY: the trait promises a block of ours; the out parameters are live locals.
@@ -379,6 +403,28 @@ unsafe impl GlobalAlloc for CountingAlloc {
 }
 
 impl CountingAlloc {
+    /// Reallocates a large block while the resident set is above its limit: where it moves, what it leaves is given back.
+    ///
+    /// # Safety
+    /// That of [`GlobalAlloc::realloc`].
+    #[cold]
+    unsafe fn realloc_pressed(&self, block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+        // SAFETY: the trait's promises on `realloc` are those of the calls; both blocks hold what is copied.
+        unsafe {
+            let usable_bytes = mi::mi_usable_size(block.cast::<c_void>());
+            if (usable_bytes / 2..=usable_bytes).contains(&new_size) {
+                return block;
+            }
+            let new_layout = Layout::from_size_align_unchecked(new_size, layout.align());
+            let moved = self.alloc(new_layout);
+            if !moved.is_null() {
+                ptr::copy_nonoverlapping(block, moved, layout.size().min(new_size));
+                self.dealloc(block, layout);
+            }
+            moved
+        }
+    }
+
     /// Reallocates what is aligned beyond 16 bytes, which mimalloc's counting call cannot.
     ///
     /// # Safety

@@ -10,6 +10,9 @@ use crate::{
 use resp::Decoder;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
+/// An input longer than this grows by a quarter in the place of twofold: what many large commands leave unused counts.
+const DOUBLED_BYTES_MAX: usize = 128 * 1024;
+
 /// One connection.
 pub struct Connection {
     /// The socket.
@@ -133,6 +136,10 @@ impl Connection {
     pub fn keep(&mut self, bytes: &[u8], pool: &mut Pool) {
         if self.input.capacity() == 0 {
             self.input = pool.take();
+        }
+        let len = self.input.len() + bytes.len();
+        if len > self.input.capacity() && len > DOUBLED_BYTES_MAX {
+            self.input.reserve_exact(bytes.len() + len / 4);
         }
         self.input.extend_from_slice(bytes);
     }
