@@ -280,6 +280,34 @@ fn buffers_of_clients_evict_nothing() {
 }
 
 #[test]
+fn small_values_after_large_ones_do_not_leave_the_pages_of_those_resident() {
+    const LIMIT_BYTES: i64 = 64 * MIB;
+    for shards in [1, 2] {
+        let Some(server) = start_ours(shards, &["--maxmemory", "64mb"]) else {
+            return;
+        };
+        let empty_bytes = server.resident_bytes() as i64;
+        let mut client = server.client();
+        fill(&mut client, "large:", 1_500, 100_000);
+        let (value, mut most_bytes) = ("v".repeat(1_000), 0);
+        for start in (0..40_000).step_by(200) {
+            let commands: Vec<Vec<String>> = (start..start + 200)
+                .map(|n| vec!["SET".into(), format!("small:{n}"), value.clone()])
+                .collect();
+            for reply in client.pipeline(&commands) {
+                assert_eq!(reply, ok());
+            }
+            most_bytes = most_bytes.max(server.resident_bytes() as i64 - empty_bytes);
+        }
+        assert!(number(&mut client, "evicted_keys") > 900);
+        assert!(
+            most_bytes < LIMIT_BYTES / 4 * 5,
+            "{most_bytes} bytes more than empty under a limit of {LIMIT_BYTES}"
+        );
+    }
+}
+
+#[test]
 fn a_lowered_limit_is_met_without_a_write() {
     let Some((server, limit)) = with_room(2, "allkeys-ifs", 32 * MIB) else {
         return;

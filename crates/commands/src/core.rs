@@ -179,9 +179,10 @@ impl Facts {
         verdict
     }
 
-    /// Whether the resident set has been too large for so long that it is no buffer that a core has not told of yet.
+    /// Whether the resident set has been too large for so long that it is no buffer that a core has not told of yet: one of
+    /// many MiB that grows is copied for some of these milliseconds. Writes that wait have it in hand meanwhile.
     fn lasts(&self, is_too_large: bool, now: Millis) -> bool {
-        const LASTS_MS: i64 = 10;
+        const LASTS_MS: i64 = 100;
         let since_ms = self.too_large_since_ms.load(Ordering::Relaxed);
         let has_begun = since_ms != 0;
         if has_begun != is_too_large {

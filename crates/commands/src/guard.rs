@@ -6,8 +6,9 @@
 /// sizes leave unused in a small process in any case.
 const PRESSED_SHARE: u64 = 20;
 const PRESSED_BYTES_MIN: u64 = 3 << 20;
-/// By so many quarters of that before data have to make room, and writes wait until pages are free.
+/// By so many quarters of that before data have to make room, and before writes wait until they have.
 const CHARGED_QUARTERS: u64 = 6;
+const CHOKED_QUARTERS: u64 = 7;
 /// So many times what is resident beyond that is charged: what is evicted does not leave whole pages at once.
 const CHARGE_FACTOR: u64 = 2;
 /// At most this share of the limit is taken away.
@@ -57,7 +58,7 @@ pub fn judge(resident_bytes: u64, certain_bytes: u64, limit_bytes: u64) -> Verdi
         resident_bytes,
         is_pressed: beyond_bytes > pressed_bytes,
         charge_bytes: (CHARGE_FACTOR * over_bytes).min(limit_bytes / CHARGE_SHARE_MAX),
-        is_choked: beyond_bytes > charged_bytes,
+        is_choked: beyond_bytes > pressed_bytes * CHOKED_QUARTERS / 4,
     }
 }
 
@@ -106,12 +107,12 @@ mod tests {
     }
 
     #[test]
-    fn pages_are_given_back_before_data_make_room_and_writes_wait() {
+    fn pages_are_given_back_before_data_make_room_and_that_before_writes_wait() {
         assert!(beyond(51).is_pressed);
         assert_eq!(beyond(75).charge_bytes, 0);
-        assert!(!beyond(75).is_choked);
-        assert_eq!(beyond(95).charge_bytes, 40 * MIB);
-        assert!(beyond(76).is_choked);
+        assert_eq!(beyond(85).charge_bytes, 20 * MIB);
+        assert!(!beyond(87).is_choked);
+        assert!(beyond(88).is_choked);
     }
 
     #[test]

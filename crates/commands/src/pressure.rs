@@ -133,3 +133,30 @@ impl Core {
         !self.pressure.is_waiting
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Facts, ShardId, config::Config};
+    use std::sync::Arc;
+    use store::Millis;
+
+    const LIMIT_BYTES: u64 = 1 << 20;
+
+    #[test]
+    fn what_one_eviction_frees_counts_as_taken_since_the_writes_that_find_room_in_it_look_at_nothing()
+     {
+        let mut facts = Facts::of_this_process(1, LIMIT_BYTES, String::new(), Millis(1));
+        facts.holds_resident = true;
+        let mut core = Core::new(ShardId(0), Config::default(), Arc::new(facts)).unwrap();
+        // More than the limit allows, so that a look finds that pages are short.
+        let held = vec![1u8; 32 << 20];
+        core.relieve(100);
+        assert!(!core.pressure.is_pressed, "nobody has looked yet");
+        core.note_freed(LOOK_BYTES_MIN, 100);
+        core.relieve(100);
+        assert!(core.pressure.is_pressed);
+        memory::compact::press(false);
+        assert!(held.iter().all(|byte| *byte == 1));
+    }
+}
