@@ -147,6 +147,8 @@ impl Core {
         self.lease.repay(used_bytes - freed_bytes);
         let debt_bytes = self.debt_bytes();
         if self.must_wait_for_pages() {
+            // The patience with a debt does not run out meanwhile.
+            self.shortage.waiting = None;
             self.shortage.calls_others |= others_can;
             return Room::Wait;
         }

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicPtr, AtomicU64, Ordering};
 
 use libmimalloc_sys as mi;
 
+use crate::large::{self, LARGE_BYTES, discard_if_pressed, free_large_block};
 use crate::shard::ShardMemory;
 
 // The calls of mimalloc v3 that report block sizes, which the bindings do not name.
@@ -276,36 +277,6 @@ pub unsafe fn free_block(block: NonNull<u8>) -> usize {
     block_bytes
 }
 
-/// As [`free_block`], for a block of many pages of the kernel: while the resident set is above its limit, these are given back
-/// at once, whatever else the allocator keeps in the same place. They come back, page by page, when the block is used again.
-///
-/// # Safety
-/// That of [`free_block`]; `bytes` is what the allocator said of the block when it was handed out.
-pub unsafe fn free_large_block(block: NonNull<u8>, bytes: usize) -> usize {
-    if crate::compact::is_pressed() {
-        // SAFETY: the caller's promise: the block is live, its own, and as long.
-        unsafe { crate::pages::discard_inside(block, bytes) };
-    }
-    // SAFETY: the caller's promise.
-    unsafe { free_block(block) }
-}
-
-/// A block from this size on is given back at once while the resident set is above its limit: a system call is little beside
-/// writing to it.
-const LARGE_BYTES: usize = 64 << 10;
-
-/// Gives the pages of a block that is about to be freed back while the resident set is above its limit.
-///
-/// # Safety
-/// The block is live, the caller's own, and at least so long.
-#[cold]
-unsafe fn discard_if_pressed(block: *mut u8, bytes: usize) {
-    if let (true, Some(block)) = (crate::compact::is_pressed(), NonNull::new(block)) {
-        // SAFETY: the caller's promise.
-        unsafe { crate::pages::discard_inside(block, bytes) };
-    }
-}
-
 /// Frees a block in favour of a new one that was not counted, and charges the calling thread with
 /// the difference.
 ///
@@ -383,7 +354,7 @@ unsafe impl GlobalAlloc for CountingAlloc {
         }
         if layout.size() >= LARGE_BYTES && crate::compact::is_pressed() {
             // SAFETY: as above.
-            return unsafe { self.realloc_pressed(block, layout, new_size) };
+            return unsafe { large::realloc_pressed(self, block, layout, new_size) };
         }
         let (mut before_bytes, mut after_bytes) = (0usize, 0usize);
         // SAFETY: the trait promises a block of ours; the out parameters are live locals.
@@ -403,28 +374,6 @@ unsafe impl GlobalAlloc for CountingAlloc {
 }
 
 impl CountingAlloc {
-    /// Reallocates a large block while the resident set is above its limit: where it moves, what it leaves is given back.
-    ///
-    /// # Safety
-    /// That of [`GlobalAlloc::realloc`].
-    #[cold]
-    unsafe fn realloc_pressed(&self, block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
-        // SAFETY: the trait's promises on `realloc` are those of the calls; both blocks hold what is copied.
-        unsafe {
-            let usable_bytes = mi::mi_usable_size(block.cast::<c_void>());
-            if (usable_bytes / 2..=usable_bytes).contains(&new_size) {
-                return block;
-            }
-            let new_layout = Layout::from_size_align_unchecked(new_size, layout.align());
-            let moved = self.alloc(new_layout);
-            if !moved.is_null() {
-                ptr::copy_nonoverlapping(block, moved, layout.size().min(new_size));
-                self.dealloc(block, layout);
-            }
-            moved
-        }
-    }
-
     /// Reallocates what is aligned beyond 16 bytes, which mimalloc's counting call cannot.
     ///
     /// # Safety
