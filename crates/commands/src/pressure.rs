@@ -15,10 +15,8 @@ const SLOTS_MAX: usize = 2048;
 /// Writes that are ahead of what makes room for them wait for so long at most, then some go on.
 const CHOKE_US: u64 = 50_000;
 const CHOKE_REST_US: u64 = 2_000;
-/// They go on for longer where waiting won nothing: what fills memory is then nothing that goes away. But not while it grows
-/// by more than this share of the limit.
+/// They go on for longer where waiting won nothing: what fills memory is then nothing that goes away.
 const CHOKE_VAIN_REST_US: u64 = 1_000_000;
-const GROWTH_SHARE: u64 = 64;
 
 /// What a core knows of the resident set.
 #[derive(Debug, Default)]
@@ -84,16 +82,13 @@ impl Core {
 
     /// Has writes wait from now on, if they may again.
     fn choke(&mut self, resident_bytes: u64) {
-        let Pressure { choked_bytes, .. } = self.pressure;
-        let won = resident_bytes < choked_bytes;
-        let has_grown =
-            resident_bytes > choked_bytes + self.facts.budget.limit_bytes() / GROWTH_SHARE;
-        let rest_us = if won || has_grown {
+        let won = resident_bytes < self.pressure.choked_bytes;
+        let rest_us = if won {
             CHOKE_REST_US
         } else {
             CHOKE_VAIN_REST_US
         };
-        let is_new = choked_bytes == 0;
+        let is_new = self.pressure.choked_bytes == 0;
         if is_new || self.mono_us >= self.pressure.choked_us + CHOKE_US + rest_us {
             self.pressure.choked_us = self.mono_us;
             self.pressure.choked_bytes = resident_bytes;
@@ -166,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn writes_wait_again_soon_where_waiting_won_something_or_more_is_resident_than_before() {
+    fn writes_wait_again_soon_only_where_waiting_won_something() {
         const MIB: u64 = 1 << 20;
         let facts = Facts::of_this_process(1, 64 * MIB, String::new(), Millis(1));
         let mut core = Core::new(ShardId(0), Config::default(), Arc::new(facts)).unwrap();
@@ -183,11 +178,9 @@ mod tests {
         assert!(!waits_at(1_000_000 + CHOKE_US, 79));
         assert!(waits_at(1_000_000 + soon_us, 79));
         assert!(!waits_at(1_000_000 + 2 * soon_us, 80), "nothing was won");
-        assert!(waits_at(1_000_000 + 2 * soon_us, 82), "it grows");
-        assert!(!waits_at(1_000_000 + 10 * soon_us, 82));
         assert!(waits_at(
-            1_000_000 + 2 * soon_us + CHOKE_US + CHOKE_VAIN_REST_US,
-            82
+            1_000_000 + soon_us + CHOKE_US + CHOKE_VAIN_REST_US,
+            80
         ));
     }
 }
