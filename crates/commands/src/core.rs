@@ -173,6 +173,10 @@ impl Facts {
         } else {
             verdict.without_charge()
         };
+        // Nobody is to see a charge in the debt that is no longer known as one: it would pass for data.
+        if verdict.charge_bytes < self.guard_bytes.load(Ordering::Relaxed) {
+            self.charge_unsharded_and(verdict.charge_bytes);
+        }
         self.guard_bytes
             .store(verdict.charge_bytes, Ordering::Relaxed);
         self.charge_unsharded();
@@ -226,8 +230,11 @@ impl Facts {
 
     /// Charges the limit with what belongs to no shard: the main thread's and the runtime's helpers', and the guard's charge.
     pub fn charge_unsharded(&self) {
+        self.charge_unsharded_and(self.guard_bytes.load(Ordering::Relaxed));
+    }
+
+    fn charge_unsharded_and(&self, guard_bytes: u64) {
         let bytes = memory::alloc::unsharded_allocated_bytes();
-        let guard_bytes = self.guard_bytes.load(Ordering::Relaxed);
         self.budget.charge_fixed(bytes.max(0) as u64 + guard_bytes);
     }
 

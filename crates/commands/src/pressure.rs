@@ -112,6 +112,13 @@ impl Core {
         self.pressure.is_pressed && self.shard.is_purging()
     }
 
+    /// Whether pages were short at the last look, or writes waited for them so lately.
+    pub(crate) fn was_short_of_pages(&self, lately_us: u64) -> bool {
+        let choked_us = self.pressure.choked_us;
+        let has_waited = choked_us > 0 && self.mono_us <= choked_us + CHOKE_US + lately_us;
+        self.pressure.is_pressed || has_waited
+    }
+
     /// Whether a write is to wait until pages are free.
     pub(crate) fn must_wait_for_pages(&mut self) -> bool {
         self.pressure.is_waiting = self.is_choking();
