@@ -23,6 +23,7 @@ const UNSAFE_FILES: &[&str] = &[
     "benches/src/sys.rs",
     "crates/memory/src/alloc.rs",
     "crates/memory/src/compact.rs",
+    "crates/memory/src/large.rs",
     "crates/memory/src/pages.rs",
     "crates/memory/src/travel.rs",
     "crates/memory/tests/allocator.rs",

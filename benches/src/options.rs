@@ -19,6 +19,7 @@ options (each measurement has its own defaults):
   --shards N         shards of pinyon where not given by the measurement
   --traces PATH      a trace, or a directory of them (replay)
   --percent A,B      room for so much of a trace's different keys (replay)
+  --limit MIB        the memory limit in MiB (resident)
   --pinyon PATH      the server under measurement (a second redis-server shows the noise)
   --redis PATH       what it is held against; `none` leaves it out
   --out DIR          where results are written";
@@ -46,6 +47,8 @@ pub struct Options {
     pub traces: Option<PathBuf>,
     /// Percents of a trace's different keys that there is room for.
     pub percents: Option<Vec<usize>>,
+    /// Memory limit in MiB.
+    pub limit_mib: Option<usize>,
     /// The server under measurement.
     pub pinyon: PathBuf,
     /// The server beside it.
@@ -120,6 +123,7 @@ impl Options {
             "--shards" => self.shards = Some(positive(value)?),
             "--traces" => self.traces = Some(value.into()),
             "--percent" => self.percents = Some(list(value, positive)?),
+            "--limit" => self.limit_mib = Some(positive(value)?),
             "--pinyon" => self.pinyon = value.into(),
             "--redis" => self.redis = (value != "none").then(|| value.into()),
             "--out" => self.out = value.into(),

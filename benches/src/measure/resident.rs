@@ -19,7 +19,7 @@ use crate::sys;
 use crate::table::{Table, mib, quantile};
 use crate::workload::{Keys, Operation, ValueBytes, Workload};
 
-const LIMIT_BYTES: u64 = 64 << 20;
+const LIMIT_MIB: usize = 64;
 /// Many more than fit, so that most writes are of new keys.
 const KEYS: u64 = 20_000_000;
 const CONNECTIONS: usize = 4;
@@ -57,7 +57,7 @@ pub fn run(options: &Options) -> io::Result<()> {
     let mut table = Table::new(
         format!(
             "Resident set under a limit of {} MiB while sizes of values change",
-            LIMIT_BYTES >> 20
+            limit_bytes(options) >> 20
         ),
         &[
             "server",
@@ -88,6 +88,10 @@ pub fn run(options: &Options) -> io::Result<()> {
          random keys of twenty million, 4 connections with 16 commands each on the way.",
     );
     table.publish(&options.out, "resident")
+}
+
+fn limit_bytes(options: &Options) -> u64 {
+    (options.limit_mib.unwrap_or(LIMIT_MIB) as u64) << 20
 }
 
 /// A server with a policy.
@@ -124,7 +128,7 @@ fn rows(contender: &Contender, options: &Options) -> io::Result<(Vec<Vec<String>
     let peer = Peer::start(&contender.recipe)?;
     let mut client = peer.client()?;
     client.demand(&["CONFIG", "SET", "maxmemory-policy", contender.policy])?;
-    client.demand(&["CONFIG", "SET", "maxmemory", &LIMIT_BYTES.to_string()])?;
+    client.demand(&["CONFIG", "SET", "maxmemory", &limit_bytes(options).to_string()])?;
     let empty_bytes = peer.process.resident_bytes()?;
     let seconds = Duration::from_secs_f64(options.seconds.unwrap_or(PHASE_SECONDS));
     let work = Workload {
@@ -163,7 +167,7 @@ fn rows(contender: &Contender, options: &Options) -> io::Result<(Vec<Vec<String>
                 (*name).to_owned(),
                 sets.to_string(),
             ];
-            row.extend(cells(&looks, phase));
+            row.extend(cells(&looks, phase, limit_bytes(options)));
             row
         });
     Ok((rows.collect(), empty_bytes))
@@ -179,8 +183,8 @@ struct Look {
     used_bytes: Option<u64>,
 }
 
-fn cells(looks: &[Look], phase: usize) -> Vec<String> {
-    let share = |bytes: u64| bytes as f64 / LIMIT_BYTES as f64;
+fn cells(looks: &[Look], phase: usize, limit_bytes: u64) -> Vec<String> {
+    let share = |bytes: u64| bytes as f64 / limit_bytes as f64;
     let of_phase = || looks.iter().filter(|look| look.phase == phase);
     let resident: Vec<f64> = of_phase().map(|look| share(look.resident_bytes)).collect();
     let most = |shares: &mut dyn Iterator<Item = f64>| shares.fold(0.0, f64::max);

@@ -162,21 +162,29 @@ impl Facts {
         }
         let resident = memory::process::resident();
         let resident_bytes = resident.resident_bytes - resident.file_backed_bytes;
-        let resident_bytes = resident_bytes.saturating_sub(self.buffers_resident_bytes());
-        let verdict = guard::judge(resident_bytes, self.budget.limit_bytes());
+        let verdict = guard::judge(
+            resident_bytes.saturating_sub(self.buffer_bytes()),
+            resident_bytes.saturating_sub(self.buffers_resident_bytes()),
+            self.budget.limit_bytes(),
+        );
         memory::compact::press(verdict.is_pressed);
         let verdict = if self.lasts(verdict.charge_bytes > 0, now) {
             verdict
         } else {
             verdict.without_charge()
         };
+        // Nobody is to see a charge in the debt that is no longer known as one: it would pass for data.
+        if verdict.charge_bytes < self.guard_bytes.load(Ordering::Relaxed) {
+            self.charge_unsharded_and(verdict.charge_bytes);
+        }
         self.guard_bytes
             .store(verdict.charge_bytes, Ordering::Relaxed);
         self.charge_unsharded();
         verdict
     }
 
-    /// Whether the resident set has been too large for so long that it is no buffer that a core has not told of yet.
+    /// Whether the resident set has been too large for so long that it is no buffer that a core has not told of yet: one of
+    /// many MiB that grows is copied for some of these milliseconds. Writes that wait have it in hand meanwhile.
     fn lasts(&self, is_too_large: bool, now: Millis) -> bool {
         const LASTS_MS: i64 = 100;
         let since_ms = self.too_large_since_ms.load(Ordering::Relaxed);
@@ -188,16 +196,21 @@ impl Facts {
         has_begun && is_too_large && (now.0 - since_ms).abs() >= LASTS_MS
     }
 
-    /// What clients' buffers may hold of the resident set. They cost no key.
+    /// What clients' buffers may hold of the resident set at most. They cost no key.
     fn buffers_resident_bytes(&self) -> u64 {
         let lately_bytes = self.buffer_bytes_lately.load(Ordering::Relaxed);
         self.buffer_bytes_at_most().max(lately_bytes)
     }
 
+    /// What clients' buffers hold, as the cores last told.
+    fn buffer_bytes(&self) -> u64 {
+        self.loads.iter().map(ShardLoad::buffer_bytes).sum()
+    }
+
     /// A buffer that grows is there twice for a moment: any of many small ones, but also a single large one.
     fn buffer_bytes_at_most(&self) -> u64 {
         const SMALL_BYTES: u64 = 16 << 20;
-        let bytes: u64 = self.loads.iter().map(ShardLoad::buffer_bytes).sum();
+        let bytes = self.buffer_bytes();
         bytes + (bytes / 2).max(bytes.saturating_sub(SMALL_BYTES))
     }
 
@@ -217,8 +230,11 @@ impl Facts {
 
     /// Charges the limit with what belongs to no shard: the main thread's and the runtime's helpers', and the guard's charge.
     pub fn charge_unsharded(&self) {
+        self.charge_unsharded_and(self.guard_bytes.load(Ordering::Relaxed));
+    }
+
+    fn charge_unsharded_and(&self, guard_bytes: u64) {
         let bytes = memory::alloc::unsharded_allocated_bytes();
-        let guard_bytes = self.guard_bytes.load(Ordering::Relaxed);
         self.budget.charge_fixed(bytes.max(0) as u64 + guard_bytes);
     }
 

@@ -8,7 +8,7 @@ const PRESSED_SHARE: u64 = 20;
 const PRESSED_BYTES_MIN: u64 = 3 << 20;
 /// By so many quarters of that before data have to make room, and before writes wait until they have.
 const CHARGED_QUARTERS: u64 = 6;
-const CHOKED_QUARTERS: u64 = 8;
+const CHOKED_QUARTERS: u64 = 7;
 /// So many times what is resident beyond that is charged: what is evicted does not leave whole pages at once.
 const CHARGE_FACTOR: u64 = 2;
 /// At most this share of the limit is taken away.
@@ -32,18 +32,18 @@ pub struct Verdict {
 }
 
 impl Verdict {
-    /// The same while it is too early to take room from data, or to have writes wait.
+    /// The same while it is too early to take room from data.
     pub fn without_charge(self) -> Verdict {
         Verdict {
             charge_bytes: 0,
-            is_choked: false,
             ..self
         }
     }
 }
 
-/// Judges resident bytes, those of clients' buffers left out, under a limit; 0 is none.
-pub fn judge(resident_bytes: u64, limit_bytes: u64) -> Verdict {
+/// Judges resident bytes, those of clients' buffers left out, under a limit; 0 is none. `certain_bytes` are those that are no
+/// buffer's whatever grows: data make room for these only, while giving pages back and waiting cost no key.
+pub fn judge(resident_bytes: u64, certain_bytes: u64, limit_bytes: u64) -> Verdict {
     if limit_bytes == 0 {
         return Verdict {
             resident_bytes,
@@ -52,7 +52,8 @@ pub fn judge(resident_bytes: u64, limit_bytes: u64) -> Verdict {
     }
     let pressed_bytes = PRESSED_BYTES_MIN.max(limit_bytes / PRESSED_SHARE);
     let beyond_bytes = resident_bytes.saturating_sub(limit_bytes);
-    let over_bytes = beyond_bytes.saturating_sub(pressed_bytes * CHARGED_QUARTERS / 4);
+    let charged_bytes = pressed_bytes * CHARGED_QUARTERS / 4;
+    let over_bytes = certain_bytes.saturating_sub(limit_bytes + charged_bytes);
     Verdict {
         resident_bytes,
         is_pressed: beyond_bytes > pressed_bytes,
@@ -96,22 +97,22 @@ mod tests {
 
     /// What is judged of the limit and so many MiB.
     fn beyond(mib: u64) -> Verdict {
-        judge(LIMIT + mib * MIB, LIMIT)
+        judge(LIMIT + mib * MIB, LIMIT + mib * MIB, LIMIT)
     }
 
     #[test]
     fn a_twentieth_above_the_limit_is_nothing_to_worry_about() {
         assert!(!beyond(50).is_pressed);
-        assert!(!judge(19 * MIB, 16 * MIB).is_pressed);
+        assert!(!judge(19 * MIB, 19 * MIB, 16 * MIB).is_pressed);
     }
 
     #[test]
     fn pages_are_given_back_before_data_make_room_and_that_before_writes_wait() {
         assert!(beyond(51).is_pressed);
         assert_eq!(beyond(75).charge_bytes, 0);
-        assert_eq!(beyond(95).charge_bytes, 40 * MIB);
-        assert!(!beyond(100).is_choked);
-        assert!(beyond(101).is_choked);
+        assert_eq!(beyond(85).charge_bytes, 20 * MIB);
+        assert!(!beyond(87).is_choked);
+        assert!(beyond(88).is_choked);
     }
 
     #[test]
@@ -121,15 +122,22 @@ mod tests {
     }
 
     #[test]
+    fn what_may_be_a_buffer_has_pages_given_back_and_costs_no_key() {
+        let verdict = judge(LIMIT + 200 * MIB, LIMIT + 75 * MIB, LIMIT);
+        assert!(verdict.is_pressed && verdict.is_choked);
+        assert_eq!(verdict.charge_bytes, 0);
+    }
+
+    #[test]
     fn without_a_limit_there_is_nothing_to_guard() {
-        let verdict = judge(u64::MAX / 8, 0);
+        let verdict = judge(u64::MAX / 8, u64::MAX / 8, 0);
         assert!(!verdict.is_pressed && !verdict.is_choked && verdict.charge_bytes == 0);
     }
 
     #[test]
     fn purges_are_asked_for_now_and_then_while_pages_are_short() {
         let mut guard = Guard::default();
-        let short = judge(2 * LIMIT, LIMIT);
+        let short = judge(2 * LIMIT, 2 * LIMIT, LIMIT);
         let asked: Vec<bool> = (0..5)
             .map(|n| guard.asks_for_purge(short, n * LOOK_US))
             .collect();

@@ -60,6 +60,13 @@ impl Core {
         }
     }
 
+    /// Takes note of what eviction has freed: as much will be taken by writes that find room then, and look at nothing.
+    pub(crate) fn note_freed(&mut self, freed_bytes: i64, need_bytes: i64) {
+        let unseen_bytes = (freed_bytes - need_bytes).max(0);
+        self.pressure.unlooked_bytes += unseen_bytes;
+        self.pressure.pass_bytes += unseen_bytes;
+    }
+
     fn look_at_resident(&mut self) {
         self.publish_load();
         let verdict = self.facts.hold_resident(self.now);
@@ -90,7 +97,10 @@ impl Core {
 
     /// Begins to move entries together, unless that is under way or was begun a moment ago.
     fn begin_pass(&mut self, limit_bytes: i64) {
-        let is_due = self.pressure.pass_bytes >= limit_bytes / PASS_SHARE / 2;
+        let share_bytes = limit_bytes / PASS_SHARE / 2;
+        let is_worth_it = || self.shard.sparse_bytes() as i64 >= share_bytes;
+        let is_due =
+            self.pressure.pass_bytes >= share_bytes || self.pressure.is_choked && is_worth_it();
         if is_due && !self.shard.is_purging() && !self.shard.owes_freeing() {
             self.pressure.pass_bytes = 0;
             self.shard.press_begin();
@@ -100,6 +110,13 @@ impl Core {
     /// Whether entries are being moved together because pages are short: then it goes on between commands, too.
     pub fn is_relieving(&self) -> bool {
         self.pressure.is_pressed && self.shard.is_purging()
+    }
+
+    /// Whether pages were short at the last look, or writes waited for them so lately.
+    pub(crate) fn was_short_of_pages(&self, lately_us: u64) -> bool {
+        let choked_us = self.pressure.choked_us;
+        let has_waited = choked_us > 0 && self.mono_us <= choked_us + CHOKE_US + lately_us;
+        self.pressure.is_pressed || has_waited
     }
 
     /// Whether a write is to wait until pages are free.
@@ -121,5 +138,56 @@ impl Core {
         self.relieve(0);
         self.pressure.is_waiting = self.is_choking();
         !self.pressure.is_waiting
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Facts, ShardId, config::Config};
+    use std::sync::Arc;
+    use store::Millis;
+
+    const LIMIT_BYTES: u64 = 1 << 20;
+
+    #[test]
+    fn what_one_eviction_frees_counts_as_taken_since_the_writes_that_find_room_in_it_look_at_nothing()
+     {
+        let mut facts = Facts::of_this_process(1, LIMIT_BYTES, String::new(), Millis(1));
+        facts.holds_resident = true;
+        let mut core = Core::new(ShardId(0), Config::default(), Arc::new(facts)).unwrap();
+        // More than the limit allows, so that a look finds that pages are short.
+        let held = vec![1u8; 32 << 20];
+        core.relieve(100);
+        assert!(!core.pressure.is_pressed, "nobody has looked yet");
+        core.note_freed(LOOK_BYTES_MIN, 100);
+        core.relieve(100);
+        assert!(core.pressure.is_pressed);
+        memory::compact::press(false);
+        assert!(held.iter().all(|byte| *byte == 1));
+    }
+
+    #[test]
+    fn writes_wait_again_soon_only_where_waiting_won_something() {
+        const MIB: u64 = 1 << 20;
+        let facts = Facts::of_this_process(1, 64 * MIB, String::new(), Millis(1));
+        let mut core = Core::new(ShardId(0), Config::default(), Arc::new(facts)).unwrap();
+        core.pressure.is_choked = true;
+        let mut waits_at = |mono_us: u64, resident_mib: u64| {
+            core.mono_us = mono_us;
+            if !core.is_choking() {
+                core.choke(resident_mib * MIB);
+            }
+            core.is_choking()
+        };
+        assert!(waits_at(1_000_000, 80));
+        let soon_us = CHOKE_US + CHOKE_REST_US;
+        assert!(!waits_at(1_000_000 + CHOKE_US, 79));
+        assert!(waits_at(1_000_000 + soon_us, 79));
+        assert!(!waits_at(1_000_000 + 2 * soon_us, 80), "nothing was won");
+        assert!(waits_at(
+            1_000_000 + soon_us + CHOKE_US + CHOKE_VAIN_REST_US,
+            80
+        ));
     }
 }

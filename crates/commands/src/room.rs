@@ -69,6 +69,8 @@ pub struct Shortage {
     debt_let_bytes: Option<i64>,
     /// The least such debt that waiting writes have seen, and when.
     waiting: Option<(i64, u64)>,
+    /// The debt when this shard, which owes nothing of it, last called those that do; 0 while there is none.
+    called_bytes: i64,
     /// Whether this shard evicts for its own writes.
     gives: bool,
     looked: u32,
@@ -143,6 +145,7 @@ impl Core {
             is_exhausted = self.evict(target_bytes, KEYS_PER_WRITE, written);
         }
         let freed_bytes = used_bytes - self.limited_bytes();
+        self.note_freed(freed_bytes, need_bytes);
         self.lease.repay(used_bytes - freed_bytes);
         let debt_bytes = self.debt_bytes();
         if self.must_wait_for_pages() {
@@ -171,7 +174,7 @@ impl Core {
         if brings_in && own_bytes <= let_bytes + CREDIT_BYTES {
             return self.let_through(Some(own_bytes));
         }
-        self.wait(own_bytes)
+        self.wait(own_bytes, own_can || others_can)
     }
 
     /// Whether memory has room for so many bytes more, or would have it after evicting.
@@ -198,11 +201,16 @@ impl Core {
         Room::Yes
     }
 
-    fn wait(&mut self, debt_bytes: i64) -> Room {
+    /// Has a write wait. Where pages are, or just were, short and keys can go, patience ends in going on: waiting for pages is
+    /// part of it, and nobody is refused for that.
+    fn wait(&mut self, debt_bytes: i64, keys_can_go: bool) -> Room {
         let least_bytes = self.shortage.waiting.map_or(i64::MAX, |(bytes, _)| bytes);
         if debt_bytes < least_bytes {
             self.shortage.waiting = Some((debt_bytes, self.mono_us));
         } else if self.waited_us() > PATIENCE_US {
+            if keys_can_go && self.was_short_of_pages(PATIENCE_US) {
+                return self.let_through(Some(debt_bytes));
+            }
             self.shortage.waiting = None;
             return Room::No;
         }
@@ -218,6 +226,7 @@ impl Core {
             self.lease.settle(used_bytes);
         }
         if self.debt_bytes() <= 0 {
+            self.shortage.called_bytes = 0;
             return false;
         }
         self.pay(used_bytes)
@@ -232,6 +241,7 @@ impl Core {
         self.publish_load();
         let owed_bytes = self.owed_bytes();
         if owed_bytes <= 0 {
+            self.call_debtors();
             return false;
         }
         let is_exhausted = self.evict(owed_bytes, KEYS_PER_STEP, &[]);
@@ -240,6 +250,16 @@ impl Core {
         self.lease.repay(used_bytes);
         self.publish_load();
         !is_exhausted && self.debt_bytes() > 0
+    }
+
+    /// Has the shards called that owe what grew here without a write, buffers that are kept or a table: they may sleep. Once
+    /// for so much more debt, so that shards that all owe nothing do not keep each other awake.
+    fn call_debtors(&mut self) {
+        let debt_bytes = self.debt_bytes();
+        if debt_bytes > self.shortage.called_bytes + CREDIT_BYTES {
+            self.shortage.called_bytes = debt_bytes;
+            self.shortage.calls_others |= self.others_can();
+        }
     }
 
     /// Whether more is used than the limit allows.
@@ -375,5 +395,133 @@ impl Core {
             .store(evictable_bytes as i64, Ordering::Relaxed);
         load.client_bytes
             .store(self.clients.bytes(), Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Facts, config::Config};
+    use std::sync::{Arc, mpsc};
+    use store::{Expiry, Millis, Value};
+
+    const MIB: usize = 1 << 20;
+    const VALUE_BYTES: usize = 100_000;
+
+    /// Holds pages that no eviction frees, and that no account of allocations knows, while `work` runs.
+    fn with_pages_held(work: impl FnOnce()) {
+        const HELD_BYTES: usize = 96 * MIB;
+        let (held, is_held) = mpsc::channel();
+        let (end, ends) = mpsc::channel::<()>();
+        let holder = std::thread::Builder::new().stack_size(2 * HELD_BYTES);
+        let holder = holder.spawn(move || {
+            let pages = std::hint::black_box([1u8; HELD_BYTES]);
+            held.send(()).unwrap();
+            let _ = ends.recv();
+            std::hint::black_box(&pages);
+        });
+        is_held.recv().unwrap();
+        work();
+        drop(end);
+        holder.unwrap().join().unwrap();
+        memory::compact::press(false);
+    }
+
+    fn core_short_of_pages() -> Core {
+        let mut facts = Facts::of_this_process(1, 64 * MIB as u64, String::new(), Millis(1));
+        facts.holds_resident = true;
+        let mut core = Core::new(ShardId(0), Config::default(), Arc::new(facts)).unwrap();
+        (core.now, core.mono_us) = (Millis(1), 1_000_000);
+        core
+    }
+
+    /// Writes a value as soon as it may be written; `meanwhile` runs in each millisecond before. How many passed.
+    fn write(core: &mut Core, number: usize, mut meanwhile: impl FnMut(&mut Core)) -> u64 {
+        let name = number.to_string();
+        let hash = core.shard.hash(name.as_bytes());
+        let mut waited_ms = 0;
+        loop {
+            match ask_for(core, VALUE_BYTES, hash) {
+                Room::Yes => break,
+                Room::Wait => {}
+                refused => panic!("{refused:?} for {number} after {waited_ms} ms"),
+            }
+            loop {
+                waited_ms += 1;
+                (core.now.0, core.mono_us) = (core.now.0 + 1, core.mono_us + 1_000);
+                meanwhile(core);
+                if core.may_retry() {
+                    break;
+                }
+            }
+        }
+        let (now, key) = (core.now, core.shard.key(name.as_bytes()));
+        let value = vec![b'v'; VALUE_BYTES];
+        core.shard
+            .set(0, key, Value::from_bytes(&value), Expiry::Clear, now);
+        waited_ms
+    }
+
+    #[test]
+    fn writes_that_wait_for_pages_that_never_come_go_on_and_are_not_refused() {
+        with_pages_held(|| {
+            let mut core = core_short_of_pages();
+            let pay = |core: &mut Core| {
+                core.pay_step();
+            };
+            let waits_ms: Vec<u64> = (0..2_000).map(|n| write(&mut core, n, pay)).collect();
+            assert!(waits_ms.iter().any(|ms| *ms > 0), "pages were short");
+            assert!(waits_ms.iter().all(|ms| *ms < 200), "{waits_ms:?}");
+            assert!(core.shard.evictable_keys() > 0);
+        });
+    }
+
+    #[test]
+    fn a_write_goes_on_though_others_take_more_than_it_frees_while_pages_are_short() {
+        with_pages_held(|| {
+            let mut core = core_short_of_pages();
+            for number in 0..600 {
+                write(&mut core, number, |_| ());
+            }
+            let mut other = core.facts.budget.lease();
+            let own_bytes = -core.debt_bytes() + core.charged_bytes();
+            let mut taken_bytes = own_bytes + 4 * MIB as i64;
+            other.settle(taken_bytes);
+            let waited_ms = write(&mut core, 600, |core| {
+                assert!(core.shard.evictable_keys() > 0);
+                taken_bytes += 3 * VALUE_BYTES as i64;
+                other.settle(taken_bytes);
+            });
+            assert!(waited_ms > 0 && waited_ms < 500, "{waited_ms} ms");
+        });
+    }
+
+    #[test]
+    fn a_shard_that_owes_nothing_calls_those_that_do_once_for_so_much_debt() {
+        let facts = Arc::new(Facts::of_this_process(
+            2,
+            64 * MIB as u64,
+            String::new(),
+            Millis(1),
+        ));
+        let mut core = Core::new(ShardId(0), Config::default(), Arc::clone(&facts)).unwrap();
+        core.publish_load();
+        facts.loads[1]
+            .data_bytes
+            .store(64 * MIB as i64, Ordering::Relaxed);
+        facts.loads[1].evictable_keys.store(1, Ordering::Relaxed);
+        let mut other = facts.budget.lease();
+        let mut calls = |over_bytes: i64| {
+            let other_bytes = other.granted_bytes();
+            other.settle(other_bytes + facts.budget.remaining_bytes() + over_bytes);
+            assert!(!core.pay_step(), "it has nothing to pay with");
+            std::mem::take(&mut core.shortage.calls_others)
+        };
+        assert!(!calls(CREDIT_BYTES / 2));
+        assert!(calls(3 * CREDIT_BYTES));
+        assert!(!calls(3 * CREDIT_BYTES));
+        assert!(calls(5 * CREDIT_BYTES));
+        assert!(!calls(-2 * CREDIT_BYTES));
+        assert!(calls(3 * CREDIT_BYTES), "the debt was paid in between");
     }
 }

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicPtr, AtomicU64, Ordering};
 
 use libmimalloc_sys as mi;
 
+use crate::large::{self, LARGE_BYTES, discard_if_pressed, free_large_block};
 use crate::shard::ShardMemory;
 
 // The calls of mimalloc v3 that report block sizes, which the bindings do not name.
@@ -276,20 +277,6 @@ pub unsafe fn free_block(block: NonNull<u8>) -> usize {
     block_bytes
 }
 
-/// As [`free_block`], for a block of many pages of the kernel: while the resident set is above its limit, these are given back
-/// at once, whatever else the allocator keeps in the same place. They come back, page by page, when the block is used again.
-///
-/// # Safety
-/// That of [`free_block`]; `bytes` is what the allocator said of the block when it was handed out.
-pub unsafe fn free_large_block(block: NonNull<u8>, bytes: usize) -> usize {
-    if crate::compact::is_pressed() {
-        // SAFETY: the caller's promise: the block is live, its own, and as long.
-        unsafe { crate::pages::discard_inside(block, bytes) };
-    }
-    // SAFETY: the caller's promise.
-    unsafe { free_block(block) }
-}
-
 /// Frees a block in favour of a new one that was not counted, and charges the calling thread with
 /// the difference.
 ///
@@ -348,7 +335,11 @@ unsafe impl GlobalAlloc for CountingAlloc {
     }
 
     #[inline]
-    unsafe fn dealloc(&self, block: *mut u8, _layout: Layout) {
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        if layout.size() >= LARGE_BYTES {
+            // SAFETY: the trait promises a live block of ours, as long as the layout says.
+            unsafe { discard_if_pressed(block, layout.size()) };
+        }
         let mut block_bytes = 0usize;
         // SAFETY: the trait promises a block of ours; the out parameter is a live local.
         unsafe { mi_ufree(block.cast::<c_void>(), &mut block_bytes) };
@@ -360,6 +351,10 @@ unsafe impl GlobalAlloc for CountingAlloc {
         if layout.align() > NATURAL_ALIGN_BYTES {
             // SAFETY: the trait's promises on `realloc` are those of the three calls.
             return unsafe { self.realloc_aligned(block, layout, new_size) };
+        }
+        if layout.size() >= LARGE_BYTES && crate::compact::is_pressed() {
+            // SAFETY: as above.
+            return unsafe { large::realloc_pressed(self, block, layout, new_size) };
         }
         let (mut before_bytes, mut after_bytes) = (0usize, 0usize);
         // SAFETY: the trait promises a block of ours; the out parameters are live locals.

@@ -13,6 +13,7 @@ pub mod budget;
 pub mod compact;
 pub mod doctor;
 pub mod history;
+pub mod large;
 pub mod pages;
 pub mod process;
 pub mod report;

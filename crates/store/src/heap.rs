@@ -4,8 +4,9 @@
 
 use std::ptr::NonNull;
 
-use memory::alloc::{alloc_block, free_large_block, realloc_block};
+use memory::alloc::{alloc_block, realloc_block};
 use memory::compact::SparsePages;
+use memory::large::free_large_block;
 
 /// A growing block keeps 1/8 of its length spare, so that appending copies each byte about eight
 /// times in all.

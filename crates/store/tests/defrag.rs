@@ -497,3 +497,49 @@ fn lists_and_strings_may_change_while_their_blocks_are_moved() {
         }
     }
 }
+
+#[test]
+fn a_pass_for_short_pages_moves_large_values_and_does_not_read_small_ones_that_stay() {
+    let small = |number: u64| format!("small:{number}").into_bytes();
+    let large = |number: u64| format!("large:{number}").into_bytes();
+    let set = |shard: &mut Shard, key: &[u8], value: &[u8]| {
+        let key = shard.key(key);
+        shard.set(0, key, Value::from_bytes(value), Expiry::Clear, NOW);
+    };
+    let mut shard = shard();
+    for number in 0..60_000 {
+        set(&mut shard, &small(number), &[number as u8; 50]);
+    }
+    for number in 0..3_000 {
+        set(&mut shard, &large(number), &[number as u8; 12_000]);
+    }
+    // A tenth of the small ones goes, and three quarters of the large ones.
+    for number in (0..60_000).step_by(10) {
+        let key = small(number);
+        assert!(shard.remove(0, shard.key(&key), NOW));
+    }
+    for number in (0..3_000).filter(|number| number % 4 != 0) {
+        let key = large(number);
+        assert!(shard.remove(0, shard.key(&key), NOW));
+    }
+    collect(true);
+    let (sparse_bytes, slack_bytes) = (shard.sparse_bytes(), heap_areas().slack_bytes());
+    shard.press_begin();
+    while shard.purge_step(64) {}
+    collect(true);
+    let moves = shard.take_moves();
+    assert!(shard.sparse_bytes() < sparse_bytes / 4);
+    assert!(heap_areas().slack_bytes() < slack_bytes / 4);
+    // Every slot is looked at, and the value of a large one.
+    let looks = moves.moved_blocks + moves.passed_blocks;
+    assert!(looks < 54_000 + 2 * 750 + 3_000, "{looks} looks");
+    for number in (0..3_000).step_by(4) {
+        let key = large(number);
+        let entry = shard.peek(0, shard.key(&key), NOW).unwrap();
+        let Value::Bytes { bytes, .. } = entry.value() else {
+            panic!("a string is bytes");
+        };
+        assert_eq!(bytes, &[number as u8; 12_000]);
+    }
+    shard.check();
+}

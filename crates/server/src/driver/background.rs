@@ -167,6 +167,7 @@ impl Driver {
     /// Evicts a step of what this shard owes to the limit, and lets those go on that waited for it. Clients are settled by now.
     pub(super) fn pay_for_room(&mut self) {
         self.background.paying = self.core.pay_step();
+        self.call_for_room();
         self.background.freeing |= self.core.shard.owes_freeing();
         self.background.purging |= self.core.is_relieving();
         if self.waits_for_room && self.core.may_retry() {

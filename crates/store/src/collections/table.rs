@@ -400,7 +400,7 @@ impl Table {
         budget_slots: usize,
         met: Option<F>,
     ) -> (Passed, bool) {
-        self.index.evacuate(slab, at, budget_slots, met)
+        self.index.evacuate(slab, at, budget_slots, 0, met)
     }
 
     fn count(&mut self, entry: Entry) {

@@ -64,14 +64,15 @@ impl AddAssign for Passed {
 
 impl Index {
     /// Moves what lies in pages being evacuated, from `at` on: segments, and the entries their
-    /// slots refer to. Ends at the first bucket past `budget_slots`. Tells `met` of every entry's
-    /// block before and after, if it wants to know; it answers what that cost. Returns what was
-    /// done and whether there is more.
+    /// slots refer to. Ends at the first bucket past `budget_slots`. Tells `met` of the block before
+    /// and after of every entry whose metadata say this size class or a larger one, if it wants to
+    /// know; it answers what that cost. Returns what was done and whether there is more.
     pub(crate) fn evacuate<F: FnMut(&mut Slab, BlockRef, BlockRef) -> usize>(
         &mut self,
         slab: &mut Slab,
         at: &mut Passage,
         budget_slots: usize,
+        met_from: u8,
         mut met: Option<F>,
     ) -> (Passed, bool) {
         let mut passed = Passed::default();
@@ -86,10 +87,11 @@ impl Index {
             let mut number = segment.home(at.tag);
             // One at least, so that steps of any budget come to an end.
             while number < segment.buckets() {
-                fetch_ahead(slab, segment, number + BUCKETS_AHEAD, met.is_some());
+                let met_from = met.is_some().then_some(met_from);
+                fetch_ahead(slab, segment, number + BUCKETS_AHEAD, met_from);
                 let budget_left = budget_slots.saturating_sub(passed.cost_slots);
-                let (bucket, is_done) =
-                    evacuate_bucket(slab, segment, number, budget_left, met.as_mut());
+                let met = met.as_mut().zip(met_from);
+                let (bucket, is_done) = evacuate_bucket(slab, segment, number, budget_left, met);
                 passed += bucket;
                 number += usize::from(is_done);
                 if passed.cost_slots >= budget_slots {
@@ -145,12 +147,13 @@ impl Index {
     }
 }
 
-fn fetch_ahead(slab: &Slab, segment: Segment, number: usize, reads_all: bool) {
+fn fetch_ahead(slab: &Slab, segment: Segment, number: usize, met_from: Option<u8>) {
     if number < segment.buckets() {
+        let is_met = |access: Access| met_from.is_some_and(|from| access.size_class() >= from);
         segment
             .bucket(number)
             .slots()
-            .filter(|slot| reads_all || slab.is_evacuating(slot.block))
+            .filter(|slot| is_met(slot.access) || slab.is_evacuating(slot.block))
             .for_each(|slot| slab.prefetch(slot.block));
     }
 }
@@ -162,7 +165,7 @@ fn evacuate_bucket<F: FnMut(&mut Slab, BlockRef, BlockRef) -> usize>(
     mut segment: Segment,
     number: usize,
     budget_slots: usize,
-    mut met: Option<&mut F>,
+    mut met: Option<(&mut F, u8)>,
 ) -> (Passed, bool) {
     let slots = segment.bucket(number).len();
     let mut passed = Passed {
@@ -179,7 +182,9 @@ fn evacuate_bucket<F: FnMut(&mut Slab, BlockRef, BlockRef) -> usize>(
             segment.bucket_mut(number).blocks[lane] = new;
             passed.moved += 1;
         }
-        if let Some(met) = &mut met {
+        if let Some((met, from)) = &mut met
+            && segment.bucket(number).access[lane].size_class() >= *from
+        {
             let cost_slots = met(slab, old, new);
             passed.cost_slots += cost_slots;
             if cost_slots > budget_slots {
