@@ -128,7 +128,12 @@ fn rows(contender: &Contender, options: &Options) -> io::Result<(Vec<Vec<String>
     let peer = Peer::start(&contender.recipe)?;
     let mut client = peer.client()?;
     client.demand(&["CONFIG", "SET", "maxmemory-policy", contender.policy])?;
-    client.demand(&["CONFIG", "SET", "maxmemory", &limit_bytes(options).to_string()])?;
+    client.demand(&[
+        "CONFIG",
+        "SET",
+        "maxmemory",
+        &limit_bytes(options).to_string(),
+    ])?;
     let empty_bytes = peer.process.resident_bytes()?;
     let seconds = Duration::from_secs_f64(options.seconds.unwrap_or(PHASE_SECONDS));
     let work = Workload {
