@@ -2,7 +2,6 @@
 //! A batch goes out and comes back in the same buffers, is used again by the core that made it, and is never copied on the way.
 //! It fits a cache line, and all of a request lies together, as all replies do: each line costs a journey between two caches.
 
-use crate::replies::block_bytes;
 use commands::table::RowId;
 use memory::travel::vec_bytes;
 use resp::{Args, Proto, Span};
@@ -92,10 +91,10 @@ impl Batch {
         }
     }
 
-    /// Bytes it holds. The buffer of replies grows where the batch is served and is freed where it was made, so its must be
-    /// known exactly.
+    /// Bytes it holds. The buffer of replies grows where the batch is served, and a batch may be split there, but both are freed
+    /// where it was made: they must be known exactly.
     pub fn heap_bytes(&self) -> usize {
-        block_bytes(self.requests.words.capacity() * 8) + vec_bytes(&self.replies.bytes)
+        vec_bytes(&self.requests.words) + vec_bytes(&self.replies.bytes)
     }
 
     /// Counts its bytes as being on their way; answers how many that are more than before.

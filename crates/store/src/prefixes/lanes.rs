@@ -6,7 +6,7 @@
 use super::ids::is_id;
 use super::scan::SEEN_BYTES;
 
-/// The last decimal digit and the letters of hexadecimal ones, between which other signs lie.
+/// The first and the last letter among hexadecimal digits.
 const LOWER: [u8; 2] = *b"af";
 const UPPER: [u8; 2] = *b"AF";
 
