@@ -1,6 +1,6 @@
 //! Memory of clients: `maxmemory-clients`, beyond which the client that holds most is closed.
 //! Never evicts data, and never closes a client that asked to be left alone (CLIENT NO-EVICT).
-//! Source: redis-server 7 for the rule; every core closes its own largest when none elsewhere holds more.
+//! Source: redis-server 7 for the rule; every core closes its own largest when none elsewhere can hold more.
 
 use crate::{ClientId, Core, clients::Close, room::ShardLoad};
 use std::sync::atomic::Ordering;
@@ -20,17 +20,17 @@ impl Core {
 
     fn evict_clients(&mut self, limit_bytes: u64) {
         let mut own_bytes = self.clients.bytes();
-        self.own_load().show_clients(own_bytes);
-        let others_bytes: u64 = self.other_loads().map(ShardLoad::client_bytes).sum();
-        if own_bytes + others_bytes <= limit_bytes {
-            return self.own_load().show_largest_client(0);
-        }
-        while own_bytes + others_bytes > limit_bytes {
+        loop {
+            self.own_load().show_clients(own_bytes);
+            let others_bytes: u64 = self.other_loads().map(ShardLoad::client_bytes).sum();
+            if own_bytes + others_bytes <= limit_bytes {
+                return self.own_load().hide_largest_client();
+            }
             let Some((largest, bytes)) = self.largest_client() else {
                 return self.own_load().show_largest_client(0);
             };
             self.own_load().show_largest_client(bytes);
-            let elsewhere = self.other_loads().map(ShardLoad::largest_client_bytes);
+            let elsewhere = self.other_loads().map(ShardLoad::largest_client_bytes_max);
             if elsewhere.max().is_some_and(|other| other > bytes) {
                 return;
             }
@@ -80,7 +80,12 @@ impl ShardLoad {
     }
 
     fn show_largest_client(&self, bytes: u64) {
-        self.largest_client_bytes.store(bytes, Ordering::Relaxed);
+        self.largest_client_shown
+            .store(bytes + 1, Ordering::Relaxed);
+    }
+
+    fn hide_largest_client(&self) {
+        self.largest_client_shown.store(0, Ordering::Relaxed);
     }
 
     /// Bytes of clients' buffers, and of what is on its way between cores for them, as its core last told.
@@ -93,7 +98,13 @@ impl ShardLoad {
         self.client_bytes.load(Ordering::Relaxed)
     }
 
-    fn largest_client_bytes(&self) -> u64 {
-        self.largest_client_bytes.load(Ordering::Relaxed)
+    /// What the largest client there can hold at most. A core that has not looked for it yet may hold all in one client: it
+    /// looks before its next sleep, and until then nobody closes a smaller one in its place.
+    fn largest_client_bytes_max(&self) -> u64 {
+        let shown = self.largest_client_shown.load(Ordering::Relaxed);
+        let client_bytes = self.client_bytes();
+        shown
+            .checked_sub(1)
+            .map_or(client_bytes, |bytes| bytes.min(client_bytes))
     }
 }

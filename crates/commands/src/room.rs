@@ -54,8 +54,8 @@ pub struct ShardLoad {
     pub(crate) client_bytes: AtomicU64,
     /// Bytes of clients' buffers, and of what is on its way between cores for them.
     pub(crate) buffer_bytes: AtomicU64,
-    /// Bytes of the largest of them that may be closed.
-    pub(crate) largest_client_bytes: AtomicU64,
+    /// Bytes of the largest of its clients that may be closed, and 1; 0 while it has no need to know.
+    pub(crate) largest_client_shown: AtomicU64,
 }
 
 /// What a core knows of the shortage of memory.

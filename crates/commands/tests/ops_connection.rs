@@ -275,3 +275,85 @@ fn client_reply_says_what_is_heard() {
     assert_eq!(cluster.run_raw(&["CLIENT", "REPLY", "SKIP"]), b"");
     assert_eq!(client(&cluster, 0).reply_mode, ReplyMode::Off);
 }
+
+const MIB: usize = 1 << 20;
+
+/// Two cores with a client each that hold so much; together they may hold 16 MiB.
+fn holding(first_bytes: usize, second_bytes: usize) -> Cluster {
+    let mut cluster = Cluster::new(2);
+    for (core, bytes) in cluster
+        .cores_mut()
+        .iter_mut()
+        .zip([first_bytes, second_bytes])
+    {
+        core.config.set("maxmemory-clients", "16mb").unwrap();
+        core.clients.settle(ClientId(0), bytes);
+        core.publish_load();
+    }
+    cluster
+}
+
+/// The core looks at what clients hold, and the server closes what it marks; how many were closed.
+fn look(cluster: &mut Cluster, core: usize) -> usize {
+    let core = &mut cluster.cores_mut()[core];
+    core.hold_client_memory();
+    let marked = core.clients.take_marked();
+    marked.iter().for_each(|id| _ = core.clients.remove(*id));
+    marked.len()
+}
+
+#[test]
+fn a_client_is_not_closed_while_a_larger_one_may_be_on_a_core_that_has_not_looked() {
+    let mut cluster = holding(MIB, 20 * MIB);
+    assert_eq!(look(&mut cluster, 0), 0);
+    assert_eq!(look(&mut cluster, 1), 1);
+    assert_eq!(look(&mut cluster, 0), 0);
+    assert_eq!(cluster.cores()[0].clients.len(), 1);
+}
+
+#[test]
+fn a_client_is_closed_at_once_where_no_other_core_can_have_a_larger_one() {
+    let mut cluster = holding(20 * MIB, MIB);
+    assert_eq!(look(&mut cluster, 0), 1);
+    assert_eq!(look(&mut cluster, 1), 0);
+}
+
+#[test]
+fn of_many_small_clients_beside_a_larger_one_the_larger_one_is_closed() {
+    let mut cluster = holding(5 * MIB, 4 * MIB);
+    for place in 1..3 {
+        connect(&mut cluster, 1, place, 90 + u64::from(place), "10.0.0.1:5");
+        let clients = &mut cluster.cores_mut()[1].clients;
+        clients.settle(ClientId(place), 4 * MIB);
+    }
+    cluster.cores()[1].publish_load();
+    assert_eq!(
+        look(&mut cluster, 0),
+        0,
+        "the other core may hold one of 12 MiB"
+    );
+    assert_eq!(look(&mut cluster, 1), 0, "there is one of 5 MiB elsewhere");
+    assert_eq!(look(&mut cluster, 0), 1);
+    assert_eq!(look(&mut cluster, 1), 0, "12 MiB in all");
+}
+
+#[test]
+fn a_core_that_closed_enough_leaves_the_clients_of_others_alone() {
+    let mut cluster = holding(9 * MIB, 6 * MIB);
+    connect(&mut cluster, 0, 1, 90, "10.0.0.1:5");
+    let clients = &mut cluster.cores_mut()[0].clients;
+    clients.settle(ClientId(1), 5 * MIB);
+    cluster.cores()[0].publish_load();
+    assert_eq!(look(&mut cluster, 0), 1, "9 of 20 MiB went");
+    assert_eq!(look(&mut cluster, 1), 0, "11 MiB in all");
+    assert_eq!(look(&mut cluster, 0), 0);
+}
+
+#[test]
+fn a_client_that_asked_to_be_left_alone_does_not_keep_others_open() {
+    let mut cluster = holding(20 * MIB, MIB);
+    let clients = &mut cluster.cores_mut()[0].clients;
+    clients.at_mut(ClientId(0)).no_evict = true;
+    assert_eq!(look(&mut cluster, 0), 0);
+    assert_eq!(look(&mut cluster, 1), 1);
+}
