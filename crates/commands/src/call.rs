@@ -86,12 +86,16 @@ pub fn hash_tag(key: &[u8]) -> Option<&[u8]> {
 /// Whether there is a `{` anywhere; eight bytes at a time (Mycroft's test for a zero byte).
 fn has_brace(key: &[u8]) -> bool {
     const ONES: u64 = u64::from_ne_bytes([1; 8]);
-    let (words, rest) = key.as_chunks::<8>();
-    let has_one = |word: &[u8; 8]| {
+    let braces = |word: &[u8; 8]| {
         let zero_where_brace = u64::from_ne_bytes(*word) ^ (ONES * b'{' as u64);
-        zero_where_brace.wrapping_sub(ONES) & !zero_where_brace & (ONES * 0x80) != 0
+        zero_where_brace.wrapping_sub(ONES) & !zero_where_brace & (ONES * 0x80)
     };
-    words.iter().any(has_one) || rest.contains(&b'{')
+    let (Some(first), Some(last)) = (key.first_chunk(), key.last_chunk()) else {
+        return key.contains(&b'{');
+    };
+    // The first and the last eight bytes are all of most keys, some of them looked at twice.
+    braces(first) | braces(last) != 0
+        || key.len() > 16 && key.as_chunks().0.iter().any(|word| braces(word) != 0)
 }
 
 #[cfg(test)]

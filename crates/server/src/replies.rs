@@ -109,41 +109,49 @@ impl Replies {
     }
 
     /// Takes a reply that was awaited.
+    #[inline]
     pub fn arrived(&mut self, sequence: u32, reply: &[u8], pool: &mut Pool) {
-        let place = sequence.wrapping_sub(self.first_awaited) as usize;
         self.awaited -= 1;
         self.reply_bytes_expected = reply
             .len()
             .max(self.reply_bytes_expected - self.reply_bytes_expected / 8);
-        let hole = &mut self.holes[place];
-        let reply = match hole.state {
-            State::Awaited => reply,
-            State::Unwanted => &[],
-            State::Early { .. } => unreachable!("a reply arrives once"),
-        };
-        if place > 0 {
-            if self.early.capacity() == 0 {
-                self.early = pool.take();
-            }
-            let start = self.early.len() as u32;
-            self.early.extend_from_slice(reply);
-            hole.state = State::Early {
-                start,
-                end: self.early.len() as u32,
-            };
-            return;
+        if sequence != self.first_awaited {
+            return self.arrived_early(sequence, reply, pool);
         }
-        self.bring_staged(self.holes[0].staged_before as usize);
-        self.out.extend_from_slice(reply);
-        self.close_hole();
+        let hole = self.close_hole();
+        self.bring_staged(hole.staged_before as usize);
+        match hole.state {
+            State::Awaited => self.out.extend_from_slice(reply),
+            State::Unwanted => {}
+            State::Early { .. } => unreachable!("a reply arrives once"),
+        }
         if self.holes.len() > self.awaited as usize {
             self.bring_early();
         }
-        if self.holes.is_empty() {
+        if self.awaited == 0 {
             self.bring_staged(self.staged.len());
             self.staged.clear();
             self.staged_done = 0;
         }
+    }
+
+    /// Keeps a reply that came before an earlier one that is owed.
+    #[inline(never)]
+    fn arrived_early(&mut self, sequence: u32, reply: &[u8], pool: &mut Pool) {
+        if self.early.capacity() == 0 {
+            self.early = pool.take();
+        }
+        let hole = &mut self.holes[sequence.wrapping_sub(self.first_awaited) as usize];
+        let start = self.early.len() as u32;
+        match hole.state {
+            State::Awaited => self.early.extend_from_slice(reply),
+            State::Unwanted => {}
+            State::Early { .. } => unreachable!("a reply arrives once"),
+        }
+        hole.state = State::Early {
+            start,
+            end: self.early.len() as u32,
+        };
     }
 
     /// Moves what is staged before `end` to what can be sent.
@@ -160,19 +168,19 @@ impl Replies {
             state: State::Early { start, end },
         }) = self.holes.front()
         {
+            self.close_hole();
             self.bring_staged(staged_before as usize);
             self.out
                 .extend_from_slice(&self.early[start as usize..end as usize]);
-            self.close_hole();
         }
         if self.holes.len() == self.awaited as usize {
             self.early.clear();
         }
     }
 
-    fn close_hole(&mut self) {
-        self.holes.pop_front();
+    fn close_hole(&mut self) -> Hole {
         self.first_awaited = self.first_awaited.wrapping_add(1);
+        self.holes.pop_front().expect("what is owed has its hole")
     }
 
     /// Bytes that will wait for the client when everything awaited has come.

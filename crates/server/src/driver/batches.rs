@@ -6,7 +6,7 @@ use super::{Driver, group::LARGE_REPLY_BYTES};
 use crate::{
     connection::Pause,
     mesh::{
-        batch::{Arrived, Batch, BatchReplies, ReplyTo, Requests},
+        batch::{Arrived, Batch, BatchReplies, ReplyTo},
         message::Message,
     },
 };
@@ -104,10 +104,14 @@ impl Driver {
             requests, replies, ..
         } = batch;
         loop {
-            self.prefetch_requests(requests, start);
+            let mut group = [const { None }; GROUP_REQUESTS];
+            for (place, arrived) in group.iter_mut().zip(requests.from(start)) {
+                *place = Some(arrived);
+            }
+            self.prefetch_requests(&group);
             let mut end = None;
-            for arrived in requests.from(start).take(GROUP_REQUESTS) {
-                let ran = self.run_request(&arrived, replies);
+            for arrived in group.iter().map_while(Option::as_ref) {
+                let ran = self.run_request(arrived, replies);
                 if ran != Ran::Yes {
                     return Some((arrived.start, ran));
                 }
@@ -120,16 +124,16 @@ impl Driver {
         }
     }
 
-    fn prefetch_requests(&self, requests: &Requests, start: usize) {
-        let mut places = [(0, 0); GROUP_REQUESTS];
-        let mut count = 0;
-        for (place, arrived) in places.iter_mut().zip(requests.from(start)) {
-            *place = (usize::from(arrived.request.db), arrived.request.hash);
-            self.core.shard.prefetch_bucket(place.0, place.1);
-            count += 1;
+    fn prefetch_requests(&self, group: &[Option<Arrived<'_>>; GROUP_REQUESTS]) {
+        let requests = || {
+            let arrived = group.iter().map_while(Option::as_ref);
+            arrived.map(|arrived| (usize::from(arrived.request.db), arrived.request.hash))
+        };
+        for (db, hash) in requests() {
+            self.core.shard.prefetch_bucket(db, hash);
         }
-        for (db, hash) in &places[..count] {
-            self.core.shard.prefetch_entry(*db, *hash);
+        for (db, hash) in requests() {
+            self.core.shard.prefetch_entry(db, hash);
         }
     }
 
@@ -171,30 +175,33 @@ impl Driver {
     /// Hands the replies of a batch to the connections that await them.
     fn replies_came(&mut self, mut batch: Batch) {
         self.core.tell_buffers();
-        let owner = usize::from(batch.owner);
-        let mut last: Option<ReplyTo> = None;
-        for reply in batch.replies.iter() {
-            let to = self.owed[owner]
-                .pop_front()
-                .expect("a reply for each request");
-            if let Some(before) = last.replace(to)
-                && !before.is_to_same(&to)
-            {
-                self.replies_came_for(before);
-            }
-            if let Some(connection) = self.connections.still(to.connection, to.generation) {
-                connection
-                    .replies
-                    .arrived(to.sequence, reply, &mut self.pool);
-            }
-        }
-        if let Some(to) = last {
-            self.replies_came_for(to);
-        }
+        self.hand_out(usize::from(batch.owner), &batch.replies);
         self.core.travelling_bytes -= batch.uncount();
         if self.spare_batches.len() < SPARE_BATCHES_MAX {
             batch.clear();
             self.spare_batches.push(batch);
+        }
+    }
+
+    fn hand_out(&mut self, owner: usize, replies: &BatchReplies) {
+        let mut replies = replies.iter();
+        let mut next = replies.next();
+        while next.is_some() {
+            let owed = &mut self.owed[owner];
+            let first = *owed.front().expect("a reply for each request");
+            let mut connection = self.connections.still(first.connection, first.generation);
+            while let Some(reply) = next
+                && let Some(to) = owed.front().filter(|to| to.is_to_same(&first))
+            {
+                if let Some(connection) = &mut connection {
+                    connection
+                        .replies
+                        .arrived(to.sequence, reply, &mut self.pool);
+                }
+                owed.pop_front();
+                next = replies.next();
+            }
+            self.replies_came_for(first);
         }
     }
 

@@ -154,20 +154,20 @@ impl Requests {
         let piece = &args.bytes()[start as usize..end as usize];
         let count = Self::HEAD_WORDS + spans.len() + piece.len().div_ceil(8);
         self.words.reserve(count);
-        let words = &mut self.words.spare_capacity_mut()[..count];
-        words[count - 1].write(0);
-        let (head, rest) = words.split_at_mut(Self::HEAD_WORDS);
-        for (place, word) in head.iter_mut().zip(request.head(spans.len())) {
-            place.write(word);
-        }
-        let (places, bytes) = rest.split_at_mut(spans.len());
-        for (place, span) in places.iter_mut().zip(spans) {
-            place.write(word_of(span.start - start, span.len));
-        }
-        // SAFETY: the words behind the spans are as many as the piece needs, and are nobody's yet. All of them are written
-        // then: what is left of the last was made 0.
+        // SAFETY: room for `count` words was reserved behind those there are. All of them are written: two of the head, one a
+        // span, and the piece in the rest, whose last word is made 0 before since the piece may fill it in part.
         unsafe {
-            ptr::copy_nonoverlapping(piece.as_ptr(), bytes.as_mut_ptr().cast(), piece.len());
+            let words = self.words.as_mut_ptr().add(self.words.len());
+            words.add(count - 1).write(0);
+            words
+                .cast::<[u64; Self::HEAD_WORDS]>()
+                .write(request.head(spans.len()));
+            let mut places = words.add(Self::HEAD_WORDS);
+            for span in spans {
+                places.write(word_of(span.start - start, span.len));
+                places = places.add(1);
+            }
+            ptr::copy_nonoverlapping(piece.as_ptr(), places.cast(), piece.len());
             self.words.set_len(self.words.len() + count);
         }
     }
@@ -208,13 +208,9 @@ impl Request {
     const NO_TOUCH: u64 = 1 << 25;
 
     fn head(&self, span_count: usize) -> [u64; Requests::HEAD_WORDS] {
-        let mut manners = u64::from(self.row.0) | u64::from(self.db) << 16;
-        if self.proto == Proto::Resp3 {
-            manners |= Self::RESP3;
-        }
-        if self.no_touch {
-            manners |= Self::NO_TOUCH;
-        }
+        let is_resp3 = u64::from(self.proto == Proto::Resp3) * Self::RESP3;
+        let no_touch = u64::from(self.no_touch) * Self::NO_TOUCH;
+        let manners = u64::from(self.row.0) | (u64::from(self.db) << 16) | is_resp3 | no_touch;
         [self.hash, manners | (span_count as u64) << 32]
     }
 
