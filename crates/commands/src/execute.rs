@@ -4,6 +4,7 @@
 
 use crate::{
     Call, Error, Flags, Part, Reply, Run, error, log,
+    reply_limit::ReplyLimit,
     room::{self, Room},
     rounds,
     row::Decision,
@@ -96,9 +97,7 @@ pub(crate) fn several_here(
             for index in indexes {
                 let key = call.other_key(index);
                 element(call, key, out);
-                if (out.len() - start) as u64 > call.core.config.proto_max_bulk_len {
-                    return Err(error::REPLY_TOO_LONG.into());
-                }
+                ReplyLimit::of(call).check(out.len() - start)?;
             }
             Ok(())
         }

@@ -6,6 +6,7 @@ use crate::{
     Call, Command, Core, Error, Flags, Part, Progress, Reply, Run, ShardId, error, execute, joint,
     locks::Scope,
     log,
+    reply_limit::ReplyLimit,
     room::{self, Room},
     row::{Decision, To, Turn},
     table::RowId,
@@ -259,9 +260,7 @@ fn own_elements(
             let key = call.other_key(index);
             element(call, key, &mut Writer::new(&mut bytes, call.proto));
             ends.push(bytes.len());
-            if bytes.len() as u64 > call.core.config.proto_max_bulk_len {
-                return Err(error::REPLY_TOO_LONG.into());
-            }
+            ReplyLimit::of(call).check(bytes.len())?;
         }
     }
     Ok(Part::Elements { bytes, ends })

@@ -46,6 +46,7 @@ mod memory_family;
 mod object;
 mod positions;
 pub mod pressure;
+mod reply_limit;
 pub mod room;
 mod rounds;
 mod server;

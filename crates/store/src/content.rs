@@ -26,6 +26,11 @@ impl Strings {
         vec_bytes(&self.bytes) + vec_bytes(&self.ends)
     }
 
+    /// Bytes of all strings together.
+    pub fn text_bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// How many strings there are.
     pub fn len(&self) -> usize {
         self.ends.len()

@@ -3,12 +3,9 @@
 //! Source: redis-server 7 for replies and ranges; the limit to a reply is our own.
 
 use super::read;
-use crate::{Call, Error, Reply, error, lookup};
+use crate::{Call, Error, Reply, error, lookup, reply_limit::ReplyLimit};
 use resp::{Proto, Writer};
 use store::{HashView, Item, Rng};
-
-/// The shortest element of a reply.
-const ELEMENT_BYTES_MIN: u64 = b"$0\r\n\r\n".len() as u64;
 
 /// The count, and whether values are wanted.
 fn options(call: &Call<'_>) -> Result<(i64, bool), Error> {
@@ -33,7 +30,7 @@ pub fn hrandfield(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
         return Ok(());
     }
     let (count, with_values) = options(call)?;
-    let reply_bytes_max = call.core.config.proto_max_bulk_len;
+    let limit = ReplyLimit::of(call);
     let Some(hash) = read::hash(call)? else {
         out.array(0);
         return Ok(());
@@ -51,7 +48,7 @@ pub fn hrandfield(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
         hash,
         count.unsigned_abs(),
         with_values,
-        reply_bytes_max,
+        limit,
         &mut rng,
     )
 }
@@ -62,16 +59,14 @@ fn repeated(
     hash: HashView<'_>,
     count: u64,
     with_values: bool,
-    reply_bytes_max: u64,
+    limit: ReplyLimit,
     rng: &mut Rng,
 ) -> Reply {
     if hash.is_empty() {
         out.array(0);
         return Ok(());
     }
-    if count.saturating_mul(ELEMENT_BYTES_MIN) > reply_bytes_max {
-        return Err(error::OUT_OF_RANGE.into());
-    }
+    limit.check_count(count)?;
     let start = out.len();
     begin(out, count as usize, with_values);
     let mut picker = hash.picker();
@@ -80,9 +75,7 @@ fn repeated(
             .pick(rng)
             .expect("a hash that is not empty has fields");
         write(out, field, value, with_values);
-        if (out.len() - start) as u64 > reply_bytes_max {
-            return Err(error::OUT_OF_RANGE.into());
-        }
+        limit.check(out.len() - start)?;
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 //! Never shows a field past its expiry, and never changes anything.
 //! Source: redis-server 7 for replies and the order of checks; NOVALUES is HSCAN's in 7.4.
 
-use crate::{Call, Error, Reply, element_scan, error, lookup};
+use crate::{Call, Error, Reply, element_scan, lookup, reply_limit::ReplyLimit};
 use resp::Writer;
 use store::{HashView, IntBuffer, Item, View};
 
@@ -29,14 +29,12 @@ pub fn hget(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
 
 pub fn hmget(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
     let (fields, start) = (call.args.from(2), out.len());
-    let reply_bytes_max = call.core.config.proto_max_bulk_len;
+    let limit = ReplyLimit::of(call);
     let hash = hash(call)?;
     out.array(fields.len());
     for field in fields.iter() {
         value_or_null(out, hash.and_then(|hash| hash.value(field)));
-        if (out.len() - start) as u64 > reply_bytes_max {
-            return Err(error::REPLY_TOO_LONG.into());
-        }
+        limit.check(out.len() - start)?;
     }
     Ok(())
 }

@@ -3,12 +3,9 @@
 //! Source: redis-server 7 for texts and reply shapes.
 
 use super::as_set;
-use crate::{Call, Reply, error, lookup};
+use crate::{Call, Reply, error, lookup, reply_limit::ReplyLimit};
 use resp::Writer;
 use store::{Kind, Rng, SetView};
-
-/// The shortest element of a reply.
-const ELEMENT_BYTES_MIN: u64 = b"$0\r\n\r\n".len() as u64;
 
 const NOT_POSITIVE: &str = "ERR value is out of range, must be positive";
 
@@ -25,7 +22,7 @@ pub fn srandmember(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
         }
         3 => {
             let count = lookup::signed(call, 2)?;
-            let reply_bytes_max = call.core.config.proto_max_bulk_len;
+            let limit = ReplyLimit::of(call);
             let Some(set) = lookup::read_as(call, key, as_set)? else {
                 out.array(0);
                 return Ok(());
@@ -38,7 +35,7 @@ pub fn srandmember(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
                 });
                 return Ok(());
             }
-            repeated(out, &set, count.unsigned_abs(), reply_bytes_max, &mut rng)
+            repeated(out, &set, count.unsigned_abs(), limit, &mut rng)
         }
         _ => Err(error::SYNTAX.into()),
     }
@@ -49,20 +46,16 @@ fn repeated(
     out: &mut Writer<'_>,
     set: &SetView<'_>,
     count: u64,
-    reply_bytes_max: u64,
+    limit: ReplyLimit,
     rng: &mut Rng,
 ) -> Reply {
-    if count.saturating_mul(ELEMENT_BYTES_MIN) > reply_bytes_max {
-        return Err(error::OUT_OF_RANGE.into());
-    }
+    limit.check_count(count)?;
     let start = out.len();
     out.array(count as usize);
     for _ in 0..count {
         let member = set.random(rng).expect("a key's set has members");
         lookup::bulk_item(out, member);
-        if (out.len() - start) as u64 > reply_bytes_max {
-            return Err(error::OUT_OF_RANGE.into());
-        }
+        limit.check(out.len() - start)?;
     }
     Ok(())
 }

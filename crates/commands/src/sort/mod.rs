@@ -27,7 +27,7 @@ fn part<const STORES: bool>(call: &mut Call<'_>, part: &mut Part) -> Result<Prog
             *part = Part::Sort(Box::new(Share::first(call, &request)?));
             Ok(Progress::Done)
         }
-        part => Ok(share_of(part).look_up(call)),
+        part => share_of(part).look_up(call),
     }
 }
 

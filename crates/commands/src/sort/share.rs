@@ -4,7 +4,7 @@
 
 use super::request::{Pattern, Request};
 use super::work::Work;
-use crate::{Call, Error, Progress, error, lookup};
+use crate::{Call, Error, Progress, error, lookup, reply_limit::ReplyLimit};
 use memory::travel::{box_bytes, vec_bytes};
 use std::ops::Range;
 use store::{IntBuffer, Item, Kind, Strings, Value, View};
@@ -113,7 +113,10 @@ impl Share {
     }
 
     /// A later round: reads keys.
-    pub(super) fn look_up(&mut self, call: &mut Call<'_>) -> Progress {
+    ///
+    /// # Errors
+    /// They hold more than a reply may: a key can be made of any number of elements.
+    pub(super) fn look_up(&mut self, call: &mut Call<'_>) -> Result<Progress, Error> {
         let Question {
             keys,
             patterns,
@@ -131,11 +134,12 @@ impl Share {
             let value = view.and_then(|view| value(&view, field));
             found.push(value.is_some());
             values.push(value.map_or(&[], |item| item.text(&mut buffer)));
+            ReplyLimit::of(call).check(values.text_bytes())?;
         }
         if end < keys.len() {
-            Progress::Again
+            Ok(Progress::Again)
         } else {
-            Progress::Done
+            Ok(Progress::Done)
         }
     }
 }

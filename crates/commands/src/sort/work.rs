@@ -5,7 +5,7 @@
 use super::order;
 use super::request::{Pattern, Request};
 use super::share::{Loaded, Share};
-use crate::{Call, Error, row::Turn};
+use crate::{Call, Error, reply_limit::ReplyLimit, row::Turn};
 use memory::travel::vec_bytes;
 use resp::Writer;
 use store::{Kind, Strings};
@@ -62,7 +62,7 @@ pub fn advance(
     shares: &mut [&mut Share],
     out: &mut Writer<'_>,
 ) -> Result<Turn, Error> {
-    let by = request.by.as_slice();
+    let (by, limit) = (request.by.as_slice(), ReplyLimit::of(call));
     let mut work = match shares[0].work.take() {
         Some(mut work) if work.order.is_none() => {
             let weights = work.answers(shares);
@@ -70,7 +70,7 @@ pub fn advance(
             work.order = Some(ordered);
             work
         }
-        Some(work) => return Ok(work.conclude(request, shares, out)),
+        Some(work) => return work.conclude(limit, request, shares, out),
         None => {
             let mut work = Work::begin(request, shares)?;
             if work.order.is_none() {
@@ -84,7 +84,7 @@ pub fn advance(
     };
     let is_empty = work.order.as_ref().is_some_and(Vec::is_empty);
     if is_empty || !request.gets_keys() {
-        return Ok(work.conclude(request, shares, out));
+        return work.conclude(limit, request, shares, out);
     }
     let order = work.order.take().expect("it was found just now");
     work.ask(call, &request.gets, order.iter().copied(), shares);
@@ -170,41 +170,51 @@ impl Work {
     }
 
     /// Writes the reply, and leaves what is to be stored with the target's shard.
+    ///
+    /// # Errors
+    /// The patterns name more than a reply may hold; elements alone, each once, have no limit.
     fn conclude(
         self,
+        limit: ReplyLimit,
         request: &Request<'_>,
         shares: &mut [&mut Share],
         out: &mut Writer<'_>,
-    ) -> Turn {
+    ) -> Result<Turn, Error> {
         let order = self.order.as_deref().expect("it was found before");
         let answers = self.answers(shares);
         let count = order.len() * request.gets.len().max(1);
         if request.target.is_none() {
+            let start = out.len();
             out.array(count);
-            self.show(request, order, &answers, |value| match value {
-                Some(text) => out.bulk(text),
-                None => out.null(),
-            });
-            return Turn::Done;
+            self.show(limit, request, order, &answers, |value| {
+                match value {
+                    Some(text) => out.bulk(text),
+                    None => out.null(),
+                }
+                out.len() - start
+            })?;
+            return Ok(Turn::Done);
         }
         let mut result = Strings::default();
-        self.show(request, order, &answers, |value| {
+        self.show(limit, request, order, &answers, |value| {
             result.push(value.unwrap_or_default());
-        });
+            result.text_bytes()
+        })?;
         out.int(count as i64);
         let target = shares.iter_mut().find(|share| share.is_target);
         target.expect("a shard owns the target").result = Some(result);
-        Turn::Commit
+        Ok(Turn::Commit)
     }
 
-    /// Shows what is answered, one after the other.
+    /// Shows what is answered, one after the other; `visit` says how many bytes it has by then.
     fn show(
         &self,
+        limit: ReplyLimit,
         request: &Request<'_>,
         order: &[usize],
         answers: &[Option<&[u8]>],
-        mut visit: impl FnMut(Option<&[u8]>),
-    ) {
+        mut visit: impl FnMut(Option<&[u8]>) -> usize,
+    ) -> Result<(), Error> {
         let mut answers = answers.iter();
         for &index in order {
             let element = self.elements.at(index);
@@ -212,14 +222,14 @@ impl Work {
                 visit(Some(element));
             }
             for get in &request.gets {
-                match get {
-                    Pattern::Element => visit(Some(element)),
-                    Pattern::Nothing => visit(None),
-                    Pattern::Key { .. } => {
-                        visit(*answers.next().expect("every key was asked for"));
-                    }
-                }
+                let value = match get {
+                    Pattern::Element => Some(element),
+                    Pattern::Nothing => None,
+                    Pattern::Key { .. } => *answers.next().expect("every key was asked for"),
+                };
+                limit.check(visit(value))?;
             }
         }
+        Ok(())
     }
 }

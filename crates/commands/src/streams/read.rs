@@ -6,8 +6,9 @@
 use super::groups::no_group;
 use super::ids;
 use crate::row::{Atomic, Decision};
-use crate::{Call, Error, Part, Reply, error, lookup};
+use crate::{Call, Error, Part, Reply, error, lookup, reply_limit::ReplyLimit};
 use resp::{Args, Proto, Writer};
+use std::collections::HashSet;
 use store::{Group, Kind, Stream, StreamId, View};
 
 const UNBALANCED: &str =
@@ -142,9 +143,11 @@ fn own_answers<'a>(
     call: &mut Call<'a>,
     options: &Options<'a>,
     mut write: impl FnMut(&mut Call<'a>, usize, &mut Writer<'_>) -> Result<bool, Error>,
-) -> Part {
+) -> Result<Part, Error> {
     let (mut bytes, mut ends) = (Vec::new(), Vec::new());
     let indexes: Vec<usize> = options.own_keys(call).collect();
+    // What a stream has to say once is not limited, but one that is named again and again.
+    let (mut named, mut again_bytes) = (HashSet::new(), 0);
     for index in indexes {
         let head_at = bytes.len();
         bytes.extend_from_slice(&(index as u32).to_le_bytes());
@@ -166,8 +169,12 @@ fn own_answers<'a>(
         }
         bytes[head_at + HEAD_BYTES - 1] = kind;
         ends.push(bytes.len());
+        if options.streams > 1 && !named.insert(key) {
+            again_bytes += bytes.len() - head_at;
+            ReplyLimit::of(call).check(again_bytes)?;
+        }
     }
-    Part::Elements { bytes, ends }
+    Ok(Part::Elements { bytes, ends })
 }
 
 /// Makes one reply of all shards' answers, in the order of the keys; the first refusal is the reply. Says whether there
@@ -250,7 +257,7 @@ fn prepare_read(call: &mut Call<'_>, part: &mut Part) -> Reply {
         };
         let entries = stream.range(start, StreamId::MAX).take(options.count);
         Ok(write_entries(out, entries).is_some())
-    });
+    })?;
     Ok(())
 }
 
@@ -327,7 +334,7 @@ fn prepare_group(call: &mut Call<'_>, part: &mut Part) -> Reply {
                 Ok(true)
             }
         }
-    });
+    })?;
     Ok(())
 }
 

@@ -9,7 +9,7 @@ use store::{IntBuffer, Item, Key, Rng, View, ZsetView};
 
 use super::bounds::{By, Span};
 use crate::element_scan::{self, Options};
-use crate::{Call, Error, Reply, error, lookup};
+use crate::{Call, Error, Reply, error, lookup, reply_limit::ReplyLimit};
 
 /// The sorted set under the first key, for a command that runs where it lies.
 pub fn read<'c>(call: &'c mut Call<'_>) -> Result<Option<ZsetView<'c>>, Error> {
@@ -123,9 +123,6 @@ fn count(call: &mut Call<'_>, out: &mut Writer<'_>, by: By) -> Reply {
     Ok(())
 }
 
-/// More elements than this one answer never has, whatever the count: it would not fit memory.
-const DRAWN_MAX: u64 = 1 << 27;
-
 /// ZRANDMEMBER: one member; or with a count so many different ones; or where that is negative so many of any.
 pub fn zrandmember(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
     if call.args.len() == 2 {
@@ -145,14 +142,15 @@ pub fn zrandmember(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
         return Err(error::OUT_OF_RANGE.into());
     }
     let mut rng = Rng::seeded(call.core.random());
+    let (limit, start) = (ReplyLimit::of(call), out.len());
     let Some(zset) = read(call)? else {
         out.array(0);
         return Ok(());
     };
     let repeats = count < 0;
     let wanted = count.unsigned_abs();
-    if repeats && wanted > DRAWN_MAX {
-        return Err(error::OUT_OF_RANGE.into());
+    if repeats {
+        limit.check_count(wanted)?;
     }
     let drawn = if repeats {
         wanted as usize
@@ -171,13 +169,15 @@ pub fn zrandmember(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
         } else {
             lookup::bulk_item(out, member);
         }
+        out.len() - start
     };
     if repeats {
         for _ in 0..drawn {
-            write(zset.random(&mut rng).expect("a key has members"));
+            let bytes = write(zset.random(&mut rng).expect("a key has members"));
+            limit.check(bytes)?;
         }
     } else {
-        draw_different(zset, drawn, &mut rng, &mut write);
+        draw_different(zset, drawn, &mut rng, &mut |member| _ = write(member));
     }
     Ok(())
 }

@@ -347,3 +347,54 @@ fn a_value_that_is_named_many_times_does_not_make_a_reply_without_bound() {
         );
     }
 }
+
+#[test]
+fn what_is_told_once_has_no_bound_and_what_is_named_again_and_again_has() {
+    let refused = "(ERR reply exceeds maximum allowed size (proto-max-bulk-len))";
+    for shards in SHARDS {
+        let mut cluster = Cluster::new(shards);
+        let value = "v".repeat(600 << 10);
+        cluster.ask("CONFIG SET proto-max-bulk-len 1mb");
+        for words in [
+            ["RPUSH", "list", &value].as_slice(),
+            &["RPUSH", "list", &value],
+            &["RPUSH", "same", "x", "x"],
+            &["SET", "of-x", &value],
+            &["ZADD", "zset", "1", &value],
+            &["XADD", "stream", "1-1", "f", &value],
+            &["XADD", "other", "1-1", "f", &value],
+            &["XGROUP", "CREATE", "stream", "g", "0"],
+        ] {
+            cluster.run(words);
+        }
+        for told in [
+            "SORT list BY nosort",
+            "SORT list BY nosort LIMIT 0 1 GET #",
+            "SORT same ALPHA LIMIT 0 1 GET of-*",
+            "ZRANDMEMBER zset -1",
+            "XREAD STREAMS stream other 0 0",
+            "XREAD STREAMS stream stream 0 1-1",
+            "XREADGROUP GROUP g a STREAMS stream stream > >",
+        ] {
+            let reply = ask(&mut cluster, told);
+            assert!(reply.contains(&value), "{told} with {shards} shards");
+        }
+        for again in [
+            "SORT list BY nosort GET #",
+            "SORT list BY nosort LIMIT 0 1 GET # GET #",
+            "SORT list BY nosort GET # STORE target",
+            "SORT same ALPHA GET of-*",
+            "SORT same ALPHA GET of-* STORE target",
+            "ZRANDMEMBER zset -2",
+            "XREAD STREAMS stream stream stream 0 0 0",
+            "XREADGROUP GROUP g a STREAMS stream stream stream 0 0 0",
+        ] {
+            assert_eq!(
+                ask(&mut cluster, again),
+                refused,
+                "{again} with {shards} shards"
+            );
+        }
+        assert_eq!(ask(&mut cluster, "EXISTS target"), "0");
+    }
+}
