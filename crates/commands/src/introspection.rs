@@ -10,7 +10,7 @@ mod syntax;
 pub use reference::printed_reference;
 
 use crate::row::{Doc, Keys, Movable};
-use crate::{Call, Command, Error, Flags, Reply, Run, Table, error, glob};
+use crate::{Call, Command, Error, Flags, Reply, Run, Table, error, glob, reply_limit::ReplyLimit};
 use key_specs::key_specs;
 use resp::Writer;
 
@@ -125,12 +125,14 @@ fn info(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
     if call.args.len() == 2 {
         return command(call, out);
     }
+    let (limit, start) = (ReplyLimit::of(call), out.len());
     out.array(call.args.len() - 2);
     for name in call.args.from(2).iter() {
         match find(name) {
             Some(row) => write_info(out, row),
             None => out.null_array(),
         }
+        limit.check(out.len() - start)?;
     }
     Ok(())
 }
@@ -142,8 +144,12 @@ fn docs(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
         commands.iter().for_each(|row| docs::write(out, row));
     } else {
         let found: Vec<&Command> = call.args.from(2).iter().filter_map(find).collect();
+        let (limit, start) = (ReplyLimit::of(call), out.len());
         out.map(found.len());
-        found.into_iter().for_each(|row| docs::write(out, row));
+        for row in found {
+            docs::write(out, row);
+            limit.check(out.len() - start)?;
+        }
     }
     Ok(())
 }

@@ -6,7 +6,7 @@ use super::fields::{self, Fields, moment};
 use super::read;
 use super::write::{self, hash_or_new};
 use crate::expiry::Meaning;
-use crate::{Call, Error, Reply, error};
+use crate::{Call, Error, Reply, error, reply_limit::ReplyLimit};
 use resp::{Args, Writer};
 use store::{Expiry, Lifetime, Millis};
 
@@ -226,6 +226,7 @@ fn hgetex_options<'a>(call: &Call<'a>) -> Result<(Lifetime, Fields<'a>), Error> 
 
 pub fn hgetex(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
     let options = hgetex_options(call);
+    let limit = ReplyLimit::of(call);
     let hash = write::hash(call)?;
     let (lifetime, fields) = options?;
     out.array(fields.names.len());
@@ -233,6 +234,11 @@ pub fn hgetex(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
         fields.names.iter().for_each(|_| out.null());
         return Ok(());
     };
+    if fields.names.len() > 1 {
+        // Before anything changes.
+        let values = fields.names.iter().map(|field| hash.view().value(field));
+        limit.check(values.flatten().map(|value| value.len()).sum())?;
+    }
     for field in fields.names.iter() {
         read::value_or_null(out, hash.view().value(field));
         if lifetime != Lifetime::Keep {

@@ -4,9 +4,9 @@
 
 use super::groups::{open_group, read_group};
 use super::ids;
-use crate::{Call, Error, Reply, error};
+use crate::{Call, Error, Reply, error, reply_limit::ReplyLimit};
 use resp::Writer;
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::HashSet};
 use store::{ConsumerId, Group, Millis, PendingEntry, StreamEdit, StreamId};
 
 /// The part of XPENDING's arguments that asks for single entries.
@@ -189,8 +189,12 @@ impl Claim {
 
 pub(super) fn claim(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
     let (claim, args, now) = (Claim::of(call), call.args, call.now());
+    let limit = ReplyLimit::of(call);
     let (mut stream, group) = open_group(call)?;
     let claim = claim?;
+    if !claim.only_ids {
+        limit.check(claim.bytes_again(&stream))?;
+    }
     let consumer = stream.edit_group(group, |group| {
         if claim.last_id > group.last_id() {
             group.set_last_id(claim.last_id, group.entries_read());
@@ -234,6 +238,19 @@ pub(super) fn claim(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
     }
     out.finish(array, claimed);
     Ok(())
+}
+
+impl Claim {
+    /// Bytes of entries that are named again, as often as they are.
+    fn bytes_again(&self, stream: &StreamEdit<'_>) -> usize {
+        let mut named = HashSet::new();
+        let again = self.ids.iter().filter(|&&id| !named.insert(id));
+        let entries = again.filter_map(|&id| stream.entry(id));
+        entries
+            .flat_map(|entry| entry.fields())
+            .map(|(name, value)| name.len() + value.len())
+            .sum()
+    }
 }
 
 /// A consumer that claims, made if it is not there.

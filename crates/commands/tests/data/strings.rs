@@ -364,6 +364,7 @@ fn what_is_told_once_has_no_bound_and_what_is_named_again_and_again_has() {
             &["XADD", "stream", "1-1", "f", &value],
             &["XADD", "other", "1-1", "f", &value],
             &["XGROUP", "CREATE", "stream", "g", "0"],
+            &["HSET", "hash", "f", &value],
         ] {
             cluster.run(words);
         }
@@ -375,6 +376,8 @@ fn what_is_told_once_has_no_bound_and_what_is_named_again_and_again_has() {
             "XREAD STREAMS stream other 0 0",
             "XREAD STREAMS stream stream 0 1-1",
             "XREADGROUP GROUP g a STREAMS stream stream > >",
+            "XCLAIM stream g b 0 1-1 1-1",
+            "HGETEX hash FIELDS 1 f",
         ] {
             let reply = ask(&mut cluster, told);
             assert!(reply.contains(&value), "{told} with {shards} shards");
@@ -387,7 +390,11 @@ fn what_is_told_once_has_no_bound_and_what_is_named_again_and_again_has() {
             "SORT same ALPHA GET of-* STORE target",
             "ZRANDMEMBER zset -2",
             "XREAD STREAMS stream stream stream 0 0 0",
-            "XREADGROUP GROUP g a STREAMS stream stream stream 0 0 0",
+            "XREADGROUP GROUP g b STREAMS stream stream stream 0 0 0",
+            "XCLAIM stream g b 0 1-1 1-1 1-1",
+            "HGETEX hash PX 1 FIELDS 2 f f",
+            &format!("COMMAND DOCS{}", " set".repeat(1000)),
+            &format!("COMMAND INFO{}", " set".repeat(4000)),
         ] {
             assert_eq!(
                 ask(&mut cluster, again),
@@ -396,5 +403,6 @@ fn what_is_told_once_has_no_bound_and_what_is_named_again_and_again_has() {
             );
         }
         assert_eq!(ask(&mut cluster, "EXISTS target"), "0");
+        assert_eq!(ask(&mut cluster, "HTTL hash FIELDS 1 f"), "[-1]");
     }
 }
