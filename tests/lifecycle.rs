@@ -3,7 +3,8 @@
 //! Source: the behaviour of redis-server 7.0.15 on signals and SHUTDOWN.
 
 use std::fs::File;
-use std::process::Command;
+use std::io::Read;
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use resp::Reply;
@@ -170,6 +171,45 @@ fn a_server_whose_log_cannot_be_written_lives_on_and_ends_cleanly() {
         matches!(&replies[1], Some(Reply::Error(text)) if text.starts_with(b"ERR internal error"))
     );
     assert_eq!(status.code(), Some(0));
+}
+
+#[test]
+fn a_server_whose_log_nobody_reads_answers_on_and_says_later_what_was_lost() {
+    let claim = Claim::new();
+    let mut server = Command::new(binary())
+        .args(["--shards", "2", "--port", &claim.port().to_string()])
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the server starts");
+    let mut log = server.stderr.take().expect("it is piped");
+    eventually("it listens", || Client::try_connect(claim.port()).is_ok());
+    let mut client = Client::try_connect(claim.port()).expect("it listens");
+    // A pipe holds 64 KiB.
+    let request = format!("DEBUG LOG {}\r\n", "x".repeat(1_000));
+    for _ in 0..200 {
+        client.send(request.as_bytes());
+        assert_eq!(client.reply(), ok());
+    }
+    let mut read = vec![0; 64 << 10];
+    let count = log.read(&mut read).expect("something was written");
+    client.send(b"DEBUG LOG last\r\nSHUTDOWN\r\n");
+    assert_eq!(client.reply(), ok());
+    let mut rest = String::new();
+    log.read_to_string(&mut rest).expect("it is text");
+    assert_eq!(server.wait().expect("it was started").code(), Some(0));
+    let written = String::from_utf8_lossy(&read[..count]).into_owned() + &rest;
+    let whole = written.matches("xx\n").count();
+    let line = written.lines().find(|line| line.ends_with(" last"));
+    let (_, lost) = line
+        .and_then(|line| line.split_once('('))
+        .expect("it tells");
+    let lost: usize = lost
+        .split(' ')
+        .next()
+        .and_then(|lost| lost.parse().ok())
+        .expect("how many");
+    assert_eq!(whole + lost, 200, "{line:?}");
 }
 
 /// Lets this process and its children have this many files open.
