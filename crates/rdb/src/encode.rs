@@ -15,6 +15,20 @@ const PLAIN_BYTES_MIN: usize = 1 << 30;
 /// The largest set of integers that is written as one sorted block, as Redis keeps it by default.
 const INT_SET_MEMBERS_MAX: usize = 512;
 
+/// About how many bytes the body of a value takes; a stream's grows as it is written.
+pub(crate) fn bytes_expected(content: &Content) -> usize {
+    /// What most elements have before them.
+    const HEAD_BYTES: usize = 2;
+    let strings = |strings: &Strings| strings.text_bytes() + HEAD_BYTES * strings.len();
+    match content {
+        Content::String(text) => text.len() + HEAD_BYTES,
+        Content::List(elements) | Content::Set(elements) => strings(elements),
+        Content::Hash { pairs, expiries } => strings(pairs) + size_of_val(&expiries[..]),
+        Content::Zset { members, scores } => strings(members) + size_of_val(&scores[..]),
+        Content::Stream(_) => 0,
+    }
+}
+
 /// Appends the type and what follows it; answers the type.
 pub(crate) fn value(content: &Content, out: &mut Vec<u8>) -> u8 {
     match content {

@@ -80,7 +80,7 @@ impl std::error::Error for Error {}
 /// A collection has an element, each member or field is there once, and no score is NaN; a stream's
 /// entries and pending entries are in rising order. [`decode`] accepts what is made of that.
 pub fn encode(content: &Content) -> Vec<u8> {
-    let mut payload = Vec::new();
+    let mut payload = Vec::with_capacity(encode::bytes_expected(content) + OVERHEAD_BYTES);
     let kind = encode::value(content, &mut payload);
     let version = match kind {
         kind::HASH_METADATA => VERSION_FIELD_EXPIRIES,

@@ -15,6 +15,14 @@ pub struct Strings {
 }
 
 impl Strings {
+    /// None, with room for so many that take so many bytes together.
+    pub fn with_room(count: usize, text_bytes: usize) -> Strings {
+        Strings {
+            bytes: Vec::with_capacity(text_bytes),
+            ends: Vec::with_capacity(count),
+        }
+    }
+
     /// Appends a string.
     pub fn push(&mut self, string: &[u8]) {
         self.bytes.extend_from_slice(string);

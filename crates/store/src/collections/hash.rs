@@ -133,7 +133,9 @@ impl<'a> HashView<'a> {
 
     /// All fields and values as plain data, and the expiries of fields where there are any.
     pub(crate) fn content(&self) -> (Strings, Vec<Option<Millis>>) {
-        let (mut pairs, mut expiries) = (Strings::default(), Vec::new());
+        let packed_bytes = self.packed().map_or(0, |(_, pack)| pack.len());
+        let mut pairs = Strings::with_room(2 * self.len(), packed_bytes);
+        let mut expiries = Vec::with_capacity(self.len());
         let (mut one, mut other) = (IntBuffer::new(), IntBuffer::new());
         self.each(&mut |field, value, expiry| {
             pairs.push(field.text(&mut one));
@@ -141,7 +143,7 @@ impl<'a> HashView<'a> {
             expiries.push(expiry);
         });
         if expiries.iter().all(Option::is_none) {
-            expiries.clear();
+            expiries = Vec::new();
         }
         (pairs, expiries)
     }
