@@ -76,6 +76,22 @@ impl Ledger {
         }
     }
 
+    /// As [`Ledger::settle`], for a key that goes.
+    #[inline(always)]
+    pub(crate) fn remove(&mut self, key: Key, footprint: Footprint, rules: &PrefixRules) {
+        self.account.subtract(footprint);
+        self.settle_tree(key.bytes, Change::between(Some(footprint), None), rules);
+        if self.tops.is_none() {
+            self.begin_tops();
+        }
+        if let Some(tops) = &mut self.tops {
+            tops.settle(key.hash, Some(footprint), None);
+        }
+        if self.survey.is_some() {
+            self.settle_survey(key, Packed::of(Some(footprint)), Packed::of(None));
+        }
+    }
+
     #[inline(always)]
     fn settle_tree(&mut self, key: &[u8], change: Change, rules: &PrefixRules) {
         if let Some(tree) = &mut self.tree {

@@ -418,8 +418,17 @@ impl Shard {
     /// Takes a found key out of the index and frees its entry.
     pub(crate) fn discard(&mut self, db: usize, hash: u64, found: Found) {
         let footprint = self.entry(found.block).footprint();
-        self.databases[db].index.remove(&mut self.slab, hash, found);
-        self.settle(db, hash, found.block, Some(footprint), None);
+        let Shard {
+            slab,
+            databases,
+            base,
+            prefix_rules,
+            ..
+        } = self;
+        let Database { index, ledger } = &mut databases[db];
+        index.remove(slab, hash, found);
+        let bytes = Entry::at(slab, found.block, *base).key();
+        ledger.remove(Key { bytes, hash }, footprint, prefix_rules);
         let remains = edit::destroy(&mut self.slab, found.block, self.base);
         remains.into_iter().for_each(|big| self.bury(big));
     }

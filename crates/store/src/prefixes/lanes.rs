@@ -36,15 +36,10 @@ impl Lane {
             Lane::Hex([first, last]) => [(b'0', 9), (first, last - first)],
         }
     }
-
-    /// The narrowest single range with all that it may be.
-    pub(super) fn range(self) -> (u8, u8) {
-        match self {
-            Lane::Hex([_, last]) => (b'0', last - b'0'),
-            other => other.ranges()[0],
-        }
-    }
 }
+
+/// What the bytes of a key that are seen may be.
+pub(super) type Lanes = [Lane; SEEN_BYTES];
 
 /// Where a key counts, and why.
 #[derive(Clone, Copy, Debug)]
@@ -67,7 +62,7 @@ impl Found {
 
 /// What the bytes of a key that are seen may be for another to count where this one does; `None` if
 /// that would have to be told in too many words.
-pub(super) fn lanes_of(key: &[u8], found: &Found, delimiter: u8) -> Option<[Lane; SEEN_BYTES]> {
+pub(super) fn lanes_of(key: &[u8], found: &Found, delimiter: u8) -> Option<Lanes> {
     let behind = if found.is_open {
         Lane::Not(delimiter)
     } else {

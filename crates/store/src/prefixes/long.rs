@@ -1,164 +1,177 @@
-//! Owns the shapes of keys of more than 32 bytes: one for each length, told by 48 bytes at once.
+//! Owns the shapes of keys of more than 32 bytes: told by 48 bytes at once, and found by their lengths.
 //! Never happens here: an answer that the tree would not give; whoever changes the tree clears this.
 //! Source: as shapes of shorter keys; long keys are names with UUIDs or hashes, all of one length.
 #![forbid(unsafe_code)]
 
 use super::Change;
-use super::lanes::{Found, Lane};
-use super::scan::{self, CHUNK, Delimiters, LongRanges, Ranges, SEEN_BYTES};
+use super::lanes::{Found, Lanes};
+use super::scan::{self, CHUNK, Delimiters, SEEN_BYTES};
+use super::shape::Shape;
 
 /// Shorter keys are not looked for here.
 pub(super) const LONG_BYTES_MIN: usize = 2 * CHUNK + 1;
-/// Each length up to what is seen of a key has a place, and one is for all that are longer.
-const PLACES: usize = SEEN_BYTES + 2 - LONG_BYTES_MIN;
-
-/// What keys of one length have in common that count in one account.
-#[derive(Clone, Copy, Debug)]
-#[repr(align(64))]
-struct Shape {
-    ranges: LongRanges,
-    pending: Change,
-    node: u16,
-    /// Whether a key has it if its first sixteen bytes say so and no delimiter follows.
-    is_open: bool,
-    /// Not 0 unless a key has it if its first 48 bytes say so, or of a shorter one all.
-    is_not_whole: i32,
-}
-
-const NONE: Shape = Shape {
-    ranges: [[Ranges::ANY; 2]; 3],
-    pending: Change::NONE,
-    node: 0,
-    is_open: false,
-    is_not_whole: 1,
-};
+/// Chunks that are compared.
+const CHUNKS: usize = 3;
+/// Longer keys are not compared whole.
+const WHOLE_BYTES_MAX: usize = CHUNKS * CHUNK;
+/// One for each length of keys that are compared whole.
+const WHOLE_PLACES: usize = WHOLE_BYTES_MAX + 1 - LONG_BYTES_MIN;
+/// Those of longer keys are chosen by the length as well, for no other reason than to have several.
+const FAR_PLACES: usize = 32;
+/// The mark of a shape that a key has if the bytes compared say so.
+const BY_CHUNKS: u32 = 0;
+/// The mark of one that a key has if its first sixteen bytes say so and no delimiter follows.
+const IS_OPEN: u32 = 1;
 
 /// Shapes of long keys.
 #[derive(Debug)]
 pub(super) struct LongShapes {
-    places: Box<[Shape; PLACES]>,
+    whole: [Shape<CHUNKS>; WHOLE_PLACES],
+    far: [Shape<CHUNKS>; FAR_PLACES],
 }
 
 impl LongShapes {
     pub(super) fn new() -> LongShapes {
         LongShapes {
-            places: Box::new([NONE; PLACES]),
+            whole: [Shape::NONE; WHOLE_PLACES],
+            far: [Shape::NONE; FAR_PLACES],
         }
     }
 
     pub(super) fn clear(&mut self) {
-        self.places.fill(NONE);
-    }
-
-    pub(super) fn heap_bytes(&self) -> u64 {
-        crate::collections::heap_bytes(size_of::<[Shape; PLACES]>())
+        self.whole.fill(Shape::NONE);
+        self.far.fill(Shape::NONE);
     }
 
     pub(super) fn pending(&self) -> impl Iterator<Item = (u16, Change)> {
-        self.places.iter().map(|shape| (shape.node, shape.pending))
+        let shapes = self.whole.iter().chain(self.far.iter());
+        shapes.map(|shape| (shape.node, shape.pending))
     }
 
     pub(super) fn take_pending(&mut self, mut each: impl FnMut(u16, Change)) {
-        for shape in self.places.iter_mut() {
+        for shape in self.whole.iter_mut().chain(self.far.iter_mut()) {
             each(shape.node, std::mem::take(&mut shape.pending));
         }
     }
 
-    /// The place of the shape that a long key has.
+    /// Counts a long key beside the shape that is where it is looked for, and answers whether it has
+    /// that. If not, [`LongShapes::take_back`] has to follow, as for shorter keys.
     #[inline(always)]
-    pub(super) fn find(&self, key: &[u8], delimiters: &Delimiters) -> Option<usize> {
-        let ([first, second], last) = (chunks(key)?, key.last_chunk()?);
-        if key.len() <= 3 * CHUNK {
-            let place = key.len() - LONG_BYTES_MIN;
-            let shape = &self.places[place];
-            let has = scan::all_hold(&shape.ranges, [first, second, last], shape.is_not_whole);
-            return has.then_some(place);
+    pub(super) fn count(&mut self, key: &[u8], delimiters: &Delimiters, change: Change) -> bool {
+        let len = key.len();
+        if len <= WHOLE_BYTES_MAX {
+            let shape = &mut self.whole[len - LONG_BYTES_MIN];
+            shape.pending.add(change);
+            return ends(key).is_some_and(|ends| shape.is_of(ends, BY_CHUNKS));
         }
-        let place = place_of(key);
-        let shape = &self.places[place];
-        let [.., third] = chunks::<3>(key)?;
-        let has = if shape.is_not_whole == 0 {
-            scan::all_hold(&shape.ranges, [first, second, third], 0)
+        let shape = &mut self.far[len % FAR_PLACES];
+        shape.pending.add(change);
+        if shape.mark != IS_OPEN {
+            return chunks(key).is_some_and(|chunks| shape.is_of(chunks, BY_CHUNKS));
+        }
+        has_open(shape, key, delimiters)
+    }
+
+    /// Takes back what was counted of a key that has not the shape that is where it is looked for.
+    pub(super) fn take_back(&mut self, key: &[u8], change: Change) {
+        self.at_mut(key).pending.subtract(change);
+    }
+
+    /// The account of the shape that a long key has.
+    pub(super) fn node_of(&self, key: &[u8], delimiters: &Delimiters) -> Option<u16> {
+        let shape = self.at(key);
+        let has = if key.len() <= WHOLE_BYTES_MAX {
+            has_whole(shape, key)
         } else {
-            let behind = match chunks::<4>(key) {
-                Some([.., fourth]) => [second, third, fourth],
-                None => [second, third, last],
-            };
-            shape.is_open && shape.ranges[0][0].hold(first) && delimiters.places_of_any(behind) == 0
+            has_far(shape, key, delimiters)
         };
-        has.then_some(place)
+        has.then_some(shape.node)
     }
 
-    /// What is kept beside a shape.
-    #[inline(always)]
-    pub(super) fn pending_at(&mut self, place: usize) -> &mut Change {
-        &mut self.places[place].pending
-    }
-
-    /// The account of a shape.
-    pub(super) fn node_at(&self, place: usize) -> u16 {
-        self.places[place].node
+    fn at(&self, key: &[u8]) -> &Shape<CHUNKS> {
+        if key.len() <= WHOLE_BYTES_MAX {
+            &self.whole[key.len() - LONG_BYTES_MIN]
+        } else {
+            &self.far[key.len() % FAR_PLACES]
+        }
     }
 
     /// Whether the shape of a long key can be kept, and in the place of what is there.
-    pub(super) fn wants(&self, key: &[u8], found: &Found, is_patient: bool) -> bool {
-        let place = &self.places[place_of(key)];
-        let is_taken = place.is_open || place.is_not_whole == 0;
-        let [is_open, is_whole] = tellings(key.len(), found);
-        (is_open || is_whole) && !(is_taken && is_patient)
+    pub(super) fn wants(&self, key: &[u8], found: &Found, may_stay: bool) -> bool {
+        mark_of(key.len(), found).is_some() && (self.at(key).is_none() || !may_stay)
     }
 
-    /// Keeps the shape of a long key; as for shorter ones.
-    pub(super) fn keep(
-        &mut self,
-        key: &[u8],
-        found: &Found,
-        lanes: &[Lane; SEEN_BYTES],
-        mut each: impl FnMut(u16, Change),
-    ) {
-        let [is_open, is_whole] = tellings(key.len(), found);
-        let place = &mut self.places[place_of(key)];
-        each(place.node, place.pending);
-        *place = Shape {
-            ranges: ranges_of(key.len(), lanes),
-            pending: Change::NONE,
-            node: found.node,
-            is_open,
-            is_not_whole: i32::from(!is_whole),
-        };
+    /// Keeps the shape of a long key that is wanted. Answers what was kept beside the one that goes.
+    pub(super) fn keep(&mut self, key: &[u8], found: &Found, lanes: &Lanes) -> (u16, Change) {
+        let mark = mark_of(key.len(), found).expect("such a shape is wanted");
+        let starts = [0, CHUNK, (key.len() - CHUNK).min(2 * CHUNK)];
+        let at = |nth: usize, place: usize| Some(starts[nth] + place);
+        let shape = Shape::new(found.node, mark, lanes, at);
+        let was = std::mem::replace(self.at_mut(key), shape);
+        (was.node, was.pending)
     }
-}
 
-/// Whether sixteen bytes and a look for delimiters tell the shape of a key of this length, and
-/// whether 48 bytes do.
-fn tellings(len: usize, found: &Found) -> [bool; 2] {
-    let is_open = found.is_open && found.end() <= CHUNK;
-    let is_whole = len <= 3 * CHUNK || !found.is_open && found.end() <= 3 * CHUNK;
-    [is_open, is_whole]
-}
-
-/// What may be where in the chunks of a key that are compared.
-fn ranges_of(len: usize, lanes: &[Lane; SEEN_BYTES]) -> LongRanges {
-    let mut ranges = NONE.ranges;
-    let starts = [0, CHUNK, (len - CHUNK).min(2 * CHUNK)];
-    for (start, pair) in starts.into_iter().zip(&mut ranges) {
-        for place in 0..CHUNK {
-            let [one, other] = lanes[start + place].ranges();
-            pair[0].set(place, one.0, one.1);
-            pair[1].set(place, other.0, other.1);
+    fn at_mut(&mut self, key: &[u8]) -> &mut Shape<CHUNKS> {
+        if key.len() <= WHOLE_BYTES_MAX {
+            &mut self.whole[key.len() - LONG_BYTES_MIN]
+        } else {
+            &mut self.far[key.len() % FAR_PLACES]
         }
     }
-    ranges
 }
 
-#[inline(always)]
-fn place_of(key: &[u8]) -> usize {
-    (key.len() - LONG_BYTES_MIN).min(PLACES - 1)
+/// How a shape tells keys of this length, if it can.
+fn mark_of(len: usize, found: &Found) -> Option<u32> {
+    if len <= WHOLE_BYTES_MAX || !found.is_open && found.end() <= WHOLE_BYTES_MAX {
+        Some(BY_CHUNKS)
+    } else {
+        (found.is_open && found.end() <= CHUNK).then_some(IS_OPEN)
+    }
 }
 
-/// The first so many chunks of a key that has them.
+/// Whether a key of 33 to 48 bytes has a shape.
+fn has_whole(shape: &Shape<CHUNKS>, key: &[u8]) -> bool {
+    ends(key).is_some_and(|ends| shape.is_of(ends, BY_CHUNKS))
+}
+
+/// Whether a longer one has it.
+fn has_far(shape: &Shape<CHUNKS>, key: &[u8], delimiters: &Delimiters) -> bool {
+    match (shape.mark, chunks(key)) {
+        (BY_CHUNKS, Some(chunks)) => shape.is_of(chunks, BY_CHUNKS),
+        (IS_OPEN, _) => has_open(shape, key, delimiters),
+        _ => false,
+    }
+}
+
+/// Whether a longer one begins as this says and has no further delimiter.
 #[inline(always)]
-fn chunks<const N: usize>(key: &[u8]) -> Option<[&[u8; CHUNK]; N]> {
-    let (chunks, _) = key.as_chunks();
-    chunks.first_chunk::<N>().map(|chunks| chunks.each_ref())
+fn has_open(shape: &Shape<CHUNKS>, key: &[u8], delimiters: &Delimiters) -> bool {
+    let seen = &key[..key.len().min(SEEN_BYTES)];
+    let (Some([first, second, third]), Some(last)) = (chunks(key), seen.last_chunk()) else {
+        return false;
+    };
+    let [beginning, ..] = &shape.ranges;
+    scan::holds_alone(beginning, first, [second, third, last], delimiters)
+}
+
+/// The first three chunks of a key that has them.
+#[inline(always)]
+fn chunks(key: &[u8]) -> Option<[&[u8; CHUNK]; CHUNKS]> {
+    let first = key.first_chunk::<WHOLE_BYTES_MAX>()?;
+    let (Some(one), Some(two), Some(three)) = (
+        first[..].first_chunk(),
+        first[CHUNK..].first_chunk(),
+        first[2 * CHUNK..].first_chunk(),
+    ) else {
+        return None;
+    };
+    Some([one, two, three])
+}
+
+/// The first two chunks of a key, and its last.
+#[inline(always)]
+fn ends(key: &[u8]) -> Option<[&[u8; CHUNK]; CHUNKS]> {
+    let first = key.first_chunk::<{ 2 * CHUNK }>()?;
+    let (one, two) = (first.first_chunk()?, first.last_chunk()?);
+    Some([one, two, key.last_chunk()?])
 }

@@ -2,11 +2,15 @@
 //! Never happens here: a walk over keys; `survey` does that and fills a tree as any write does.
 //! Source: hierarchical heavy hitters, kept exactly where there is room and as `(other)` beyond.
 
+mod beginnings;
+mod firsts;
 mod ids;
 mod lanes;
 mod long;
+mod near;
 mod past;
 mod scan;
+mod shape;
 mod shapes;
 mod shortcuts;
 mod sketch;
@@ -167,6 +171,12 @@ impl Change {
     fn add(&mut self, other: Change) {
         self.bytes = self.bytes.wrapping_add(other.bytes);
         self.counts = self.counts.wrapping_add(other.counts);
+    }
+
+    #[inline(always)]
+    fn subtract(&mut self, other: Change) {
+        self.bytes = self.bytes.wrapping_sub(other.bytes);
+        self.counts = self.counts.wrapping_sub(other.counts);
     }
 
     /// Keys, and those with an expiry.

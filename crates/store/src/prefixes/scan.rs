@@ -79,12 +79,6 @@ impl Delimiters {
     pub(super) fn places(&self, chunk: &[u8; CHUNK]) -> u32 {
         equal(chunk, &self.each[0])
     }
-
-    /// The same of any of three chunks.
-    #[inline(always)]
-    pub(super) fn places_of_any(&self, chunks: [&[u8; CHUNK]; 3]) -> u32 {
-        equal_in_any(chunks, &self.each[0])
-    }
 }
 
 /// Sixteen bytes that stand for a key: its first sixteen, or of a shorter one its first eight and
@@ -94,14 +88,21 @@ pub(super) fn glance(key: &[u8]) -> [u8; CHUNK] {
     if let Some(chunk) = key.first_chunk() {
         return *chunk;
     }
-    if let (Some(low), Some(high)) = (key.first_chunk(), key.last_chunk()) {
-        return bytes([u64::from_le_bytes(*low), u64::from_le_bytes(*high)]);
+    if let Some(chunk) = glance_at_halves(key) {
+        return chunk;
     }
     if let (Some(low), Some(high)) = (key.first_chunk(), key.last_chunk()) {
         let [low, high] = [low, high].map(|half| u64::from(u32::from_le_bytes(*half)));
         return bytes([low | high << 32, 0]);
     }
     bytes(head(key))
+}
+
+/// The same for a key of eight to fifteen bytes.
+#[inline(always)]
+pub(super) fn glance_at_halves(key: &[u8]) -> Option<[u8; CHUNK]> {
+    let (low, high) = (key.first_chunk()?, key.last_chunk()?);
+    Some(bytes([u64::from_le_bytes(*low), u64::from_le_bytes(*high)]))
 }
 
 /// Which byte of a key of this length stands at a place of [`glance`]; none where zeroes do.
@@ -165,18 +166,6 @@ impl Ranges {
         self.lasts[place] = others ^ SIGN;
     }
 
-    /// Whether every byte is what it may be.
-    #[cfg(target_arch = "x86_64")]
-    #[inline(always)]
-    pub(super) fn hold(&self, chunk: &[u8; CHUNK]) -> bool {
-        use std::arch::x86_64::*;
-        // SAFETY: SSE2 is part of x86_64; the chunk is sixteen bytes, and its load needs no alignment.
-        unsafe {
-            let chunk = _mm_loadu_si128(chunk.as_ptr().cast());
-            _mm_movemask_epi8(self.beyond(chunk)) == 0
-        }
-    }
-
     /// Ones in the bytes that are something else.
     #[cfg(target_arch = "x86_64")]
     #[inline(always)]
@@ -191,45 +180,110 @@ impl Ranges {
     }
 
     #[cfg(not(target_arch = "x86_64"))]
-    pub(super) fn hold(&self, chunk: &[u8; CHUNK]) -> bool {
-        (0..CHUNK).all(|place| self.holds(place, chunk[place]))
-    }
-
-    #[cfg(not(target_arch = "x86_64"))]
     fn holds(&self, place: usize, byte: u8) -> bool {
         byte.wrapping_sub(self.shifts[place]) ^ SIGN <= self.lasts[place] ^ SIGN
     }
 }
 
-/// What each of 48 bytes may be: what the first or the second says.
-pub(super) type LongRanges = [[Ranges; 2]; 3];
+/// What each byte of some chunks may be: what the first or the second says.
+pub(super) type ChunkRanges<const CHUNKS: usize> = [[Ranges; 2]; CHUNKS];
 
-/// Whether every byte of three chunks is what it may be, and the flag is not set.
+/// Whether every byte of these chunks is what it may be, and the flag is 0.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
-pub(super) fn all_hold(ranges: &LongRanges, chunks: [&[u8; CHUNK]; 3], flag: i32) -> bool {
+pub(super) fn all_hold<const CHUNKS: usize>(
+    ranges: &ChunkRanges<CHUNKS>,
+    chunks: [&[u8; CHUNK]; CHUNKS],
+    flag: u32,
+) -> bool {
     use std::arch::x86_64::*;
-    let [first, second, third] = [0, 1, 2].map(|nth| {
-        let [one, other] = &ranges[nth];
-        // SAFETY: SSE2 is part of x86_64; the chunk is sixteen bytes, and its load needs no alignment.
-        unsafe {
+    // SAFETY: SSE2 is part of x86_64; each chunk is sixteen bytes, and its load needs no alignment.
+    let beyond = unsafe {
+        let mut all = _mm_setzero_si128();
+        for nth in 0..CHUNKS {
+            let [one, other] = &ranges[nth];
             let chunk = _mm_loadu_si128(chunks[nth].as_ptr().cast());
-            _mm_and_si128(one.beyond(chunk), other.beyond(chunk))
+            let beyond = _mm_and_si128(one.beyond(chunk), other.beyond(chunk));
+            all = _mm_or_si128(all, beyond);
         }
-    });
-    // SAFETY: SSE2 is part of x86_64.
-    let beyond = unsafe { _mm_movemask_epi8(_mm_or_si128(_mm_or_si128(first, second), third)) };
-    beyond | flag == 0
+        _mm_movemask_epi8(all)
+    };
+    beyond.cast_unsigned() | flag == 0
 }
 
 #[cfg(not(target_arch = "x86_64"))]
-pub(super) fn all_hold(ranges: &LongRanges, chunks: [&[u8; CHUNK]; 3], flag: i32) -> bool {
+pub(super) fn all_hold<const CHUNKS: usize>(
+    ranges: &ChunkRanges<CHUNKS>,
+    chunks: [&[u8; CHUNK]; CHUNKS],
+    flag: u32,
+) -> bool {
     let mut pairs = ranges.iter().zip(chunks);
     flag == 0
         && pairs.all(|([one, other], chunk)| {
             (0..CHUNK).all(|at| one.holds(at, chunk[at]) || other.holds(at, chunk[at]))
         })
 }
+
+/// Whether every byte of a chunk is what it may be, and three others have no delimiter. There is
+/// only one delimiter.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+pub(super) fn holds_alone(
+    [one, other]: &[Ranges; 2],
+    chunk: &[u8; CHUNK],
+    behind: [&[u8; CHUNK]; 3],
+    delimiters: &Delimiters,
+) -> bool {
+    use std::arch::x86_64::*;
+    // SAFETY: SSE2 is part of x86_64; all chunks are sixteen bytes, and their loads need no alignment.
+    let found = unsafe {
+        let load = |chunk: &[u8; CHUNK]| _mm_loadu_si128(chunk.as_ptr().cast());
+        let delimiter = load(&delimiters.each[0]);
+        let chunk = load(chunk);
+        let mut all = _mm_and_si128(one.beyond(chunk), other.beyond(chunk));
+        for chunk in behind {
+            all = _mm_or_si128(all, _mm_cmpeq_epi8(load(chunk), delimiter));
+        }
+        _mm_movemask_epi8(all)
+    };
+    found == 0
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+pub(super) fn holds_alone(
+    ranges: &[Ranges; 2],
+    chunk: &[u8; CHUNK],
+    behind: [&[u8; CHUNK]; 3],
+    delimiters: &Delimiters,
+) -> bool {
+    let has_delimiter = |chunk: &[u8; CHUNK]| delimiters.places(chunk) != 0;
+    all_hold(&[*ranges], [chunk], 0) && !behind.into_iter().any(has_delimiter)
+}
+
+/// Four bytes that tell names apart by how they begin, and no identifier from another: what the
+/// first four letters are beyond `f`; 0 in the place of a digit, of a lower letter and of most signs.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+pub(super) fn initials(chunk: &[u8; CHUNK]) -> u32 {
+    use std::arch::x86_64::*;
+    // SAFETY: SSE2 is part of x86_64; the chunk is sixteen bytes, and its load needs no alignment.
+    let first = unsafe {
+        let bytes = _mm_loadu_si128(chunk.as_ptr().cast());
+        let small = _mm_or_si128(bytes, _mm_set1_epi8(CASE.cast_signed()));
+        let beyond = _mm_subs_epu8(small, _mm_set1_epi8(b'f'.cast_signed()));
+        _mm_cvtsi128_si32(beyond)
+    };
+    first.cast_unsigned()
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+pub(super) fn initials(chunk: &[u8; CHUNK]) -> u32 {
+    let beyond = |at: usize| (chunk[at] | CASE).saturating_sub(b'f');
+    u32::from_le_bytes([0, 1, 2, 3].map(beyond))
+}
+
+/// What makes a small letter of a capital one.
+const CASE: u8 = 0x20;
 
 /// What is seen of a key.
 #[derive(Clone, Copy)]
@@ -291,12 +345,6 @@ pub(super) fn leading_digits(key: &[u8], start: usize) -> (u32, u32) {
     (hexadecimal, decimal)
 }
 
-/// The places of a chunk that hold a hexadecimal digit, as bits.
-#[inline(always)]
-pub(super) fn hex_digits_of(chunk: &[u8; CHUNK]) -> u32 {
-    digits(chunk)[0]
-}
-
 /// The places of a segment as long as a UUID that hold a hexadecimal digit, as bits.
 pub(super) fn hex_digits(segment: &[u8; UUID_BYTES]) -> u64 {
     let chunks = [0, CHUNK, UUID_BYTES - CHUNK];
@@ -355,29 +403,6 @@ fn equal(chunk: &[u8; CHUNK], other: &[u8; CHUNK]) -> u32 {
     found.cast_unsigned()
 }
 
-/// The places of any of three chunks that hold the same byte as another.
-#[cfg(target_arch = "x86_64")]
-#[inline(always)]
-fn equal_in_any(chunks: [&[u8; CHUNK]; 3], other: &[u8; CHUNK]) -> u32 {
-    use std::arch::x86_64::*;
-    // SAFETY: SSE2 is part of x86_64; all are sixteen bytes, and the loads need no alignment.
-    let found = unsafe {
-        let others = _mm_loadu_si128(other.as_ptr().cast());
-        let [first, second, third] =
-            chunks.map(|chunk| _mm_cmpeq_epi8(_mm_loadu_si128(chunk.as_ptr().cast()), others));
-        _mm_movemask_epi8(_mm_or_si128(_mm_or_si128(first, second), third))
-    };
-    found.cast_unsigned()
-}
-
-#[cfg(not(target_arch = "x86_64"))]
-#[inline(always)]
-fn equal_in_any(chunks: [&[u8; CHUNK]; 3], other: &[u8; CHUNK]) -> u32 {
-    chunks
-        .into_iter()
-        .fold(0, |all, chunk| all | equal(chunk, other))
-}
-
 /// The places of a chunk that hold a hexadecimal digit, and those that hold a decimal one.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
@@ -389,7 +414,7 @@ fn digits(chunk: &[u8; CHUNK]) -> [u32; 2] {
         let are_up_to =
             |values, last| _mm_cmpeq_epi8(_mm_min_epu8(values, _mm_set1_epi8(last)), values);
         let values = _mm_sub_epi8(bytes, _mm_set1_epi8(b'0'.cast_signed()));
-        let small = _mm_or_si128(bytes, _mm_set1_epi8(0x20));
+        let small = _mm_or_si128(bytes, _mm_set1_epi8(CASE.cast_signed()));
         let letters = _mm_sub_epi8(small, _mm_set1_epi8(b'a'.cast_signed()));
         let decimal = are_up_to(values, 9);
         let hexadecimal = _mm_or_si128(decimal, are_up_to(letters, 5));
@@ -462,27 +487,44 @@ mod tests {
     }
 
     #[test]
-    fn ranges_hold_when_each_byte_is_within_its_own() {
+    fn ranges_hold_when_each_byte_is_within_one_of_its_two() {
         let mut rng = Rng::seeded(2);
         let mut held = 0;
         for _ in 0..10_000 {
-            let mut ranges = Ranges::ANY;
-            let mut each = [(0, u8::MAX); CHUNK];
-            let bounded = rng.below(6) as usize;
-            for (place, range) in each.iter_mut().enumerate().take(bounded) {
-                let (first, others) = (rng.next_u64() as u8, rng.next_u64() as u8);
-                *range = (first, others);
-                ranges.set(place, first, others);
+            let mut ranges = [[Ranges::ANY; 2]; 2];
+            let mut each = [[(0, u8::MAX); 2]; 2 * CHUNK];
+            let bounded = rng.below(12) as usize;
+            for _ in 0..bounded {
+                let place = rng.below(2 * CHUNK as u64) as usize;
+                for (one, ranges) in ranges[place / CHUNK].iter_mut().enumerate() {
+                    let (first, others) = (rng.next_u64() as u8, rng.next_u64() as u8);
+                    each[place][one] = (first, others);
+                    ranges.set(place % CHUNK, first, others);
+                }
             }
-            let chunk = [(); CHUNK].map(|()| rng.next_u64() as u8);
-            let holds = chunk
+            let chunks = [(); 2].map(|()| [(); CHUNK].map(|()| rng.next_u64() as u8));
+            let bytes = chunks.concat();
+            let is_in = |byte: u8, (first, others): (u8, u8)| byte.wrapping_sub(first) <= others;
+            let holds = bytes
                 .iter()
-                .zip(&each)
-                .all(|(byte, (first, others))| byte.wrapping_sub(*first) <= *others);
-            assert_eq!(ranges.hold(&chunk), holds);
+                .zip(each)
+                .all(|(byte, ranges)| ranges.into_iter().any(|range| is_in(*byte, range)));
+            assert_eq!(all_hold(&ranges, chunks.each_ref(), 0), holds);
+            assert!(!all_hold(&ranges, chunks.each_ref(), 1));
             held += usize::from(holds);
         }
         assert!((1000..9000).contains(&held), "{held}");
+    }
+
+    #[test]
+    fn initials_tell_names_apart_and_no_digits() {
+        let of = |key: &[u8]| initials(&glance(key));
+        assert_eq!(of(b"12:9"), of(b"aF:0"));
+        assert_eq!(of(b"user:1"), of(b"USER:f"));
+        assert_eq!(of(b"{9}:"), of(b"{0}:"));
+        for other in [&b"item:1"[..], b"uses:1", b"u4er:1", b"9ser:1", b"{42}:1"] {
+            assert_ne!(of(b"user:1"), of(other), "{}", other.escape_ascii());
+        }
     }
 
     #[test]

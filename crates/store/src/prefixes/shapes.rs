@@ -1,79 +1,41 @@
-//! Owns the quickest way from a key to its account: the shapes of the beginnings of keys met lately.
+//! Owns the quickest way from a key to its account: the shapes of keys met lately.
 //! Never happens here: an answer that the tree would not give; whoever changes the tree clears this.
-//! Source: direct-mapped caches; of sixteen bytes one step says whether each is what it may be.
+//! Source: our own; which shape a key may have is told by its length and how it begins.
 //!
 //! Keys of one shape count in one account: their prefix is the same but for the digits of
 //! identifiers. What they add up to is kept beside the shape until the account is asked for.
 #![forbid(unsafe_code)]
 
 use super::Change;
-use super::lanes::{Found, Lane, lanes_of};
+use super::beginnings::Beginnings;
+use super::lanes::{Found, lanes_of};
 use super::long::{LONG_BYTES_MIN, LongShapes};
-use super::scan::{self, CHUNK, Delimiters, Ranges, SEEN_BYTES};
+use super::near::NearShapes;
+use super::scan::{self, CHUNK, Delimiters};
 
-const PLACES: usize = 128;
-/// Odd, and their bits in no order.
-const FACTORS: [u32; 2] = [0x9e37_79b1, 0x85eb_ca6b];
 /// A shape in the place of another is replaced at every so many keys that come by without having it.
 const PATIENCE: u32 = 8;
-/// Among the marks of a short shape: it has hexadecimal digits.
-const IS_HEX: u32 = 1 << 31;
+/// The same for keys whose beginning has a shape, which takes them not so long.
+const FAR_PATIENCE: u32 = 64;
 
-/// What keys have in common that count in one account.
-#[derive(Clone, Copy, Debug)]
-#[repr(align(64))]
-struct Shape {
-    ranges: Ranges,
-    pending: Change,
-    node: u16,
-    /// Where a hexadecimal digit must be, as bits; the range of such a byte has more in it.
-    hex_digits: u16,
-    /// Of a key of less than sixteen bytes where delimiters are, as bits, and its length.
-    marks: u32,
-    /// A longer key has this shape only if more is looked at.
-    key_bytes_max: u8,
-    /// Whether no delimiter may follow.
-    is_open: bool,
-}
-
-/// No key has it.
-const NONE: Shape = Shape {
-    ranges: Ranges::ANY,
-    pending: Change::NONE,
-    node: 0,
-    hex_digits: 0,
-    marks: u32::MAX,
-    key_bytes_max: 0,
-    is_open: false,
-};
-
-/// Where a shape is: in this place of those of its lengths.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Spot {
-    /// Keys of less than sixteen bytes.
-    Short(usize),
-    /// Keys of sixteen and more of which the first sixteen tell most.
-    Middle(usize),
-    /// Keys of which more is compared.
-    Long(usize),
-}
-
-/// Shapes of keys, each in the one place it may be in.
+/// Shapes of keys. They are all here, in the account of the tree, so that no address has to be read.
 #[derive(Debug)]
 pub(super) struct Shapes {
-    short: Box<[Shape; PLACES]>,
-    middle: Box<[Shape; PLACES]>,
+    short: NearShapes<1>,
+    middle: NearShapes<2>,
     long: LongShapes,
-    /// Keys that did not have the shape in their place.
+    beginnings: Beginnings,
+    /// Keys of whose length no shape was known.
     strangers: u32,
 }
 
 impl Shapes {
     pub(super) fn new() -> Shapes {
         Shapes {
-            short: Box::new([NONE; PLACES]),
-            middle: Box::new([NONE; PLACES]),
+            short: NearShapes::new(),
+            middle: NearShapes::new(),
             long: LongShapes::new(),
+            beginnings: Beginnings::new(),
             strangers: 0,
         }
     }
@@ -81,96 +43,122 @@ impl Shapes {
     /// Forgets every shape. What is kept beside them must have been taken.
     pub(super) fn clear(&mut self) {
         debug_assert!(self.pending().all(|(_, pending)| pending == Change::NONE));
-        self.short.fill(NONE);
-        self.middle.fill(NONE);
+        self.short.clear();
+        self.middle.clear();
         self.long.clear();
-    }
-
-    pub(super) fn heap_bytes(&self) -> u64 {
-        2 * crate::collections::heap_bytes(size_of::<[Shape; PLACES]>()) + self.long.heap_bytes()
+        self.beginnings.clear();
     }
 
     /// What is kept beside shapes, each with its account.
     pub(super) fn pending(&self) -> impl Iterator<Item = (u16, Change)> {
-        let shapes = self.short.iter().chain(self.middle.iter());
-        let shapes = shapes.map(|shape| (shape.node, shape.pending));
-        shapes.chain(self.long.pending())
+        let near = self.short.pending().chain(self.middle.pending());
+        near.chain(self.long.pending())
+            .chain(self.beginnings.pending())
     }
 
     /// The same, which is then no longer here.
     pub(super) fn take_pending(&mut self, mut each: impl FnMut(u16, Change)) {
-        for shape in self.short.iter_mut().chain(self.middle.iter_mut()) {
-            each(shape.node, std::mem::take(&mut shape.pending));
-        }
+        self.short.take_pending(&mut each);
+        self.middle.take_pending(&mut each);
         self.long.take_pending(&mut each);
+        self.beginnings.take_pending(&mut each);
     }
 
-    /// The shape of a key, if it is known and quickly told. None is where there are several
-    /// delimiters.
+    /// Counts a key of sixteen to 32 bytes beside its shape, if that is where it is looked for first.
+    /// None is where there are several delimiters.
     #[inline(always)]
-    pub(super) fn find(&self, key: &[u8], delimiters: &Delimiters) -> Option<Spot> {
-        let Some(chunk) = key.first_chunk() else {
-            let chunk = scan::glance(key);
-            let marks = short_marks(key, &chunk, delimiters);
-            let place = place_of(&chunk, marks);
-            let has = |place: usize| self.short[place].is_of_short(marks, &chunk);
-            return self.either(place, has).map(Spot::Short);
-        };
-        if key.len() < LONG_BYTES_MIN {
-            let place = place_of(chunk, delimiters.places(chunk));
-            let has = |place: usize| {
-                let shape = &self.middle[place];
-                shape.ranges.hold(chunk) && shape.allows(key, chunk, delimiters)
-            };
-            return self.either(place, has).map(Spot::Middle);
+    pub(super) fn count_middle(&mut self, key: &[u8], change: Change) -> bool {
+        match ends(key) {
+            Some(ends) => self.middle.count(key.len(), ends, change),
+            None => false,
         }
-        self.long.find(key, delimiters).map(Spot::Long)
     }
 
-    /// The same for a long key whose length has another shape: its beginning may have one.
-    pub(super) fn find_far(&self, key: &[u8], delimiters: &Delimiters) -> Option<Spot> {
-        let chunk = key.first_chunk().filter(|_| key.len() >= LONG_BYTES_MIN)?;
-        let place = place_of(chunk, delimiters.places(chunk));
-        let has = |place: usize| {
-            let shape = &self.middle[place];
-            let is_it = shape.key_bytes_max > 0 || shape.is_hex(chunk);
-            is_it && shape.ranges.hold(chunk) && !(shape.is_open && scan::goes_on(key, delimiters))
-        };
-        self.either(place, has).map(Spot::Middle)
-    }
-
-    /// A place or the one beside it, in which a shape may be as well.
+    /// The same for one of eight to fifteen bytes.
     #[inline(always)]
-    fn either(&self, place: usize, has: impl Fn(usize) -> bool) -> Option<usize> {
-        if has(place) {
-            Some(place)
+    pub(super) fn count_short(&mut self, key: &[u8], change: Change) -> bool {
+        match scan::glance_at_halves(key) {
+            Some(chunk) => self.short.count(key.len(), [&chunk], change),
+            None => false,
+        }
+    }
+
+    /// The same for one of fewer.
+    #[inline(always)]
+    pub(super) fn count_tiny(&mut self, key: &[u8], change: Change) -> bool {
+        self.short.count(key.len(), [&scan::glance(key)], change)
+    }
+
+    /// The same for a longer one.
+    #[inline(always)]
+    pub(super) fn count_long(
+        &mut self,
+        key: &[u8],
+        delimiters: &Delimiters,
+        change: Change,
+    ) -> bool {
+        self.long.count(key, delimiters, change)
+    }
+
+    /// Takes back what was counted of a long key that has not the shape in its place.
+    #[inline(always)]
+    pub(super) fn take_long_back(&mut self, key: &[u8], change: Change) {
+        self.long.take_back(key, change);
+    }
+
+    /// Counts a key of up to 32 bytes beside its shape, if that is in the second place.
+    #[inline(always)]
+    pub(super) fn count_second(&mut self, key: &[u8], change: Change) -> bool {
+        let len = key.len();
+        let has = match ends(key) {
+            Some(ends) => len < LONG_BYTES_MIN && self.middle.count_second(len, ends, change),
+            None => self.short.count_second(len, [&scan::glance(key)], change),
+        };
+        if has && self.note_stranger() {
+            self.prefer_second(key);
+        }
+        has
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn prefer_second(&mut self, key: &[u8]) {
+        match key.first_chunk() {
+            Some(first) => self.middle.prefer_second(key.len(), first),
+            None => self.short.prefer_second(key.len(), &scan::glance(key)),
+        }
+    }
+
+    /// Counts a key beside the shape of its beginning. Answers its account, and whether to keep a shape
+    /// that is found quicker.
+    pub(super) fn count_beginning(
+        &mut self,
+        key: &[u8],
+        delimiters: &Delimiters,
+        change: Change,
+    ) -> Option<(u16, bool)> {
+        let node = self.beginnings.count(key, delimiters, change)?;
+        Some((node, self.note_stranger()))
+    }
+
+    /// The accounts of a key by the shapes that it has.
+    pub(super) fn nodes_of(&self, key: &[u8], delimiters: &Delimiters) -> [Option<u16>; 2] {
+        let len = key.len();
+        let node = if len >= LONG_BYTES_MIN {
+            self.long.node_of(key, delimiters)
+        } else if let Some(ends) = ends(key) {
+            let place = self.middle.find(len, ends);
+            place.map(|place| self.middle.node_at(place))
         } else {
-            let other = place ^ 1;
-            has(other).then_some(other)
-        }
-    }
-
-    /// What is kept beside a shape.
-    #[inline(always)]
-    pub(super) fn pending_at(&mut self, spot: Spot) -> &mut Change {
-        match spot {
-            Spot::Short(place) => &mut self.short[place].pending,
-            Spot::Middle(place) => &mut self.middle[place].pending,
-            Spot::Long(place) => self.long.pending_at(place),
-        }
-    }
-
-    /// The account of a shape.
-    pub(super) fn node_at(&self, spot: Spot) -> u16 {
-        match spot {
-            Spot::Short(place) => self.short[place].node,
-            Spot::Middle(place) => self.middle[place].node,
-            Spot::Long(place) => self.long.node_at(place),
-        }
+            let place = self.short.find(len, [&scan::glance(key)]);
+            place.map(|place| self.short.node_at(place))
+        };
+        let beginning = self.beginnings.find(key, delimiters);
+        [node, beginning.map(|place| self.beginnings.node_at(place))]
     }
 
     /// Keeps the shape of a key of which it is known where it counts. `each` is told what was kept
-    /// beside the shape that goes.
+    /// beside the shapes that go.
     pub(super) fn keep(
         &mut self,
         key: &[u8],
@@ -181,140 +169,75 @@ impl Shapes {
         let Some(delimiter) = delimiters.only() else {
             return;
         };
-        let is_patient = !self.note_stranger();
-        let is_long = key.len() >= LONG_BYTES_MIN && self.long.wants(key, found, is_patient);
-        let near = self.near_place(key, found, delimiters, is_patient);
-        if !is_long && near.is_none() {
+        let has_beginning = self.beginnings.find(key, delimiters).is_some();
+        let patience = if has_beginning {
+            FAR_PATIENCE
+        } else {
+            self.note_stranger();
+            PATIENCE
+        };
+        let may_stay = !self.strangers.is_multiple_of(patience);
+        // Of two that are taken, each goes in its turn.
+        let turn = (self.strangers / patience) as usize;
+        let beginning = (!has_beginning)
+            .then(|| {
+                self.beginnings
+                    .place_for(key, found, delimiters, may_stay, turn)
+            })
+            .flatten();
+        let len = key.len();
+        let whole = if len >= LONG_BYTES_MIN {
+            self.long.wants(key, found, may_stay).then_some(0)
+        } else if let Some(first) = key.first_chunk() {
+            self.middle.place_for(len, first, may_stay, turn)
+        } else {
+            self.short
+                .place_for(len, &scan::glance(key), may_stay, turn)
+        };
+        if whole.is_none() && beginning.is_none() {
             return;
         }
         let Some(lanes) = lanes_of(key, found, delimiter) else {
             return;
         };
-        if is_long {
-            self.long.keep(key, found, &lanes, &mut each);
+        if let Some(place) = beginning {
+            let (node, pending) = self.beginnings.keep(place, found, &lanes);
+            each(node, pending);
         }
-        if let Some((spot, marks)) = near {
-            let place = match spot {
-                Spot::Short(place) => &mut self.short[place],
-                Spot::Middle(place) | Spot::Long(place) => &mut self.middle[place],
-            };
-            each(place.node, place.pending);
-            *place = Shape::of(key.len(), found, &lanes, marks);
-        }
+        let Some(place) = whole else {
+            return;
+        };
+        let (node, pending) = if len >= LONG_BYTES_MIN {
+            self.long.keep(key, found, &lanes)
+        } else if len >= CHUNK {
+            let at = |nth, place| Some(nth * (len - CHUNK) + place);
+            self.middle.keep(place, len, found.node, &lanes, at)
+        } else {
+            let at = |_, place| scan::glanced(len, place);
+            self.short.keep(place, len, found.node, &lanes, at)
+        };
+        each(node, pending);
     }
 
-    /// Notes a key that no shape has told quickly. Whether a shape goes for its sake.
-    pub(super) fn note_stranger(&mut self) -> bool {
+    /// Notes a key whose shape was not where it is looked for first. Whether one may go for its sake.
+    #[inline(always)]
+    fn note_stranger(&mut self) -> bool {
         self.strangers = self.strangers.wrapping_add(1);
         self.strangers.is_multiple_of(PATIENCE)
     }
-
-    /// Where the shape of a key would be that a glance at it tells, and the marks of a short one;
-    /// nowhere as long as what is there may stay.
-    fn near_place(
-        &self,
-        key: &[u8],
-        found: &Found,
-        delimiters: &Delimiters,
-        is_patient: bool,
-    ) -> Option<(Spot, u32)> {
-        if found.end() > CHUNK || self.find_far(key, delimiters).is_some() {
-            return None;
-        }
-        let chunk = scan::glance(key);
-        let is_short = key.len() < CHUNK;
-        let (places, marks) = if is_short {
-            (&self.short, short_marks(key, &chunk, delimiters))
-        } else {
-            (&self.middle, delimiters.places(&chunk))
-        };
-        let place = place_of(&chunk, marks);
-        let is_free = |place: &usize| places[*place].marks == NONE.marks;
-        let free = [place, place ^ 1].into_iter().find(is_free);
-        // Of two that are taken, each goes in its turn.
-        let taken = place ^ ((self.strangers / PATIENCE) as usize % 2);
-        let place = free.or((!is_patient).then_some(taken))?;
-        Some(if is_short {
-            (Spot::Short(place), marks)
-        } else {
-            (Spot::Middle(place), 0)
-        })
-    }
 }
 
-impl Shape {
-    /// What keys have in common with one of this length, of which it is known what may be where.
-    fn of(len: usize, found: &Found, lanes: &[Lane; SEEN_BYTES], marks: u32) -> Shape {
-        let (mut ranges, mut hex_digits) = (Ranges::ANY, 0);
-        for place in 0..CHUNK {
-            let Some(lane) = scan::glanced(len, place).map(|at| lanes[at]) else {
-                continue;
-            };
-            let (first, others) = lane.range();
-            ranges.set(place, first, others);
-            if matches!(lane, Lane::Hex(_)) {
-                hex_digits |= 1 << place;
-            }
-        }
-        let is_hex = hex_digits != 0;
-        Shape {
-            ranges,
-            pending: Change::NONE,
-            node: found.node,
-            hex_digits,
-            marks: marks | if is_hex { IS_HEX } else { 0 },
-            key_bytes_max: match (is_hex, found.is_open) {
-                (true, _) => 0,
-                (false, true) => CHUNK as u8,
-                (false, false) => u8::MAX,
-            },
-            is_open: found.is_open,
-        }
-    }
-
-    /// Whether a key of less than sixteen bytes with these marks has it.
-    #[inline(always)]
-    fn is_of_short(&self, marks: u32, chunk: &[u8; CHUNK]) -> bool {
-        let is_it = self.marks == marks || self.marks == marks | IS_HEX && self.is_hex(chunk);
-        is_it && self.ranges.hold(chunk)
-    }
-
-    /// Whether one of sixteen to 32 bytes of which the first sixteen are what they may be has it.
-    #[inline(always)]
-    fn allows(&self, key: &[u8], chunk: &[u8; CHUNK], delimiters: &Delimiters) -> bool {
-        key.len() as u8 <= self.key_bytes_max
-            || (self.key_bytes_max > 0 || self.is_hex(chunk))
-                && !(self.is_open && key.len() > CHUNK && scan::goes_on_soon(key, delimiters))
-    }
-
-    /// Whether hexadecimal digits are where they must be; nothing has none to have.
-    fn is_hex(&self, chunk: &[u8; CHUNK]) -> bool {
-        let needed = u32::from(self.hex_digits);
-        needed != 0 && scan::hex_digits_of(chunk) & needed == needed
-    }
-}
-
-/// Where delimiters are in the glance at a key of less than sixteen bytes, and its length.
+/// The first sixteen bytes of a key, and the last sixteen.
 #[inline(always)]
-fn short_marks(key: &[u8], chunk: &[u8; CHUNK], delimiters: &Delimiters) -> u32 {
-    delimiters.places(chunk) | (key.len() as u32) << CHUNK
-}
-
-/// The place of a shape: by the first four bytes and where delimiters are. Where digits are among
-/// the four the shape is in several places.
-#[inline(always)]
-fn place_of(chunk: &[u8; CHUNK], marks: u32) -> usize {
-    const SHIFT: u32 = u32::BITS - PLACES.ilog2();
-    let [first, second] = FACTORS;
-    let [head, _] = scan::words(chunk);
-    let mixed = (head as u32) ^ marks.wrapping_mul(first);
-    (mixed.wrapping_mul(second) >> SHIFT) as usize
+fn ends(key: &[u8]) -> Option<[&[u8; CHUNK]; 2]> {
+    Some([key.first_chunk()?, key.last_chunk()?])
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::prefixes::ids::is_id;
+    use crate::prefixes::scan::SEEN_BYTES;
     use crate::prefixes::shortcuts::Shortcuts;
     use crate::random::Rng;
     use std::collections::HashMap;

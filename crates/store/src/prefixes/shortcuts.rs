@@ -85,33 +85,29 @@ impl Shortcuts {
         let heap_bytes = crate::collections::heap_bytes;
         heap_bytes(size_of::<[Shortcut; PLACES]>())
             + heap_bytes(size_of::<[LongShortcut; LONG_PLACES]>())
-            + self.shapes.heap_bytes()
     }
 
-    /// Counts a key beside its shape, if that is known and quickly told.
+    /// The shapes of keys.
     #[inline(always)]
-    pub(super) fn count_by_shape(&mut self, key: &[u8], change: Change) -> bool {
-        let spot = self.shapes.find(key, &self.delimiters);
-        spot.is_some_and(|spot| {
-            self.shapes.pending_at(spot).add(change);
-            true
-        })
+    pub(super) fn shapes(&mut self) -> &mut Shapes {
+        &mut self.shapes
     }
 
-    /// The same for a long key by the shape of its beginning, if it has that. Answers its account,
-    /// and whether it is time to keep a shape that is told quicker.
-    pub(super) fn count_by_beginning(&mut self, key: &[u8], change: Change) -> Option<(u16, bool)> {
-        let spot = self.shapes.find_far(key, &self.delimiters)?;
-        self.shapes.pending_at(spot).add(change);
-        Some((self.shapes.node_at(spot), self.shapes.note_stranger()))
+    /// Counts a key of more than 32 bytes beside its shape, if that is known.
+    #[inline(always)]
+    pub(super) fn count_long(&mut self, key: &[u8], change: Change) -> bool {
+        self.shapes.count_long(key, &self.delimiters, change)
+    }
+
+    /// Counts a key beside the shape of its beginning, if that is known. Answers its account, and
+    /// whether it is time to keep a shape that is quicker told.
+    pub(super) fn count_beginning(&mut self, key: &[u8], change: Change) -> Option<(u16, bool)> {
+        self.shapes.count_beginning(key, &self.delimiters, change)
     }
 
     /// The accounts of a key by the shapes that it has.
     pub(super) fn nodes_by_shape(&self, key: &[u8]) -> [Option<u16>; 2] {
-        let shapes = &self.shapes;
-        let found = shapes.find(key, &self.delimiters);
-        let far = shapes.find_far(key, &self.delimiters);
-        [found, far].map(|spot| Some(shapes.node_at(spot?)))
+        self.shapes.nodes_of(key, &self.delimiters)
     }
 
     /// Keeps the shape of a key that counts in this account. `each` is told what was kept beside the
@@ -202,8 +198,9 @@ fn long_place_of([first, [low, high]]: [[u64; 2]; 2]) -> usize {
     place_of([first[0] ^ low, first[1] ^ high.rotate_left(7)]) % LONG_PLACES
 }
 
+/// A head up to the place of the lowest bit of `last`, zeroes behind it.
 #[inline(always)]
-fn masked(head: [u64; 2], last: u64) -> [u64; 2] {
+pub(super) fn masked(head: [u64; 2], last: u64) -> [u64; 2] {
     let mask = MASKS[last.trailing_zeros() as usize % 64];
     [head[0] & mask[0], head[1] & mask[1]]
 }

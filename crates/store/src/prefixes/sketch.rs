@@ -7,6 +7,8 @@ use super::tree::NAME_BYTES_MAX;
 
 /// Prefixes that are followed at once.
 const PLACES: usize = 64;
+/// Bytes of names that are compared first.
+const HEAD_BYTES: usize = 16;
 
 /// A prefix and what is known of its bytes.
 #[derive(Clone, Debug)]
@@ -26,18 +28,30 @@ pub(super) struct Sketch {
 }
 
 impl Sketch {
-    /// Notes bytes that came under a prefix. The lightest place goes to a prefix that has none.
-    pub(super) fn add(&mut self, name: &[u8], bytes: u64) {
-        if let Some(place) = self.place_of(name) {
-            place.bytes += bytes;
-            return;
-        }
+    /// Notes bytes that came under a prefix or went from it. The lightest place goes to a prefix
+    /// that has none and grows.
+    pub(super) fn change(&mut self, name: &[u8], bytes: i64) {
         let mut kept = [0; NAME_BYTES_MAX];
         kept[..name.len()].copy_from_slice(name);
+        let len = name.len() as u8;
+        // Most differ in their length or in how they begin.
+        let [head, ..] = kept.as_chunks::<HEAD_BYTES>().0 else {
+            unreachable!("a name has more room than a head")
+        };
+        let is_it = |place: &&mut Place| {
+            place.len == len && place.name.starts_with(head) && place.name == kept
+        };
+        if let Some(place) = self.places.iter_mut().find(is_it) {
+            place.bytes = place.bytes.saturating_add_signed(bytes);
+            return;
+        }
+        if bytes <= 0 {
+            return;
+        }
         let mut place = Place {
             name: kept,
-            len: name.len() as u8,
-            bytes,
+            len,
+            bytes: bytes.unsigned_abs(),
             excess: 0,
         };
         if self.places.len() < PLACES {
@@ -46,13 +60,6 @@ impl Sketch {
             place.excess = lightest.bytes;
             place.bytes += lightest.bytes;
             *lightest = place;
-        }
-    }
-
-    /// Notes bytes that went from a prefix, if it has a place.
-    pub(super) fn subtract(&mut self, name: &[u8], bytes: u64) {
-        if let Some(place) = self.place_of(name) {
-            place.bytes = place.bytes.saturating_sub(bytes);
         }
     }
 
@@ -75,11 +82,6 @@ impl Sketch {
     pub(super) fn heap_bytes(&self) -> u64 {
         crate::collections::heap_bytes(self.places.capacity() * size_of::<Place>())
     }
-
-    fn place_of(&mut self, name: &[u8]) -> Option<&mut Place> {
-        let is_it = |place: &&mut Place| place.name[..usize::from(place.len)] == *name;
-        self.places.iter_mut().find(is_it)
-    }
 }
 
 #[cfg(test)]
@@ -92,9 +94,9 @@ mod tests {
         let (mut sketch, mut rng) = (Sketch::default(), Rng::seeded(3));
         for round in 0..20_000u64 {
             let light = format!("light{}:", rng.below(2000));
-            sketch.add(light.as_bytes(), 50);
+            sketch.change(light.as_bytes(), 50);
             if round % 10 == 0 {
-                sketch.add(format!("heavy{}:", round / 10 % 3).as_bytes(), 400);
+                sketch.change(format!("heavy{}:", round / 10 % 3).as_bytes(), 400);
             }
         }
         let mut names: Vec<_> = sketch.nominations()[..3]
@@ -108,10 +110,10 @@ mod tests {
     #[test]
     fn what_was_deleted_is_nominated_no_more() {
         let mut sketch = Sketch::default();
-        sketch.add(b"a:", 100);
-        sketch.add(b"b:", 50);
-        sketch.subtract(b"a:", 100);
-        sketch.subtract(b"unknown:", 100);
+        sketch.change(b"a:", 100);
+        sketch.change(b"b:", 50);
+        sketch.change(b"a:", -100);
+        sketch.change(b"unknown:", -100);
         assert_eq!(sketch.nominations(), [(&b"b:"[..], 50)]);
     }
 }

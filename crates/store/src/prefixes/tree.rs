@@ -9,6 +9,7 @@
 
 mod find;
 mod report;
+mod settle;
 
 use std::collections::HashMap;
 
@@ -17,12 +18,13 @@ use ahash::RandomState;
 use crate::collections::heap_bytes;
 use crate::hasher::Hasher;
 
+use super::firsts::Firsts;
 use super::ids::is_id;
 use super::past::Past;
 use super::scan::Seen;
 use super::shortcuts::{LONG_BYTES, Shortcuts};
 use super::sketch::Sketch;
-use super::{Change, PrefixRules, Sums};
+use super::{PrefixRules, Sums};
 
 /// The account of keys without a delimiter; the parent of accounts of one segment.
 const NO_PREFIX: u16 = 0;
@@ -117,6 +119,8 @@ pub(crate) struct Tree {
     names_bytes: u64,
     free: Vec<u16>,
     sketch: Sketch,
+    /// First segments that have an account.
+    firsts: Firsts,
     /// Whether empty accounts were looked for since the latest mark of time.
     is_pruned: bool,
 }
@@ -133,6 +137,7 @@ impl Tree {
             names_bytes: 0,
             free: Vec::new(),
             sketch: Sketch::default(),
+            firsts: Firsts::new(),
             is_pruned: false,
         }
     }
@@ -181,101 +186,6 @@ impl Tree {
         let known = (!former.nodes.is_empty()).then_some((&mut former.past, NO_PREFIX));
         let none_bytes = self.nodes[usize::from(NO_PREFIX)].sums.bytes;
         self.past.inherit(NO_PREFIX, none_bytes, known);
-    }
-
-    /// Settles a change of a key in the account of its prefix. A call of its own, which needs no
-    /// more registers than it may spoil: within a command it would drive others out of theirs.
-    #[inline(never)]
-    pub(crate) fn settle(&mut self, key: &[u8], change: Change) {
-        if !self.shortcuts.count_by_shape(key, change) {
-            self.settle_stranger(key, change);
-        }
-    }
-
-    /// The same for a key whose shape is not known.
-    #[inline(never)]
-    fn settle_stranger(&mut self, key: &[u8], change: Change) {
-        if let Some((number, may_keep)) = self.shortcuts.count_by_beginning(key, change) {
-            if may_keep {
-                let (seen, last) = self.shortcuts.look(key);
-                self.keep_shape(key, seen, last, number);
-            }
-            return;
-        }
-        let (seen, last) = self.shortcuts.look(key);
-        let number = self.find_seen(key, seen, last);
-        match number.filter(|number| usize::from(*number) < self.nodes.len()) {
-            Some(number) => {
-                self.nodes[usize::from(number)].sums.take_over(change);
-                self.keep_shape(key, seen, last, number);
-            }
-            None => self.settle_anew(key, change),
-        }
-    }
-
-    fn keep_shape(&mut self, key: &[u8], seen: Seen, last: u64, number: u16) {
-        let Tree {
-            nodes, shortcuts, ..
-        } = self;
-        let parent = nodes[usize::from(number)].parent;
-        let is_joined = parent != NO_PREFIX && nodes[usize::from(parent)].is_collapsed;
-        shortcuts.keep_shape(key, (seen, last), number, is_joined, |node, pending| {
-            nodes[usize::from(node)].sums.take_over(pending);
-        });
-    }
-
-    /// Takes what is kept beside shapes into the accounts.
-    fn take_pending(&mut self) {
-        let Tree {
-            nodes, shortcuts, ..
-        } = self;
-        shortcuts.take_pending(|node, pending| {
-            if pending != Change::default() {
-                nodes[usize::from(node)].sums.take_over(pending);
-            }
-        });
-        debug_assert!(nodes.iter().all(|node| node.sums.is_possible()));
-    }
-
-    /// Forgets shapes and shortcuts, before what they say is no longer so.
-    fn clear_shortcuts(&mut self) {
-        self.take_pending();
-        self.shortcuts.clear();
-    }
-
-    /// What every account holds, by number.
-    fn settled(&self) -> Vec<Sums> {
-        let mut sums: Vec<Sums> = self.nodes.iter().map(|node| node.sums).collect();
-        for (node, pending) in self.shortcuts.pending() {
-            if pending != Change::default() {
-                sums[usize::from(node)].take_over(pending);
-            }
-        }
-        sums
-    }
-
-    #[inline(never)]
-    fn settle_anew(&mut self, key: &[u8], change: Change) {
-        if self.nodes.is_empty() && self.other.keys == 0 {
-            self.nodes.push(Node::default());
-        }
-        match self.find_or_make(key) {
-            Ok(node) => {
-                self.nodes[usize::from(node)].sums.take_over(change);
-                self.keep_shortcuts(key);
-                let (seen, last) = self.shortcuts.look(key);
-                self.keep_shape(key, seen, last, node);
-            }
-            Err(name) => {
-                self.other.take_over(change);
-                let bytes = change.bytes.cast_signed();
-                if bytes > 0 {
-                    self.sketch.add(name.text(), bytes.unsigned_abs());
-                } else {
-                    self.sketch.subtract(name.text(), bytes.unsigned_abs());
-                }
-            }
-        }
     }
 
     fn node(&self, number: u16) -> &Node {
@@ -358,7 +268,9 @@ impl Tree {
                 (self.nodes.len() - 1) as u16
             }
         };
-        if parent != NO_PREFIX {
+        if parent == NO_PREFIX {
+            self.firsts.note(name);
+        } else {
             self.nodes[usize::from(parent)].children += 1;
         }
         if let [.., b'*', delimiter] = name
@@ -466,6 +378,12 @@ impl Tree {
                 is_kept
             });
         }
+        self.firsts.clear();
+        for (name, number) in &self.names {
+            if self.nodes[usize::from(*number)].parent == NO_PREFIX {
+                self.firsts.note(name);
+            }
+        }
     }
 
     /// Where the segments of a key end, their delimiters included; 0 for one that is not there.
@@ -564,5 +482,6 @@ impl Tree {
             + self.past.heap_bytes()
             + self.shortcuts.heap_bytes()
             + self.sketch.heap_bytes()
+            + self.firsts.heap_bytes()
     }
 }
