@@ -10,19 +10,16 @@ use crate::{
     shared::Shared,
 };
 use commands::{Core, Facts, ShardId, config::Config, log};
-use glommio::{LocalExecutorBuilder, Placement, timer::Timer};
+use glommio::{LocalExecutorBuilder, Placement};
 use std::{
     sync::{Arc, Barrier},
     thread::JoinHandle,
     time::{Duration, Instant},
 };
 
-/// How long a busy core works before the runtime's other tasks get their turn.
-const PREEMPT: Duration = Duration::from_millis(100);
-/// The longest the runtime may sleep. When its preemption timer has fired before it looks at its tasks (the machine took
-/// the processor away meanwhile), it goes to sleep although a task can run; a timer that always runs bounds that.
-const HEARTBEAT: Duration = Duration::from_millis(100);
-/// Entries of each of the runtime's own rings: it only carries timers and one read of an eventfd.
+/// How long a task runs before the runtime asks for another: for as long as it likes, there is one.
+const PREEMPT: Duration = Duration::from_secs(24 * 60 * 60);
+/// Entries of each of the runtime's own rings, which carry nothing of ours.
 const RUNTIME_RING_ENTRIES: usize = 16;
 /// Memory the runtime registers for files: none of ours go through it.
 const RUNTIME_IO_BYTES: usize = 64 * 1024;
@@ -93,22 +90,15 @@ async fn core(start: Start) {
     start.meeting.wait();
     start.meeting.wait();
     driver.listen();
-    let heart = glommio::spawn_local(beat());
+    // The only task of its runtime, it never gives way: a runtime that looks for its next task when its time is up goes to
+    // sleep instead, and nothing of ours would wake it.
     while !driver.is_stopping() {
         driver.turn();
-        glommio::yield_if_needed().await;
         if driver.is_quiet() && !spins(&mut driver, spin) {
             driver.sleep();
         }
     }
     driver.say_goodbye();
-    heart.cancel().await;
-}
-
-async fn beat() {
-    loop {
-        Timer::new(HEARTBEAT).await;
-    }
 }
 
 /// Looks again and again for a while; answers whether something came.
