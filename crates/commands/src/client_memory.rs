@@ -55,14 +55,12 @@ impl Core {
         &self.facts.loads[usize::from(self.id.0)]
     }
 
-    /// Tells the others what clients' buffers hold here, where that has changed by more than is worth telling. Once a turn.
-    pub fn tell_buffers(&mut self) {
+    /// Has it remembered what clients' buffers hold, where that has changed here by more than is worth a look. Once a turn.
+    pub fn note_buffers(&mut self) {
         const WORTH_BYTES: u64 = 64 << 10;
         let bytes = self.clients.bytes() + self.travelling_bytes.max(0) as u64;
-        if bytes.abs_diff(self.told_buffer_bytes) > WORTH_BYTES {
-            self.told_buffer_bytes = bytes;
-            let load = &self.facts.loads[usize::from(self.id.0)];
-            load.buffer_bytes.store(bytes, Ordering::Relaxed);
+        if bytes.abs_diff(self.noted_buffer_bytes) > WORTH_BYTES {
+            self.noted_buffer_bytes = bytes;
             self.facts.remember_buffers();
         }
     }
@@ -83,9 +81,13 @@ impl ShardLoad {
         self.largest_client_bytes.store(bytes, Ordering::Relaxed);
     }
 
-    /// Bytes of clients' buffers, and of what is on its way between cores for them, as its core last told.
-    pub fn buffer_bytes(&self) -> u64 {
-        self.buffer_bytes.load(Ordering::Relaxed)
+    pub(crate) fn show_heap_data(&self, bytes: i64) {
+        self.heap_data_bytes.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Bytes on the heap that counted against the limit when the shard last settled.
+    pub(crate) fn heap_data_bytes(&self) -> i64 {
+        self.heap_data_bytes.load(Ordering::Relaxed)
     }
 
     /// Bytes of the clients of a shard's core when it last looked.

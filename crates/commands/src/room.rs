@@ -52,8 +52,8 @@ pub struct ShardLoad {
     evictable_bytes: AtomicI64,
     /// Bytes of its clients.
     pub(crate) client_bytes: AtomicU64,
-    /// Bytes of clients' buffers, and of what is on its way between cores for them.
-    pub(crate) buffer_bytes: AtomicU64,
+    /// Bytes on its thread's heap that count against the limit: all but clients' buffers, and what is on its way for them.
+    pub(crate) heap_data_bytes: AtomicI64,
     /// Bytes of the largest of them that may be closed.
     pub(crate) largest_client_bytes: AtomicU64,
 }
@@ -120,15 +120,14 @@ fn make(call: &mut Call<'_>, row: &Command) -> Room {
 impl Core {
     /// Makes room for a write that needs so many bytes, on a shard that its lease does not cover.
     fn make_room(&mut self, need_bytes: i64, written: &[u64]) -> Room {
-        self.lease.settle(self.limited_bytes());
+        self.settle_lease();
         if self.debt_bytes() <= 0 {
             return self.let_through(None);
         }
         self.look();
         // Looking at the resident set may charge the limit; moving entries frees blocks and takes others.
         self.relieve(need_bytes);
-        let used_bytes = self.limited_bytes();
-        self.lease.settle(used_bytes);
+        let used_bytes = self.settle_lease();
         let debt_bytes = self.debt_bytes();
         if self.shard.owes_freeing() {
             self.shard.free_step(ELEMENTS_PER_WRITE);
@@ -220,21 +219,20 @@ impl Core {
     /// Pays a step of what this shard owes to the limit, where it owes anything. Whether it owes more and can pay it.
     #[inline]
     pub fn pay_step(&mut self) -> bool {
-        let used_bytes = self.limited_bytes();
-        if used_bytes > self.lease.granted_bytes() + CREDIT_BYTES {
+        if self.limited_bytes() > self.lease.granted_bytes() + CREDIT_BYTES {
             // A large value was written: the others are to see it now.
-            self.lease.settle(used_bytes);
+            self.settle_lease();
         }
         if self.debt_bytes() <= 0 {
             self.shortage.called_bytes = 0;
             return false;
         }
-        self.pay(used_bytes)
+        self.pay()
     }
 
     #[cold]
-    fn pay(&mut self, used_bytes: i64) -> bool {
-        self.lease.settle(used_bytes);
+    fn pay(&mut self) -> bool {
+        let used_bytes = self.settle_lease();
         if !self.config.maxmemory_policy.evicts() || self.locks.is_closed() {
             return false;
         }

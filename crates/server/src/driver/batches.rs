@@ -70,13 +70,13 @@ impl Driver {
 
     fn stall(&mut self, mut batch: Batch, next: usize) {
         self.core.travelling_bytes += batch.count();
-        self.core.tell_buffers();
+        self.core.note_buffers();
         self.stalled_batches.push_front((batch, next));
     }
 
     fn send_home(&mut self, mut batch: Batch) {
         self.core.travelling_bytes += batch.count();
-        self.core.tell_buffers();
+        self.core.note_buffers();
         self.let_go(batch.counted);
         batch.is_answered = true;
         let maker = usize::from(batch.maker);
@@ -170,7 +170,7 @@ impl Driver {
 
     /// Hands the replies of a batch to the connections that await them.
     fn replies_came(&mut self, mut batch: Batch) {
-        self.core.tell_buffers();
+        self.core.note_buffers();
         let owner = usize::from(batch.owner);
         let mut last: Option<ReplyTo> = None;
         for reply in batch.replies.iter() {

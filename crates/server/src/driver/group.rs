@@ -523,7 +523,7 @@ impl Driver {
         if is_large {
             // The others must not take it for data meanwhile.
             self.settle_figures(place);
-            self.core.tell_buffers();
+            self.core.note_buffers();
         }
         ran
     }
