@@ -210,6 +210,9 @@ impl Driver {
             return;
         }
         connection.dead = true;
+        if !connection.in_group {
+            connection.drop_buffers();
+        }
         socket::shutdown(connection.socket());
         let is_http = connection.exchange.is_some();
         self.core.clients.remove(ClientId(place));

@@ -309,6 +309,10 @@ impl Driver {
                 self.ring.recycle(buffer);
             }
         }
+        let connection = self.connections.at(source.place);
+        if connection.dead {
+            connection.drop_buffers();
+        }
         self.mark_dirty(source.place);
     }
 
