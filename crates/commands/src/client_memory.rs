@@ -2,7 +2,7 @@
 //! Never evicts data, and never closes a client that asked to be left alone (CLIENT NO-EVICT).
 //! Source: redis-server 7 for the rule; every core closes its own largest when none elsewhere holds more.
 
-use crate::{ClientId, Core, clients::Close, room::ShardLoad};
+use crate::{ClientId, Core, clients::Close, sharing::ShardLoad};
 use std::sync::atomic::Ordering;
 
 /// A smaller limit counts as this much, as in Redis: every client needs something.

@@ -9,7 +9,8 @@ use crate::{
     locks::Locks,
     past::Past,
     pressure::Pressure,
-    room::{ShardLoad, Shortage},
+    room::Shortage,
+    sharing::ShardLoad,
     stats::{CommandStats, CoreStats, ShardCounts},
 };
 use memory::budget::{Budget, Lease};

@@ -51,6 +51,7 @@ mod rounds;
 mod server;
 mod sets;
 mod settings;
+pub mod sharing;
 mod sort;
 mod streams;
 mod strings;

@@ -106,6 +106,7 @@ impl Driver {
         }
         self.core.publish_bytes();
         self.background.surveying = self.core.tend();
+        self.core.tend_price();
         self.core.publish_load();
         self.core.tick_curve();
         if self.core.id.0 == 0 {
