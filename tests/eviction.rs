@@ -282,6 +282,33 @@ fn buffers_of_clients_evict_nothing() {
 }
 
 #[test]
+fn what_a_client_leaves_behind_when_it_is_closed_evicts_nothing() {
+    let Some((server, _)) = with_room(1, "allkeys-lru", 32 * MIB) else {
+        return;
+    };
+    let mut client = server.client();
+    fill(&mut client, "key:", 80_000, 400);
+    eventually("what is owed is paid", || is_paid(&mut client));
+    let evicted = number(&mut client, "evicted_keys");
+    assert!(evicted > 0);
+    for _ in 0..4 {
+        let mut fat = server.client();
+        let id = fat.int("CLIENT ID");
+        fat.send(b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$33554432\r\n");
+        fat.send(&vec![b'x'; 20 << 20]);
+        eventually("it holds much", || {
+            stats(&mut client).int("clients.normal") > 20 * MIB
+        });
+        assert_eq!(client.int(&format!("CLIENT KILL ID {id}")), 1);
+        eventually("it is gone", || {
+            stats(&mut client).int("clients.normal") < MIB
+        });
+    }
+    let lost = number(&mut client, "evicted_keys") - evicted;
+    assert!(lost < 100, "{lost} keys went for closed clients");
+}
+
+#[test]
 fn small_values_after_large_ones_do_not_leave_the_pages_of_those_resident() {
     const LIMIT_BYTES: i64 = 64 * MIB;
     for shards in [1, 2] {

@@ -21,6 +21,7 @@ const LONG_FILES: &[&str] = &[];
 const UNSAFE_FILES: &[&str] = &[
     "benches/src/load.rs",
     "benches/src/sys.rs",
+    "crates/memory/src/accounts.rs",
     "crates/memory/src/alloc.rs",
     "crates/memory/src/compact.rs",
     "crates/memory/src/large.rs",

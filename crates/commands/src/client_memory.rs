@@ -2,7 +2,11 @@
 //! Never evicts data, and never closes a client that asked to be left alone (CLIENT NO-EVICT).
 //! Source: redis-server 7 for the rule; every core closes its own largest when none elsewhere can hold more.
 
-use crate::{ClientId, Core, clients::Close, room::ShardLoad};
+use crate::{
+    ClientId, Core,
+    clients::Close,
+    sharing::{NOT_LOOKED, ShardLoad},
+};
 use std::sync::atomic::Ordering;
 
 /// A smaller limit counts as this much, as in Redis: every client needs something.
@@ -55,14 +59,12 @@ impl Core {
         &self.facts.loads[usize::from(self.id.0)]
     }
 
-    /// Tells the others what clients' buffers hold here, where that has changed by more than is worth telling. Once a turn.
-    pub fn tell_buffers(&mut self) {
+    /// Has it remembered what clients' buffers hold, where that has changed here by more than is worth a look. Once a turn.
+    pub fn note_buffers(&mut self) {
         const WORTH_BYTES: u64 = 64 << 10;
         let bytes = self.clients.bytes() + self.travelling_bytes.max(0) as u64;
-        if bytes.abs_diff(self.told_buffer_bytes) > WORTH_BYTES {
-            self.told_buffer_bytes = bytes;
-            let load = &self.facts.loads[usize::from(self.id.0)];
-            load.buffer_bytes.store(bytes, Ordering::Relaxed);
+        if bytes.abs_diff(self.noted_buffer_bytes) > WORTH_BYTES {
+            self.noted_buffer_bytes = bytes;
             self.facts.remember_buffers();
         }
     }
@@ -80,17 +82,21 @@ impl ShardLoad {
     }
 
     fn show_largest_client(&self, bytes: u64) {
-        self.largest_client_shown
-            .store(bytes + 1, Ordering::Relaxed);
+        self.largest_client_bytes.store(bytes, Ordering::Relaxed);
     }
 
     fn hide_largest_client(&self) {
-        self.largest_client_shown.store(0, Ordering::Relaxed);
+        self.largest_client_bytes
+            .store(NOT_LOOKED, Ordering::Relaxed);
     }
 
-    /// Bytes of clients' buffers, and of what is on its way between cores for them, as its core last told.
-    pub fn buffer_bytes(&self) -> u64 {
-        self.buffer_bytes.load(Ordering::Relaxed)
+    pub(crate) fn show_heap_data(&self, bytes: i64) {
+        self.heap_data_bytes.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Bytes on the heap that counted against the limit when the shard last settled.
+    pub(crate) fn heap_data_bytes(&self) -> i64 {
+        self.heap_data_bytes.load(Ordering::Relaxed)
     }
 
     /// Bytes of the clients of a shard's core when it last looked.
@@ -101,10 +107,7 @@ impl ShardLoad {
     /// What the largest client there can hold at most. A core that has not looked for it yet may hold all in one client: it
     /// looks before its next sleep, and until then nobody closes a smaller one in its place.
     fn largest_client_bytes_max(&self) -> u64 {
-        let shown = self.largest_client_shown.load(Ordering::Relaxed);
-        let client_bytes = self.client_bytes();
-        shown
-            .checked_sub(1)
-            .map_or(client_bytes, |bytes| bytes.min(client_bytes))
+        let largest_bytes = self.largest_client_bytes.load(Ordering::Relaxed);
+        largest_bytes.min(self.client_bytes())
     }
 }

@@ -9,7 +9,8 @@ use crate::{
     locks::Locks,
     past::Past,
     pressure::Pressure,
-    room::{ShardLoad, Shortage},
+    room::Shortage,
+    sharing::ShardLoad,
     stats::{CommandStats, CoreStats, ShardCounts},
 };
 use memory::budget::{Budget, Lease};
@@ -61,8 +62,8 @@ pub struct Core {
     /// Bytes of commands and replies between this core and others that this core holds now, which like clients' buffers do not
     /// count against the limit.
     pub travelling_bytes: i64,
-    /// What the others know of the bytes of clients' buffers here.
-    pub(crate) told_buffer_bytes: u64,
+    /// Bytes of clients' buffers here when all buffers were last remembered.
+    pub(crate) noted_buffer_bytes: u64,
     /// Set by MEMORY PURGE: the server gives up the buffers it keeps for speed, and clears this.
     pub trim_buffers: bool,
     /// State of the pseudo-random generator for RANDOMKEY and sampling; not for secrets.
@@ -160,7 +161,10 @@ impl Facts {
         if !self.holds_resident {
             return Verdict::default();
         }
+        // Before and after: buffers come and go meanwhile.
+        self.remember_buffers();
         let resident = memory::process::resident();
+        self.remember_buffers();
         let resident_bytes = resident.resident_bytes - resident.file_backed_bytes;
         let verdict = guard::judge(
             resident_bytes.saturating_sub(self.buffer_bytes()),
@@ -183,8 +187,7 @@ impl Facts {
         verdict
     }
 
-    /// Whether the resident set has been too large for so long that it is no buffer that a core has not told of yet: one of
-    /// many MiB that grows is copied for some of these milliseconds. Writes that wait have it in hand meanwhile.
+    /// Whether the resident set has been too large for so long that it is nothing that was just freed. Writes that wait have it in hand meanwhile.
     fn lasts(&self, is_too_large: bool, now: Millis) -> bool {
         const LASTS_MS: i64 = 100;
         let since_ms = self.too_large_since_ms.load(Ordering::Relaxed);
@@ -202,9 +205,11 @@ impl Facts {
         self.buffer_bytes_at_most().max(lately_bytes)
     }
 
-    /// What clients' buffers hold, as the cores last told.
+    /// What clients' buffers hold, and what is on its way between cores for them: all that shards hold on the heap now, but for
+    /// what counted against the limit when each last settled. So a buffer is known while the turn goes on that fills it.
     fn buffer_bytes(&self) -> u64 {
-        self.loads.iter().map(ShardLoad::buffer_bytes).sum()
+        let data_bytes: i64 = self.loads.iter().map(ShardLoad::heap_data_bytes).sum();
+        (memory::alloc::sharded_allocated_bytes() - data_bytes).max(0) as u64
     }
 
     /// A buffer that grows is there twice for a moment: any of many small ones, but also a single large one.
@@ -295,7 +300,7 @@ impl Core {
             shutdown: false,
             mesh_bytes: 0,
             travelling_bytes: 0,
-            told_buffer_bytes: 0,
+            noted_buffer_bytes: 0,
             trim_buffers: false,
             random_state: facts.hash_seeds[0]
                 ^ (u64::from(id.0) + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15)
@@ -344,6 +349,15 @@ impl Core {
         memory::alloc::thread_allocated_bytes() + self.shard.slab_used_bytes() as i64
             - self.clients.bytes() as i64
             - self.travelling_bytes
+    }
+
+    /// Brings the lease in line with what counts against the limit, while clients' bytes are settled. How much that is.
+    pub fn settle_lease(&mut self) -> i64 {
+        let used_bytes = self.limited_bytes();
+        self.lease.settle(used_bytes);
+        let heap_bytes = used_bytes - self.shard.slab_used_bytes() as i64;
+        self.facts.loads[usize::from(self.id.0)].show_heap_data(heap_bytes);
+        used_bytes
     }
 
     /// Tells the process what this shard holds, for the peak between reports.

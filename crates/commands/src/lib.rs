@@ -52,6 +52,7 @@ mod rounds;
 mod server;
 mod sets;
 mod settings;
+pub mod sharing;
 mod sort;
 mod streams;
 mod strings;

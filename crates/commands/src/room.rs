@@ -3,11 +3,12 @@
 //! Decision 0004 has the rules and what they cost.
 //!
 //! The limit is kept by the budget: what is used beyond it is a debt that all shards see. A write that finds a debt evicts a
-//! bounded number of keys of its own shard; what that does not bring in, shards pay between commands, those that hold most
-//! first. A shard that holds less than its share does not evict for its own writes while others can.
+//! bounded number of keys of its own shard; what that does not bring in, shards pay between commands, those whose keys are
+//! worth least. A shard whose keys are worth more does not evict for its own writes while others can. `sharing.rs` has
+//! these terms.
 
-use crate::{Call, Command, Core, ShardId, row::Run};
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use crate::{Call, Command, Core, row::Run};
+use std::sync::atomic::Ordering;
 
 /// How far a write may leave the limit passed when others are about to pay, in bytes.
 pub const CREDIT_BYTES: i64 = 64 * 1024;
@@ -25,7 +26,7 @@ const NEED_BYTES: i64 = 256;
 /// A write that waits is refused when the debt has not become smaller for so long.
 const PATIENCE_US: u64 = 200_000;
 /// A shard looks at all shards' figures once in so many writes.
-const LOOK_EVERY: u32 = 32;
+const LOOK_EVERY: u32 = 8;
 
 /// Whether a command may take memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,24 +39,6 @@ pub enum Room {
     Wait,
     /// No: nothing is left that may be evicted.
     No,
-}
-
-/// What one shard shows of itself. A cache line of its own: nobody else writes it.
-#[derive(Debug, Default)]
-#[repr(align(64))]
-pub struct ShardLoad {
-    /// Bytes of entries and tables.
-    data_bytes: AtomicI64,
-    /// Keys that may be evicted.
-    evictable_keys: AtomicU64,
-    /// Their bytes, taken to be as large as the others.
-    evictable_bytes: AtomicI64,
-    /// Bytes of its clients.
-    pub(crate) client_bytes: AtomicU64,
-    /// Bytes of clients' buffers, and of what is on its way between cores for them.
-    pub(crate) buffer_bytes: AtomicU64,
-    /// Bytes of the largest of its clients that may be closed, and 1; 0 while it has no need to know.
-    pub(crate) largest_client_shown: AtomicU64,
 }
 
 /// What a core knows of the shortage of memory.
@@ -120,15 +103,14 @@ fn make(call: &mut Call<'_>, row: &Command) -> Room {
 impl Core {
     /// Makes room for a write that needs so many bytes, on a shard that its lease does not cover.
     fn make_room(&mut self, need_bytes: i64, written: &[u64]) -> Room {
-        self.lease.settle(self.limited_bytes());
+        self.settle_lease();
         if self.debt_bytes() <= 0 {
             return self.let_through(None);
         }
         self.look();
         // Looking at the resident set may charge the limit; moving entries frees blocks and takes others.
         self.relieve(need_bytes);
-        let used_bytes = self.limited_bytes();
-        self.lease.settle(used_bytes);
+        let used_bytes = self.settle_lease();
         let debt_bytes = self.debt_bytes();
         if self.shard.owes_freeing() {
             self.shard.free_step(ELEMENTS_PER_WRITE);
@@ -143,6 +125,8 @@ impl Core {
         let mut is_exhausted = false;
         if self.shortage.gives || !others_can || is_impatient {
             is_exhausted = self.evict(target_bytes, KEYS_PER_WRITE, written);
+        } else {
+            self.shard.appraise(self.now);
         }
         let freed_bytes = used_bytes - self.limited_bytes();
         self.note_freed(freed_bytes, need_bytes);
@@ -186,13 +170,10 @@ impl Core {
         if !self.config.maxmemory_policy.evicts() {
             return false;
         }
-        self.publish_load();
         let short_bytes = wanted_bytes
             .saturating_sub(self.lease.granted_bytes())
             .saturating_add(self.debt_bytes());
-        let loads = self.facts.loads.iter();
-        let evictable_bytes = loads.map(|load| load.evictable_bytes.load(Ordering::Relaxed));
-        short_bytes <= evictable_bytes.sum()
+        short_bytes <= self.evictable_bytes()
     }
 
     fn let_through(&mut self, debt_bytes: Option<i64>) -> Room {
@@ -220,30 +201,30 @@ impl Core {
     /// Pays a step of what this shard owes to the limit, where it owes anything. Whether it owes more and can pay it.
     #[inline]
     pub fn pay_step(&mut self) -> bool {
-        let used_bytes = self.limited_bytes();
-        if used_bytes > self.lease.granted_bytes() + CREDIT_BYTES {
+        if self.limited_bytes() > self.lease.granted_bytes() + CREDIT_BYTES {
             // A large value was written: the others are to see it now.
-            self.lease.settle(used_bytes);
+            self.settle_lease();
         }
         if self.debt_bytes() <= 0 {
             self.shortage.called_bytes = 0;
             return false;
         }
-        self.pay(used_bytes)
+        self.pay()
     }
 
     #[cold]
-    fn pay(&mut self, used_bytes: i64) -> bool {
-        self.lease.settle(used_bytes);
+    fn pay(&mut self) -> bool {
+        let used_bytes = self.settle_lease();
         if !self.config.maxmemory_policy.evicts() || self.locks.is_closed() {
             return false;
         }
-        self.publish_load();
         let owed_bytes = self.owed_bytes();
         if owed_bytes <= 0 {
             self.call_debtors();
             return false;
         }
+        // Who pays may be another in a moment: that one is called then, whatever was called for before.
+        self.shortage.called_bytes = 0;
         let is_exhausted = self.evict(owed_bytes, KEYS_PER_STEP, &[]);
         self.relieve(used_bytes - self.limited_bytes());
         let used_bytes = self.limited_bytes();
@@ -277,40 +258,6 @@ impl Core {
         self.facts.guard_bytes.load(Ordering::Relaxed) as i64
     }
 
-    /// This shard's part of the data of all, as the shards last showed it.
-    pub(crate) fn data_share(&self) -> f64 {
-        let loads = &self.facts.loads;
-        let bytes = |load: &ShardLoad| load.data_bytes.load(Ordering::Relaxed).max(0) as f64;
-        let all: f64 = loads.iter().map(bytes).sum();
-        if all > 0.0 {
-            bytes(&loads[usize::from(self.id.0)]) / all
-        } else {
-            1.0 / loads.len() as f64
-        }
-    }
-
-    /// This shard's part of the debt: by how much it holds more than the mean of all, among those that have anything to evict.
-    fn owed_bytes(&self) -> i64 {
-        let loads = &self.facts.loads;
-        let data_bytes = |load: &ShardLoad| load.data_bytes.load(Ordering::Relaxed);
-        let mean_bytes = loads.iter().map(data_bytes).sum::<i64>() / loads.len() as i64;
-        let can_pay = |load: &&ShardLoad| load.evictable_keys.load(Ordering::Relaxed) > 0;
-        let excess_bytes = |load: &ShardLoad| (data_bytes(load) - mean_bytes).max(0);
-        let payers = loads.iter().filter(can_pay).count() as i64;
-        let own = &loads[usize::from(self.id.0)];
-        if !can_pay(&own) {
-            return 0;
-        }
-        let all_bytes: i64 = loads.iter().filter(can_pay).map(excess_bytes).sum();
-        let debt_bytes = self.debt_bytes();
-        if all_bytes == 0 {
-            return debt_bytes / payers + 1;
-        }
-        let part = i128::from(debt_bytes) * i128::from(excess_bytes(own)) / i128::from(all_bytes);
-        let rounding = i64::from(excess_bytes(own) > 0);
-        part as i64 + rounding
-    }
-
     /// Evicts so many bytes, those counted that are already on their way out; whether nothing is left to evict.
     fn evict(&mut self, bytes: i64, keys_max: usize, written: &[u64]) -> bool {
         let Core {
@@ -339,30 +286,7 @@ impl Core {
         if !self.shortage.looked.is_multiple_of(LOOK_EVERY) && self.shortage.gives {
             return;
         }
-        self.publish_load();
-        let loads = &self.facts.loads;
-        let data_bytes = |load: &ShardLoad| load.data_bytes.load(Ordering::Relaxed);
-        let mean_bytes = loads.iter().map(data_bytes).sum::<i64>() / loads.len() as i64;
-        // A sixteenth below the mean is what chance does to evenly spread keys.
-        let own_bytes = data_bytes(&loads[usize::from(self.id.0)]);
-        self.shortage.gives = own_bytes >= mean_bytes - mean_bytes / 16;
-    }
-
-    /// Whether another shard has keys to evict.
-    fn others_can(&self) -> bool {
-        let others = self.facts.loads.iter().enumerate();
-        others
-            .filter(|(shard, _)| *shard != usize::from(self.id.0))
-            .any(|(_, load)| load.evictable_keys.load(Ordering::Relaxed) > 0)
-    }
-
-    /// The shards that are to pay when this one calls.
-    pub fn payers(&self) -> Vec<ShardId> {
-        let loads = self.facts.loads.iter().enumerate();
-        let can_pay = loads.filter(|(shard, load)| {
-            *shard != usize::from(self.id.0) && load.evictable_keys.load(Ordering::Relaxed) > 0
-        });
-        can_pay.map(|(shard, _)| ShardId(shard as u16)).collect()
+        self.shortage.gives = self.gives();
     }
 
     /// Whether a write that waits should have another try.
@@ -382,26 +306,12 @@ impl Core {
             .map_or(self.mono_us, |(_, since_us)| since_us);
         self.mono_us - since_us
     }
-
-    /// Shows the other shards what this one holds.
-    pub fn publish_load(&self) {
-        let load = &self.facts.loads[usize::from(self.id.0)];
-        let (data_bytes, keys) = (self.shard.data_bytes(), self.shard.evictable_keys());
-        let all_keys = self.shard.all_keys().max(1);
-        let evictable_bytes = u128::from(data_bytes) * u128::from(keys) / u128::from(all_keys);
-        load.data_bytes.store(data_bytes as i64, Ordering::Relaxed);
-        load.evictable_keys.store(keys, Ordering::Relaxed);
-        load.evictable_bytes
-            .store(evictable_bytes as i64, Ordering::Relaxed);
-        load.client_bytes
-            .store(self.clients.bytes(), Ordering::Relaxed);
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Facts, config::Config};
+    use crate::{Facts, ShardId, config::Config};
     use std::sync::{Arc, mpsc};
     use store::{Expiry, Millis, Value};
 
@@ -506,10 +416,7 @@ mod tests {
         ));
         let mut core = Core::new(ShardId(0), Config::default(), Arc::clone(&facts)).unwrap();
         core.publish_load();
-        facts.loads[1]
-            .data_bytes
-            .store(64 * MIB as i64, Ordering::Relaxed);
-        facts.loads[1].evictable_keys.store(1, Ordering::Relaxed);
+        facts.loads[1].show(64 * MIB as u64, 1, 1, None);
         let mut other = facts.budget.lease();
         let mut calls = |over_bytes: i64| {
             let other_bytes = other.granted_bytes();

@@ -1,24 +1,32 @@
-//! Owns the process' allocator, and for each thread the exact count of bytes it allocated less those it freed.
+//! Owns the process' allocator, which counts every block on the account of the thread that takes or gives it back.
 //! Never happens here: a read-modify-write of shared memory on the way of an allocation, or mimalloc's own statistics.
 //! Source: mimalloc v3 (Leijen, Zorn, de Moura 2019), whose `u` calls tell the size of the block they touch.
 
 use std::alloc::{GlobalAlloc, Layout, handle_alloc_error};
-use std::cell::Cell;
 use std::ffi::c_void;
 use std::ptr::{self, NonNull};
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicPtr, AtomicU64, Ordering};
 
 use libmimalloc_sys as mi;
 
+use crate::accounts::{self, settle};
 use crate::large::{self, LARGE_BYTES, discard_if_pressed, free_large_block};
 use crate::shard::ShardMemory;
+
+pub use crate::accounts::{
+    note_foreign_free, process_allocated_bytes, sharded_allocated_bytes, thread_allocated_bytes,
+    thread_foreign_freed_bytes, unsharded_allocated_bytes,
+};
 
 // The calls of mimalloc v3 that report block sizes, which the bindings do not name.
 unsafe extern "C" {
     fn mi_umalloc(size: usize, block_size: *mut usize) -> *mut c_void;
     fn mi_ucalloc(count: usize, size: usize, block_size: *mut usize) -> *mut c_void;
     fn mi_umalloc_aligned(size: usize, align: usize, block_size: *mut usize) -> *mut c_void;
-    fn mi_uzalloc_aligned(size: usize, align: usize, block_size: *mut usize) -> *mut c_void;
+    pub(crate) fn mi_uzalloc_aligned(
+        size: usize,
+        align: usize,
+        block_size: *mut usize,
+    ) -> *mut c_void;
     fn mi_urealloc(
         block: *mut c_void,
         new_size: usize,
@@ -59,145 +67,15 @@ const NATURAL_ALIGN_BYTES: usize = 16;
 #[derive(Clone, Copy, Debug, Default)]
 pub struct CountingAlloc;
 
-/// The counters of one thread. Only that thread writes them; anybody may read them.
-///
-/// An account outlives its thread: what a thread allocated and did not free still exists. Two
-/// cache lines wide, so that a reader never takes the line from a neighbouring writer.
-#[repr(align(128))]
-struct Account {
-    allocated_bytes: AtomicI64,
-    foreign_freed_bytes: AtomicU64,
-    is_shard: AtomicBool,
-    next: *const Account,
-}
-
-static ACCOUNTS: AtomicPtr<Account> = AtomicPtr::new(ptr::null_mut());
-
-thread_local! {
-    static ACCOUNT: Cell<*const Account> = const { Cell::new(ptr::null()) };
-}
-
-/// The calling thread's account, opened on its first allocation.
-#[inline(always)]
-fn account() -> &'static Account {
-    let account = ACCOUNT.get();
-    if account.is_null() {
-        return open_account();
-    }
-    // SAFETY: a non-null pointer here was made by `open_account` and accounts are never freed.
-    unsafe { &*account }
-}
-
-#[cold]
-#[inline(never)]
-fn open_account() -> &'static Account {
-    let layout = Layout::new::<Account>();
-    let mut block_bytes = 0usize;
-    // SAFETY: plain calls of the allocator; neither re-enters this module.
-    let block = unsafe { mi_uzalloc_aligned(layout.size(), layout.align(), &mut block_bytes) };
-    if block.is_null() {
-        handle_alloc_error(layout);
-    }
-    let account = block.cast::<Account>();
-    let mut head = ACCOUNTS.load(Ordering::Acquire);
-    // SAFETY: the block is fresh, large enough and aligned; nobody else knows it until the
-    // exchange below publishes it.
-    unsafe {
-        account.write(Account {
-            // The account's own block is on the books like any other.
-            allocated_bytes: AtomicI64::new(block_bytes as i64),
-            foreign_freed_bytes: AtomicU64::new(0),
-            is_shard: AtomicBool::new(false),
-            next: head,
-        });
-    }
-    while let Err(newer) =
-        ACCOUNTS.compare_exchange_weak(head, account, Ordering::AcqRel, Ordering::Acquire)
-    {
-        head = newer;
-        // SAFETY: still unpublished, so still ours alone.
-        unsafe { (*account).next = head };
-    }
-    ACCOUNT.set(account);
-    // SAFETY: published accounts are never freed nor mutated but through their atomics.
-    unsafe { &*account }
-}
-
-/// Adds to the calling thread's counter. A plain load and store: no other thread writes it.
-#[inline(always)]
-pub(crate) fn settle(delta_bytes: i64) {
-    let counter = &account().allocated_bytes;
-    counter.store(
-        counter.load(Ordering::Relaxed).wrapping_add(delta_bytes),
-        Ordering::Relaxed,
-    );
-}
-
-/// Bytes the calling thread allocated less those it freed, as whole blocks.
-///
-/// Negative on a thread that frees what others allocated; only the sum over threads has a meaning
-/// of its own. Costs two loads.
-#[inline]
-pub fn thread_allocated_bytes() -> i64 {
-    account().allocated_bytes.load(Ordering::Relaxed)
-}
-
-/// Bytes allocated in the whole process: the sum over all threads that ever were.
-///
-/// Exact when nobody allocates meanwhile; otherwise off by what moves during the walk.
-pub fn process_allocated_bytes() -> u64 {
-    // Below zero only between a foreign free that was read and its allocation that was not.
-    sum_accounts(|_| true).max(0) as u64
-}
-
-/// Bytes allocated less those freed by all threads that are no shard's, those that ended too.
-///
-/// Below zero when they freed more of what shards allocated than they hold themselves. A thread
-/// is a shard's from its first [`charge_thread_to`] on.
-pub fn unsharded_allocated_bytes() -> i64 {
-    sum_accounts(|account| !account.is_shard.load(Ordering::Relaxed))
-}
-
-fn sum_accounts(counts: impl Fn(&Account) -> bool) -> i64 {
-    let mut sum_bytes = 0i64;
-    let mut next = ACCOUNTS.load(Ordering::Acquire).cast_const();
-    while !next.is_null() {
-        // SAFETY: the list holds published accounts only, and those are never freed.
-        let account = unsafe { &*next };
-        if counts(account) {
-            sum_bytes = sum_bytes.wrapping_add(account.allocated_bytes.load(Ordering::Relaxed));
-        }
-        next = account.next;
-    }
-    sum_bytes
-}
-
 /// Fills in the figures of the calling thread's heap, and makes the thread that shard's: its bytes
 /// count as the shard's from here on, and no longer as the process' own.
 ///
 /// One shard to a thread: two that share one would both report all of it.
 pub fn charge_thread_to(shard: &mut ShardMemory) {
-    account().is_shard.store(true, Ordering::Relaxed);
+    accounts::mark_shard();
     shard.heap_slack_bytes = heap_areas().slack_bytes();
     shard.heap_allocated_bytes = thread_allocated_bytes();
     shard.foreign_freed_bytes = thread_foreign_freed_bytes();
-}
-
-/// Notes that the calling thread freed `bytes` that another thread had allocated.
-///
-/// The allocator cannot tell whose block it frees without a second look at its page on every
-/// free, so whoever frees what came from another shard says so here.
-pub fn note_foreign_free(bytes: usize) {
-    let counter = &account().foreign_freed_bytes;
-    counter.store(
-        counter.load(Ordering::Relaxed).wrapping_add(bytes as u64),
-        Ordering::Relaxed,
-    );
-}
-
-/// Bytes noted by [`note_foreign_free`] on the calling thread; only grows.
-pub fn thread_foreign_freed_bytes() -> u64 {
-    account().foreign_freed_bytes.load(Ordering::Relaxed)
 }
 
 /// Tidies the calling thread's heap; with `force` also frees its empty pages at once and returns
@@ -352,25 +230,35 @@ unsafe impl GlobalAlloc for CountingAlloc {
             // SAFETY: the trait's promises on `realloc` are those of the three calls.
             return unsafe { self.realloc_aligned(block, layout, new_size) };
         }
-        if layout.size() >= LARGE_BYTES && crate::compact::is_pressed() {
+        if layout.size() >= LARGE_BYTES {
             // SAFETY: as above.
-            return unsafe { large::realloc_pressed(self, block, layout, new_size) };
+            return unsafe { large::realloc_large(self, block, layout, new_size) };
         }
-        let (mut before_bytes, mut after_bytes) = (0usize, 0usize);
-        // SAFETY: the trait promises a block of ours; the out parameters are live locals.
-        let moved = unsafe {
-            mi_urealloc(
-                block.cast::<c_void>(),
-                new_size.max(layout.align()),
-                &mut before_bytes,
-                &mut after_bytes,
-            )
-        };
-        if !moved.is_null() {
-            settle(after_bytes as i64 - before_bytes as i64);
-        }
-        moved.cast::<u8>()
+        // SAFETY: as above.
+        unsafe { realloc_natural(block, layout, new_size) }
     }
+}
+
+/// Reallocates what needs no more than the allocator's own alignment. Null without memory.
+///
+/// # Safety
+/// That of [`GlobalAlloc::realloc`].
+#[inline(always)]
+pub(crate) unsafe fn realloc_natural(block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+    let (mut before_bytes, mut after_bytes) = (0usize, 0usize);
+    // SAFETY: the caller's promise; the out parameters are live locals.
+    let moved = unsafe {
+        mi_urealloc(
+            block.cast::<c_void>(),
+            new_size.max(layout.align()),
+            &mut before_bytes,
+            &mut after_bytes,
+        )
+    };
+    if !moved.is_null() {
+        settle(after_bytes as i64 - before_bytes as i64);
+    }
+    moved.cast::<u8>()
 }
 
 impl CountingAlloc {

@@ -7,14 +7,17 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-/// What a lease grows by, in bytes. Large enough that a shard under load touches the shared
-/// remainder once in some hundred writes, small enough that what idles in the leases of many
-/// shards stays far below any useful limit.
-pub const LEASE_BLOCK_BYTES: i64 = 64 * 1024;
+/// What a lease grows by is this part of the limit. What idles in the leases of many shards is so a
+/// small part of any limit.
+const BLOCK_SHARE: i64 = 32 * 1024;
+/// But so many bytes at least and at most: large enough that a shard under load touches the shared
+/// remainder once in some ten writes, or some hundred.
+const BLOCK_BYTES_MIN: i64 = 2 * 1024;
+const BLOCK_BYTES_MAX: i64 = 64 * 1024;
 
-/// A lease gives back what it has beyond its use when that is more than this, in bytes. Two
-/// blocks, so that a shard whose use swings by less than one block does not trade at all.
-pub const SURPLUS_BYTES_MAX: i64 = 2 * LEASE_BLOCK_BYTES;
+/// A lease gives back what it has beyond its use when that is more than so many blocks. Two, so
+/// that a shard whose use swings by less than one block does not trade at all.
+const SURPLUS_BLOCKS: i64 = 2;
 
 /// What stands for no limit: more than any machine has, and far from where sums overflow.
 const NO_LIMIT_BYTES: i64 = i64::MAX / 4;
@@ -69,6 +72,13 @@ impl Budget {
         let old_bytes = self.fixed_bytes.swap(new_bytes, Ordering::Relaxed);
         self.remaining_bytes
             .fetch_sub(new_bytes - old_bytes, Ordering::Relaxed);
+    }
+
+    /// What a lease grows by, in bytes: a power of two.
+    fn block_bytes(&self) -> i64 {
+        let limit_bytes = self.limit_bytes.load(Ordering::Relaxed);
+        let share_bytes = (limit_bytes / BLOCK_SHARE).clamp(BLOCK_BYTES_MIN, BLOCK_BYTES_MAX);
+        1 << share_bytes.ilog2()
     }
 
     /// Bytes no shard has leased; below zero by what leases must still give back.
@@ -150,8 +160,8 @@ impl Lease {
         if needed_bytes <= 0 {
             return self.budget.remaining_bytes() >= 0;
         }
-        let wished_bytes = needed_bytes.saturating_add(LEASE_BLOCK_BYTES - 1) / LEASE_BLOCK_BYTES
-            * LEASE_BLOCK_BYTES;
+        let block_bytes = self.budget.block_bytes();
+        let wished_bytes = needed_bytes.saturating_add(block_bytes - 1) / block_bytes * block_bytes;
         // Near the limit a whole block may not be left though what is needed is: the last bytes
         // of the limit are to be used too.
         self.granted_bytes += self
@@ -167,21 +177,31 @@ impl Lease {
         let surplus_bytes = self.granted_bytes.saturating_sub(used_bytes);
         let back_bytes = if surplus_bytes < 0 || self.budget.remaining_bytes() < 0 {
             surplus_bytes
-        } else if surplus_bytes > SURPLUS_BYTES_MAX {
-            surplus_bytes - LEASE_BLOCK_BYTES
         } else {
-            0
+            self.beyond_blocks(surplus_bytes)
         };
         self.granted_bytes -= back_bytes;
         self.budget.give_back(back_bytes);
     }
 
-    /// Gives back what the lease has beyond `used_bytes`, but no more than what is missing to the
-    /// limit: what an evicting write freed beyond that serves the writes after it.
+    /// Of what the lease has beyond its use, what it need not keep for the writes to come.
+    fn beyond_blocks(&self, surplus_bytes: i64) -> i64 {
+        let block_bytes = self.budget.block_bytes();
+        if surplus_bytes > SURPLUS_BLOCKS * block_bytes {
+            surplus_bytes - block_bytes
+        } else {
+            0
+        }
+    }
+
+    /// Gives back what the lease has beyond `used_bytes`, but not much more than what is missing to
+    /// the limit: of what an evicting write freed beyond that, a block serves the writes after it.
     pub fn repay(&mut self, used_bytes: i64) {
         let surplus_bytes = self.granted_bytes.saturating_sub(used_bytes);
         let owed_bytes = self.budget.remaining_bytes().saturating_neg();
-        let back_bytes = surplus_bytes.min(owed_bytes);
+        let back_bytes = surplus_bytes
+            .min(owed_bytes)
+            .max(self.beyond_blocks(surplus_bytes));
         if back_bytes > 0 {
             self.granted_bytes -= back_bytes;
             self.budget.give_back(back_bytes);
@@ -239,11 +259,11 @@ mod tests {
         let mut lease = budget.lease();
         assert!(lease.covers(1));
         let remaining = budget.remaining_bytes();
-        for used in 0..LEASE_BLOCK_BYTES {
+        for used in 0..BLOCK_BYTES_MIN {
             assert!(lease.covers(used));
         }
         assert_eq!(budget.remaining_bytes(), remaining);
-        assert_eq!(remaining, 10 * MIB - LEASE_BLOCK_BYTES);
+        assert_eq!(remaining, 10 * MIB - BLOCK_BYTES_MIN);
     }
 
     #[test]
@@ -277,7 +297,7 @@ mod tests {
         assert!(!other.covers(1));
         one.settle(MIB);
         assert!(other.covers(8 * MIB));
-        assert_eq!(one.granted_bytes(), MIB + LEASE_BLOCK_BYTES);
+        assert_eq!(one.granted_bytes(), MIB + BLOCK_BYTES_MIN);
     }
 
     #[test]
@@ -286,7 +306,7 @@ mod tests {
         let mut lease = budget.lease();
         assert!(lease.covers(5 * MIB));
         let granted = lease.granted_bytes();
-        lease.settle(5 * MIB - LEASE_BLOCK_BYTES);
+        lease.settle(5 * MIB - BLOCK_BYTES_MIN);
         assert_eq!(lease.granted_bytes(), granted);
     }
 
@@ -361,7 +381,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_repaid_is_what_is_owed_and_no_more() {
+    fn what_is_repaid_is_what_is_owed_and_what_was_freed_beyond_a_block() {
         let budget = Budget::new(10 * MIB as u64);
         let mut lease = budget.lease();
         assert!(lease.covers(10 * MIB));
@@ -370,12 +390,33 @@ mod tests {
         lease.repay(10 * MIB + MIB / 2);
         assert_eq!(budget.remaining_bytes(), -MIB / 2);
         assert!(!lease.covers(10 * MIB + MIB / 2));
-        lease.repay(9 * MIB);
+        let kept_bytes = BLOCK_BYTES_MIN / 2;
+        lease.repay(10 * MIB - kept_bytes);
         assert_eq!(
             (budget.remaining_bytes(), lease.granted_bytes()),
             (0, 10 * MIB)
         );
         assert!(lease.covers(10 * MIB));
+        lease.repay(9 * MIB);
+        assert_eq!(budget.remaining_bytes(), MIB - BLOCK_BYTES_MIN);
+    }
+
+    #[test]
+    fn what_idles_in_the_leases_of_many_shards_is_a_small_part_of_any_limit() {
+        const SHARDS: i64 = 64;
+        for limit_bytes in [64 * MIB, 1024 * MIB, 1 << 50] {
+            let budget = Budget::new(limit_bytes as u64);
+            let mut leases: Vec<Lease> = (0..SHARDS).map(|_| budget.lease()).collect();
+            for lease in &mut leases {
+                assert!(lease.covers(MIB));
+                lease.settle(MIB / 2);
+            }
+            let idle_bytes = limit_bytes - budget.remaining_bytes() - SHARDS * MIB / 2;
+            assert!(
+                idle_bytes <= limit_bytes / 128,
+                "{idle_bytes} of {limit_bytes}"
+            );
+        }
     }
 
     #[test]

@@ -8,7 +8,8 @@ use std::ptr::{self, NonNull};
 
 use libmimalloc_sys as mi;
 
-use crate::alloc::{CountingAlloc, free_block};
+use crate::accounts::settle;
+use crate::alloc::{CountingAlloc, free_block, realloc_natural};
 use crate::compact::is_pressed;
 use crate::pages::discard_inside;
 
@@ -43,12 +44,34 @@ pub unsafe fn free_large_block(block: NonNull<u8>, bytes: usize) -> usize {
     unsafe { free_block(block) }
 }
 
-/// Reallocates a large block while the resident set is above its limit: where it moves, what it leaves is given back.
+/// Reallocates a large block. While it is copied it is there twice, and counts twice for those who look meanwhile: they hold
+/// the resident set against what is counted.
 ///
 /// # Safety
 /// That of [`GlobalAlloc::realloc`].
 #[cold]
-pub(crate) unsafe fn realloc_pressed(
+pub(crate) unsafe fn realloc_large(
+    allocator: &CountingAlloc,
+    block: *mut u8,
+    layout: Layout,
+    new_size: usize,
+) -> *mut u8 {
+    if is_pressed() {
+        // SAFETY: the caller's promise.
+        return unsafe { realloc_pressed(allocator, block, layout, new_size) };
+    }
+    settle(layout.size() as i64);
+    // SAFETY: the caller's promise.
+    let moved = unsafe { realloc_natural(block, layout, new_size) };
+    settle(-(layout.size() as i64));
+    moved
+}
+
+/// Reallocates a large block while the resident set is above its limit: where it moves, what it leaves is given back.
+///
+/// # Safety
+/// That of [`GlobalAlloc::realloc`].
+unsafe fn realloc_pressed(
     allocator: &CountingAlloc,
     block: *mut u8,
     layout: Layout,

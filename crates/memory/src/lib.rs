@@ -8,6 +8,7 @@
 
 #![deny(unsafe_op_in_unsafe_fn)]
 
+mod accounts;
 pub mod alloc;
 pub mod budget;
 pub mod compact;

@@ -6,12 +6,13 @@ use libmimalloc_sys as mi;
 
 use std::ffi::c_void;
 
-use crate::alloc::settle;
+use crate::accounts;
 
 /// Takes bytes of live blocks off the calling thread's counter: another thread holds them from here on and will free them.
-/// It takes them by the same call with the sign turned; until then they are on nobody's.
+/// It takes them by the same call with the sign turned; until then they are on nobody's, but for
+/// [`crate::alloc::sharded_allocated_bytes`].
 pub fn hand_over(bytes: i64) {
-    settle(-bytes);
+    accounts::hand_over(bytes);
 }
 
 /// Bytes of the block behind a vector, or what was asked for where it is not of this allocator.

@@ -149,6 +149,15 @@ impl Connection {
         self.input.extend_from_slice(bytes);
     }
 
+    /// Frees what it has received and not sent, once it has ended: its client is gone, and what nobody counts would pass for
+    /// data until the kernel is done with it. Not while commands in its input are being run.
+    pub fn drop_buffers(&mut self) {
+        debug_assert!(self.dead && !self.in_group, "nothing reads them any more");
+        self.input = Vec::new();
+        self.decoder = Decoder::new();
+        self.replies = Replies::default();
+    }
+
     /// Every byte it holds on the heap besides its own record.
     pub fn heap_bytes(&self) -> usize {
         block_bytes(self.input.capacity())

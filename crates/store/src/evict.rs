@@ -10,6 +10,7 @@
 use crate::access::Access;
 use crate::frequency::Frequency;
 use crate::index::Slot;
+use crate::price::{OCTAVE_STEPS, Price, octave_steps};
 use crate::score::{IfsScores, LowScores};
 use crate::shard::{Shard, Walk};
 use crate::slab::BlockRef;
@@ -95,6 +96,9 @@ pub(crate) struct Chooser {
     lows: LowScores,
     /// Victims until that is reckoned anew.
     victims_left: usize,
+    /// What the keys of all shards have on the mean, where there are others; 0 is not known.
+    mean_bytes: u64,
+    price: Price,
     rng: crate::random::Rng,
     /// Where the search for keys with an expiry stands.
     walk: Walk,
@@ -108,6 +112,8 @@ impl Chooser {
             scores: IfsScores::new(Eviction::default()),
             lows: LowScores::UNSET,
             victims_left: 0,
+            mean_bytes: 0,
+            price: Price::default(),
             rng: crate::random::Rng::seeded(seed),
             walk: Walk::default(),
             evicted_keys: 0,
@@ -122,6 +128,7 @@ impl Chooser {
         self.scores = IfsScores::new(eviction);
         self.lows = LowScores::UNSET;
         self.victims_left = 0;
+        self.price = Price::default();
     }
 }
 
@@ -130,6 +137,7 @@ impl Chooser {
 struct Candidate {
     score: i64,
     block: BlockRef,
+    access: Access,
 }
 
 /// The candidates for one victim.
@@ -143,6 +151,7 @@ impl Candidates {
         let none = Candidate {
             score: i64::MIN,
             block: BlockRef::NONE,
+            access: Access::NEVER,
         };
         Candidates {
             all: [none; SAMPLES_MAX],
@@ -156,13 +165,13 @@ impl Candidates {
     }
 
     /// Takes out the one that is to go first.
-    fn pop(&mut self) -> Option<BlockRef> {
+    fn pop(&mut self) -> Option<Candidate> {
         let candidates = self.all[..self.len].iter().enumerate();
         let (place, chosen) = candidates.max_by_key(|(_, candidate)| candidate.score)?;
-        let block = chosen.block;
+        let chosen = *chosen;
         self.len -= 1;
         self.all[place] = self.all[self.len];
-        Some(block)
+        Some(chosen)
     }
 }
 
@@ -202,8 +211,17 @@ impl Shard {
         let (keys, bytes) = accounts.fold((0, 0), |(keys, bytes), account| {
             (keys + account.keys(), bytes + account.bytes())
         });
-        let Chooser { scores, lows, .. } = &mut self.chooser;
-        lows.set_mean(scores, bytes / keys.max(1));
+        let Chooser {
+            scores,
+            lows,
+            mean_bytes,
+            ..
+        } = &mut self.chooser;
+        let mean_bytes = match *mean_bytes {
+            0 => bytes / keys.max(1),
+            of_all => of_all,
+        };
+        lows.set_mean(scores, mean_bytes);
         self.chooser.victims_left = VICTIMS_WEIGHED_TOGETHER;
     }
 
@@ -282,13 +300,15 @@ impl Shard {
             return None;
         }
         let mut candidates = self.candidates_at(db, place);
-        while let Some(block) = candidates.pop() {
+        while let Some(candidate) = candidates.pop() {
+            let block = candidate.block;
             let hash = self.hash_of(block);
             if !may_go(db, hash) {
                 continue;
             }
             let found = self.databases[db].index.find_block(&self.slab, hash, block);
             debug_assert!(found.is_some(), "a candidate lies where its hash leads");
+            self.note_price(candidate, now);
             self.discard(db, hash, found?);
             self.chooser.evicted_keys += 1;
             self.clock.note_eviction();
@@ -338,7 +358,52 @@ impl Shard {
             Order::Random => 0,
             Order::Ttl => -expiry.or_else(|| self.entry(block).expiry())?.0,
         };
-        Some(Candidate { score, block })
+        Some(Candidate {
+            score,
+            block,
+            access,
+        })
+    }
+
+    /// Takes note of what a key is worth that goes, or would go next.
+    fn note_price(&mut self, candidate: Candidate, now: Millis) {
+        let Candidate { score, access, .. } = candidate;
+        let worth = match self.chooser.eviction.order {
+            Order::Ifs => {
+                let lows = &self.chooser.lows;
+                lows.worth(access.low()) - octave_steps(self.clock.idle_ms(access, now))
+            }
+            Order::Lru => -octave_steps(self.clock.idle_ms(access, now)),
+            Order::Lfu => -score as i32 * OCTAVE_STEPS,
+            Order::Random => 0,
+            Order::Ttl => octave_steps((-score).saturating_sub(now.0)),
+        };
+        self.chooser.price.note(worth);
+    }
+
+    /// What the keys are worth for each byte that this shard gives up, or would, in logarithms; the same
+    /// scale on all shards. `None` before any went.
+    pub fn price(&self) -> Option<i32> {
+        self.chooser.price.get()
+    }
+
+    /// Looks at what would go next, for [`Shard::price`].
+    pub fn appraise(&mut self, now: Millis) {
+        if self.chooser.victims_left == 0 {
+            self.weigh_keys();
+        }
+        let Some(db) = self.choose_database() else {
+            return;
+        };
+        let place = self.databases[db].index.random_place(&mut self.chooser.rng);
+        if let Some(candidate) = self.candidates_at(db, place).pop() {
+            self.note_price(candidate, now);
+        }
+    }
+
+    /// Has sizes compare with the mean of all shards' keys, in bytes.
+    pub fn weigh_against(&mut self, mean_bytes: u64) {
+        self.chooser.mean_bytes = mean_bytes;
     }
 
     #[inline]

@@ -28,6 +28,7 @@ mod keys;
 mod ledger;
 mod pack;
 mod prefixes;
+pub mod price;
 mod purge;
 mod random;
 mod score;

@@ -86,6 +86,14 @@ impl LowScores {
     }
 }
 
+impl LowScores {
+    /// What hits and size class, in one, speak for a key to stay, on a scale that is the same for every mean.
+    pub(crate) fn worth(&self, low: u8) -> i32 {
+        let mean_octaves = i32::from(self.mean_class.unwrap_or(0)) * (OCTAVE as i32 / 2);
+        -i32::from(self.scores[usize::from(low)]) - mean_octaves
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

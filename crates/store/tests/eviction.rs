@@ -382,3 +382,52 @@ fn the_books_balance_whatever_is_written_read_evicted_and_expired() {
         shard.check();
     }
 }
+
+/// What keys of so many bytes, so long not used, are worth where they go.
+fn price(order: Order, keys: usize, bytes: usize, idle_ms: i64) -> i32 {
+    let mut shard = shard(order, false);
+    let names = names("key", keys);
+    for name in &names {
+        set(&mut shard, name, bytes, Expiry::Clear, BASE);
+    }
+    assert_eq!(shard.price(), None);
+    for _ in 0..200 {
+        shard.appraise(BASE.plus(idle_ms));
+    }
+    assert_eq!(shard.evicted_keys(), 0, "looking takes nothing");
+    shard.price().unwrap()
+}
+
+#[test]
+fn prices_compare_between_shards_of_different_sizes_and_clocks() {
+    let octave = store::price::OCTAVE_STEPS;
+    for order in [Order::Ifs, Order::Lru] {
+        let few = price(order, 500, 100, 60_000);
+        let many = price(order, 20_000, 100, 60_000);
+        assert!((few - many).abs() < octave / 8, "{few} {many}");
+        let old = price(order, 2_000, 100, 4 * 60_000);
+        assert!((few - old - 2 * octave).abs() < octave / 8, "{few} {old}");
+    }
+    // The larger a key, the less it is worth for each byte, among keys of any mean.
+    let (small, large) = (
+        price(Order::Ifs, 500, 100, 1000),
+        price(Order::Ifs, 500, 12_800, 1000),
+    );
+    assert!(
+        (small - large - 7 * octave).abs() <= octave,
+        "{small} {large}"
+    );
+}
+
+#[test]
+fn what_goes_sets_the_price() {
+    let mut shard = shard(Order::Ifs, false);
+    for name in names("key", 2_000) {
+        set(&mut shard, &name, 100, Expiry::Clear, BASE);
+    }
+    evict_keys(&mut shard, 100, BASE.plus(1_000));
+    let before = shard.price().unwrap();
+    evict_keys(&mut shard, 200, BASE.plus(64_000));
+    let fallen = before - shard.price().unwrap();
+    assert!(fallen > 5 * store::price::OCTAVE_STEPS, "{fallen}");
+}

@@ -88,8 +88,7 @@ impl Driver {
         self.background.next_tick_us =
             self.core.mono_us + 1_000_000 / u64::from(self.core.config.hz.max(1));
         self.core.stats.sample(self.core.mono_us);
-        let used = self.core.limited_bytes();
-        self.core.lease.settle(used);
+        self.core.settle_lease();
         // Under load new ones come within microseconds.
         self.trim_batches();
         self.pool.trim(POOLED_BUFFERS_IDLE);
@@ -107,6 +106,7 @@ impl Driver {
         }
         self.core.publish_bytes();
         self.background.surveying = self.core.tend();
+        self.core.tend_price();
         self.core.publish_load();
         self.core.tick_curve();
         if self.core.id.0 == 0 {

@@ -70,13 +70,13 @@ impl Driver {
 
     fn stall(&mut self, mut batch: Batch, next: usize) {
         self.core.travelling_bytes += batch.count();
-        self.core.tell_buffers();
+        self.core.note_buffers();
         self.stalled_batches.push_front((batch, next));
     }
 
     fn send_home(&mut self, mut batch: Batch) {
         self.core.travelling_bytes += batch.count();
-        self.core.tell_buffers();
+        self.core.note_buffers();
         self.let_go(batch.counted);
         batch.is_answered = true;
         let maker = usize::from(batch.maker);
@@ -174,7 +174,7 @@ impl Driver {
 
     /// Hands the replies of a batch to the connections that await them.
     fn replies_came(&mut self, mut batch: Batch) {
-        self.core.tell_buffers();
+        self.core.note_buffers();
         self.hand_out(usize::from(batch.owner), &batch.replies);
         self.core.travelling_bytes -= batch.uncount();
         if self.spare_batches.len() < SPARE_BATCHES_MAX {

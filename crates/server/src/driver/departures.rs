@@ -82,7 +82,7 @@ impl Driver {
         // Ends of connections may have marked others; they are few and flushed next turn.
         dirty.append(&mut self.dirty);
         self.dirty = dirty;
-        self.core.tell_buffers();
+        self.core.note_buffers();
     }
 
     /// Sends what the socket takes; ends the connection when it is due.
@@ -210,6 +210,9 @@ impl Driver {
             return;
         }
         connection.dead = true;
+        if !connection.in_group {
+            connection.drop_buffers();
+        }
         socket::shutdown(connection.socket());
         let is_http = connection.exchange.is_some();
         self.core.clients.remove(ClientId(place));

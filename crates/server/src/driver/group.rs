@@ -309,6 +309,10 @@ impl Driver {
                 self.ring.recycle(buffer);
             }
         }
+        let connection = self.connections.at(source.place);
+        if connection.dead {
+            connection.drop_buffers();
+        }
         self.mark_dirty(source.place);
     }
 
@@ -523,7 +527,7 @@ impl Driver {
         if is_large {
             // The others must not take it for data meanwhile.
             self.settle_figures(place);
-            self.core.tell_buffers();
+            self.core.note_buffers();
         }
         ran
     }

@@ -176,8 +176,7 @@ impl Driver {
         // From here on what this thread allocates is the shard's, not the process' own.
         memory::compact::set_purge_delay();
         memory::alloc::charge_thread_to(&mut memory::shard::ShardMemory::default());
-        let used_bytes = self.core.limited_bytes();
-        self.core.lease.settle(used_bytes);
+        self.core.settle_lease();
         self.core.publish_bytes();
     }
 
