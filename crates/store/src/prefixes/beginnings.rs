@@ -5,6 +5,7 @@
 
 use super::Change;
 use super::lanes::{Found, Lanes};
+use super::places::Places;
 use super::scan::{self, CHUNK, Delimiters};
 use super::shape::Shape;
 
@@ -17,18 +18,22 @@ const TAKEN: u32 = 0;
 /// Shapes of beginnings, each in one of the two places where it may be.
 #[derive(Debug)]
 pub(super) struct Beginnings {
-    places: [Shape<1>; PLACES],
+    places: Places<Shape<1>, PLACES>,
 }
 
 impl Beginnings {
     pub(super) fn new() -> Beginnings {
         Beginnings {
-            places: [Shape::NONE; PLACES],
+            places: Places::NONE,
         }
     }
 
     pub(super) fn clear(&mut self) {
-        self.places.fill(Shape::NONE);
+        self.places.clear(Shape::NONE);
+    }
+
+    pub(super) fn heap_bytes(&self) -> u64 {
+        self.places.heap_bytes()
     }
 
     pub(super) fn pending(&self) -> impl Iterator<Item = (u16, Change)> {
@@ -46,8 +51,9 @@ impl Beginnings {
         let chunk = key.first_chunk()?;
         let place = place_of(chunk, delimiters);
         let has = |place: &usize| {
-            let shape = &self.places[*place];
-            shape.is_of([chunk], TAKEN) && !(shape.is_open && scan::goes_on(key, delimiters))
+            self.places.at(*place).is_some_and(|shape| {
+                shape.is_of([chunk], TAKEN) && !(shape.is_open && scan::goes_on(key, delimiters))
+            })
         };
         [place, place ^ 1].into_iter().find(has)
     }
@@ -60,14 +66,14 @@ impl Beginnings {
         change: Change,
     ) -> Option<u16> {
         let place = self.find(key, delimiters)?;
-        let shape = &mut self.places[place];
+        let shape = self.places.taken(place);
         shape.pending.add(change);
         Some(shape.node)
     }
 
     /// The account of a shape.
     pub(super) fn node_at(&self, place: usize) -> u16 {
-        self.places[place].node
+        self.places.at(place).expect("something is in it").node
     }
 
     /// Where the shape of the beginning of a key is to be kept, if that tells its account: in a free
@@ -82,7 +88,7 @@ impl Beginnings {
     ) -> Option<usize> {
         let chunk = key.first_chunk().filter(|_| found.end() <= CHUNK)?;
         let place = place_of(chunk, delimiters);
-        let is_free = |place: &usize| self.places[*place].is_none();
+        let is_free = |place: &usize| self.places.at(*place).is_none_or(Shape::is_none);
         let free = [place, place ^ 1].into_iter().find(is_free);
         free.or((!may_stay).then_some(place ^ (turn % 2)))
     }
@@ -93,7 +99,8 @@ impl Beginnings {
             is_open: found.is_open,
             ..Shape::new(found.node, TAKEN, lanes, |_, place| Some(place))
         };
-        let was = std::mem::replace(&mut self.places[place], shape);
+        let kept = self.places.keep_at(place, Shape::NONE);
+        let was = std::mem::replace(kept, shape);
         (was.node, was.pending)
     }
 }

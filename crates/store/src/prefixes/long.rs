@@ -5,6 +5,7 @@
 
 use super::Change;
 use super::lanes::{Found, Lanes};
+use super::places::Places;
 use super::scan::{self, CHUNK, Delimiters, SEEN_BYTES};
 use super::shape::Shape;
 
@@ -26,21 +27,25 @@ const IS_OPEN: u32 = 1;
 /// Shapes of long keys.
 #[derive(Debug)]
 pub(super) struct LongShapes {
-    whole: [Shape<CHUNKS>; WHOLE_PLACES],
-    far: [Shape<CHUNKS>; FAR_PLACES],
+    whole: Places<Shape<CHUNKS>, WHOLE_PLACES>,
+    far: Places<Shape<CHUNKS>, FAR_PLACES>,
 }
 
 impl LongShapes {
     pub(super) fn new() -> LongShapes {
         LongShapes {
-            whole: [Shape::NONE; WHOLE_PLACES],
-            far: [Shape::NONE; FAR_PLACES],
+            whole: Places::NONE,
+            far: Places::NONE,
         }
     }
 
     pub(super) fn clear(&mut self) {
-        self.whole.fill(Shape::NONE);
-        self.far.fill(Shape::NONE);
+        self.whole.clear(Shape::NONE);
+        self.far.clear(Shape::NONE);
+    }
+
+    pub(super) fn heap_bytes(&self) -> u64 {
+        self.whole.heap_bytes() + self.far.heap_bytes()
     }
 
     pub(super) fn pending(&self) -> impl Iterator<Item = (u16, Change)> {
@@ -60,11 +65,15 @@ impl LongShapes {
     pub(super) fn count(&mut self, key: &[u8], delimiters: &Delimiters, change: Change) -> bool {
         let len = key.len();
         if len <= WHOLE_BYTES_MAX {
-            let shape = &mut self.whole[len - LONG_BYTES_MIN];
+            let Some(shape) = self.whole.at_mut(len - LONG_BYTES_MIN) else {
+                return false;
+            };
             shape.pending.add(change);
             return ends(key).is_some_and(|ends| shape.is_of(ends, BY_CHUNKS));
         }
-        let shape = &mut self.far[len % FAR_PLACES];
+        let Some(shape) = self.far.at_mut(len % FAR_PLACES) else {
+            return false;
+        };
         shape.pending.add(change);
         if shape.mark != IS_OPEN {
             return chunks(key).is_some_and(|chunks| shape.is_of(chunks, BY_CHUNKS));
@@ -74,12 +83,20 @@ impl LongShapes {
 
     /// Takes back what was counted of a key that has not the shape that is where it is looked for.
     pub(super) fn take_back(&mut self, key: &[u8], change: Change) {
-        self.at_mut(key).pending.subtract(change);
+        let len = key.len();
+        let shape = if len <= WHOLE_BYTES_MAX {
+            self.whole.at_mut(len - LONG_BYTES_MIN)
+        } else {
+            self.far.at_mut(len % FAR_PLACES)
+        };
+        if let Some(shape) = shape {
+            shape.pending.subtract(change);
+        }
     }
 
     /// The account of the shape that a long key has.
     pub(super) fn node_of(&self, key: &[u8], delimiters: &Delimiters) -> Option<u16> {
-        let shape = self.at(key);
+        let shape = self.at(key)?;
         let has = if key.len() <= WHOLE_BYTES_MAX {
             has_whole(shape, key)
         } else {
@@ -88,17 +105,18 @@ impl LongShapes {
         has.then_some(shape.node)
     }
 
-    fn at(&self, key: &[u8]) -> &Shape<CHUNKS> {
+    fn at(&self, key: &[u8]) -> Option<&Shape<CHUNKS>> {
         if key.len() <= WHOLE_BYTES_MAX {
-            &self.whole[key.len() - LONG_BYTES_MIN]
+            self.whole.at(key.len() - LONG_BYTES_MIN)
         } else {
-            &self.far[key.len() % FAR_PLACES]
+            self.far.at(key.len() % FAR_PLACES)
         }
     }
 
     /// Whether the shape of a long key can be kept, and in the place of what is there.
     pub(super) fn wants(&self, key: &[u8], found: &Found, may_stay: bool) -> bool {
-        mark_of(key.len(), found).is_some() && (self.at(key).is_none() || !may_stay)
+        mark_of(key.len(), found).is_some()
+            && (self.at(key).is_none_or(Shape::is_none) || !may_stay)
     }
 
     /// Keeps the shape of a long key that is wanted. Answers what was kept beside the one that goes.
@@ -107,16 +125,14 @@ impl LongShapes {
         let starts = [0, CHUNK, (key.len() - CHUNK).min(2 * CHUNK)];
         let at = |nth: usize, place: usize| Some(starts[nth] + place);
         let shape = Shape::new(found.node, mark, lanes, at);
-        let was = std::mem::replace(self.at_mut(key), shape);
-        (was.node, was.pending)
-    }
-
-    fn at_mut(&mut self, key: &[u8]) -> &mut Shape<CHUNKS> {
-        if key.len() <= WHOLE_BYTES_MAX {
-            &mut self.whole[key.len() - LONG_BYTES_MIN]
+        let len = key.len();
+        let kept = if len <= WHOLE_BYTES_MAX {
+            self.whole.keep_at(len - LONG_BYTES_MIN, Shape::NONE)
         } else {
-            &mut self.far[key.len() % FAR_PLACES]
-        }
+            self.far.keep_at(len % FAR_PLACES, Shape::NONE)
+        };
+        let was = std::mem::replace(kept, shape);
+        (was.node, was.pending)
     }
 }
 

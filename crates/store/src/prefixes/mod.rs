@@ -9,6 +9,7 @@ mod lanes;
 mod long;
 mod near;
 mod past;
+mod places;
 mod scan;
 mod shape;
 mod shapes;

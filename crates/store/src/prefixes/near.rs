@@ -5,6 +5,7 @@
 
 use super::Change;
 use super::lanes::Lanes;
+use super::places::Places;
 use super::scan::{self, CHUNK};
 use super::shape::Shape;
 
@@ -15,18 +16,22 @@ const FACTOR: u32 = 0x27d4_eb2f;
 /// Shapes of keys of so many chunks, each in one of the two places where it may be.
 #[derive(Debug)]
 pub(super) struct NearShapes<const CHUNKS: usize> {
-    places: [Shape<CHUNKS>; PLACES],
+    places: Places<Shape<CHUNKS>, PLACES>,
 }
 
 impl<const CHUNKS: usize> NearShapes<CHUNKS> {
     pub(super) fn new() -> NearShapes<CHUNKS> {
         NearShapes {
-            places: [Shape::NONE; PLACES],
+            places: Places::NONE,
         }
     }
 
     pub(super) fn clear(&mut self) {
-        self.places.fill(Shape::NONE);
+        self.places.clear(Shape::NONE);
+    }
+
+    pub(super) fn heap_bytes(&self) -> u64 {
+        self.places.heap_bytes()
     }
 
     pub(super) fn pending(&self) -> impl Iterator<Item = (u16, Change)> {
@@ -49,7 +54,9 @@ impl<const CHUNKS: usize> NearShapes<CHUNKS> {
         chunks: [&[u8; CHUNK]; CHUNKS],
         change: Change,
     ) -> bool {
-        let shape = &mut self.places[place_of(len, chunks[0])];
+        let Some(shape) = self.places.at_mut(place_of(len, chunks[0])) else {
+            return false;
+        };
         shape.pending.add(change);
         shape.is_of(chunks, len as u32)
     }
@@ -63,8 +70,12 @@ impl<const CHUNKS: usize> NearShapes<CHUNKS> {
         change: Change,
     ) -> bool {
         let place = place_of(len, chunks[0]);
-        self.places[place].pending.subtract(change);
-        self.places[place ^ 1].count(chunks, len as u32, change)
+        let Some(shape) = self.places.at_mut(place) else {
+            return false;
+        };
+        shape.pending.subtract(change);
+        let second = self.places.taken(place ^ 1);
+        second.count(chunks, len as u32, change)
     }
 
     /// Has what is in the other place for such a key looked for first from here on.
@@ -76,13 +87,16 @@ impl<const CHUNKS: usize> NearShapes<CHUNKS> {
     /// The place of the shape that a key of these chunks has.
     pub(super) fn find(&self, len: usize, chunks: [&[u8; CHUNK]; CHUNKS]) -> Option<usize> {
         let place = place_of(len, chunks[0]);
-        let has = |place: &usize| self.places[*place].is_of(chunks, len as u32);
+        let has = |place: &usize| {
+            let shape = self.places.at(*place);
+            shape.is_some_and(|shape| shape.is_of(chunks, len as u32))
+        };
         [place, place ^ 1].into_iter().find(has)
     }
 
     /// The account of a shape.
     pub(super) fn node_at(&self, place: usize) -> u16 {
-        self.places[place].node
+        self.places.at(place).expect("something is in it").node
     }
 
     /// Where the shape of a key with this first chunk is to be kept: in a free place, or else, unless
@@ -95,7 +109,7 @@ impl<const CHUNKS: usize> NearShapes<CHUNKS> {
         turn: usize,
     ) -> Option<usize> {
         let place = place_of(len, chunk);
-        let is_free = |place: &usize| self.places[*place].is_none();
+        let is_free = |place: &usize| self.places.at(*place).is_none_or(Shape::is_none);
         let free = [place, place ^ 1].into_iter().find(is_free);
         free.or((!may_stay).then_some(place ^ (turn % 2)))
     }
@@ -110,7 +124,8 @@ impl<const CHUNKS: usize> NearShapes<CHUNKS> {
         at: impl Fn(usize, usize) -> Option<usize>,
     ) -> (u16, Change) {
         let shape = Shape::new(node, len as u32, lanes, at);
-        let was = std::mem::replace(&mut self.places[place], shape);
+        let kept = self.places.keep_at(place, Shape::NONE);
+        let was = std::mem::replace(kept, shape);
         (was.node, was.pending)
     }
 }

@@ -18,7 +18,7 @@ const PATIENCE: u32 = 8;
 /// The same for keys whose beginning has a shape, which takes them not so long.
 const FAR_PATIENCE: u32 = 64;
 
-/// Shapes of keys. They are all here, in the account of the tree, so that no address has to be read.
+/// Shapes of keys. Those of each class of lengths take memory from the first on that is kept.
 #[derive(Debug)]
 pub(super) struct Shapes {
     short: NearShapes<1>,
@@ -47,6 +47,13 @@ impl Shapes {
         self.middle.clear();
         self.long.clear();
         self.beginnings.clear();
+    }
+
+    pub(super) fn heap_bytes(&self) -> u64 {
+        self.short.heap_bytes()
+            + self.middle.heap_bytes()
+            + self.long.heap_bytes()
+            + self.beginnings.heap_bytes()
     }
 
     /// What is kept beside shapes, each with its account.

@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 use super::lanes::Found;
+use super::places::Places;
 use super::scan::{self, Delimiters, Seen};
 use super::shapes::Shapes;
 use super::{Change, PREFIX_DELIMITERS_MAX};
@@ -58,8 +59,8 @@ const LONG_NOWHERE: LongShortcut = LongShortcut {
 #[derive(Debug)]
 pub(super) struct Shortcuts {
     shapes: Shapes,
-    places: Box<[Shortcut; PLACES]>,
-    long_places: Box<[LongShortcut; LONG_PLACES]>,
+    places: Places<Shortcut, PLACES>,
+    long_places: Places<LongShortcut, LONG_PLACES>,
     delimiters: Delimiters,
     depth: u8,
 }
@@ -68,8 +69,8 @@ impl Shortcuts {
     pub(super) fn new(delimiters: [u8; PREFIX_DELIMITERS_MAX], depth: u8) -> Shortcuts {
         Shortcuts {
             shapes: Shapes::new(),
-            places: Box::new([NOWHERE; PLACES]),
-            long_places: Box::new([LONG_NOWHERE; LONG_PLACES]),
+            places: Places::NONE,
+            long_places: Places::NONE,
             delimiters: Delimiters::new(delimiters),
             depth,
         }
@@ -77,14 +78,12 @@ impl Shortcuts {
 
     pub(super) fn clear(&mut self) {
         self.shapes.clear();
-        self.places.fill(NOWHERE);
-        self.long_places.fill(LONG_NOWHERE);
+        self.places.clear(NOWHERE);
+        self.long_places.clear(LONG_NOWHERE);
     }
 
     pub(super) fn heap_bytes(&self) -> u64 {
-        let heap_bytes = crate::collections::heap_bytes;
-        heap_bytes(size_of::<[Shortcut; PLACES]>())
-            + heap_bytes(size_of::<[LongShortcut; LONG_PLACES]>())
+        self.places.heap_bytes() + self.long_places.heap_bytes() + self.shapes.heap_bytes()
     }
 
     /// The shapes of keys.
@@ -165,7 +164,7 @@ impl Shortcuts {
     #[inline(always)]
     pub(super) fn find(&self, head: [u64; 2], last: u64) -> Option<u16> {
         let head = masked(head, last);
-        let shortcut = &self.places[place_of(head)];
+        let shortcut = self.places.at(place_of(head))?;
         (shortcut.head == head).then_some(shortcut.node)
     }
 
@@ -173,7 +172,7 @@ impl Shortcuts {
     #[inline(always)]
     pub(super) fn find_long(&self, key: &[u8], head: [u64; 2], last: u64) -> Option<u16> {
         let heads = [head, masked(scan::second_head(key), last >> HEAD_BYTES)];
-        let shortcut = &self.long_places[long_place_of(heads)];
+        let shortcut = self.long_places.at(long_place_of(heads))?;
         (shortcut.heads == heads).then_some(shortcut.node)
     }
 
@@ -182,11 +181,12 @@ impl Shortcuts {
         match last.trailing_zeros() as usize {
             ..HEAD_BYTES => {
                 let head = masked(head, last);
-                self.places[place_of(head)] = Shortcut { head, node };
+                *self.places.keep_at(place_of(head), NOWHERE) = Shortcut { head, node };
             }
             HEAD_BYTES..LONG_BYTES => {
                 let heads = [head, masked(scan::second_head(key), last >> HEAD_BYTES)];
-                self.long_places[long_place_of(heads)] = LongShortcut { heads, node };
+                let place = long_place_of(heads);
+                *self.long_places.keep_at(place, LONG_NOWHERE) = LongShortcut { heads, node };
             }
             _ => {}
         }
