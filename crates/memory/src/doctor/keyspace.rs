@@ -10,7 +10,8 @@ use crate::report::{MemoryReport, percentage};
 use crate::shard::ShardMemory;
 
 /// A shard that uses more than this many percent of its siblings' mean is out of balance: hashing
-/// spreads keys far more evenly, so large keys or one hash tag must be the cause.
+/// spreads keys far more evenly, so large keys or one hash tag must be the cause, or, under a limit
+/// that all share by what their keys are worth, keys that are asked for far more.
 pub const SHARD_PERCENT_MAX: u64 = 200;
 /// A key with more than this part of its shard's data, in percent, decides alone what the shard can hold.
 pub const DOMINANT_KEY_PERCENT: u64 = 30;
@@ -56,7 +57,8 @@ pub(super) fn shard_above_siblings(report: &MemoryReport) -> Option<Finding> {
         ],
         cause: format!(
             "Shard {place} holds far more than its siblings: a few very large keys live there, \
-             or many keys share one hash tag."
+             or many keys share one hash tag. At 'maxmemory' the others make room for such keys \
+             as long as these are asked for more."
         ),
         remedy: "MEMORY SHARDS".to_owned(),
     })

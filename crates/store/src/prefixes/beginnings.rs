@@ -9,7 +9,7 @@ use super::places::Places;
 use super::scan::{self, CHUNK, Delimiters};
 use super::shape::Shape;
 
-const PLACES: usize = 64;
+const PLACES: usize = 32;
 /// Odd, and their bits in no order.
 const FACTORS: [u32; 2] = [0x9e37_79b1, 0x85eb_ca6b];
 /// The mark of a shape.

@@ -9,7 +9,7 @@ use super::places::Places;
 use super::scan::{self, CHUNK};
 use super::shape::Shape;
 
-const PLACES: usize = 128;
+const PLACES: usize = 64;
 /// Odd, and its bits in no order.
 const FACTOR: u32 = 0x27d4_eb2f;
 

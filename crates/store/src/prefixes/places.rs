@@ -19,8 +19,8 @@ impl<T: Copy, const COUNT: usize> Places<T, COUNT> {
     }
 
     pub(super) fn heap_bytes(&self) -> u64 {
-        let bytes = self.table.as_ref().map_or(0, |table| size_of_val(&**table));
-        crate::collections::heap_bytes(bytes)
+        let table = self.table.as_deref();
+        table.map_or(0, |table| memory::travel::box_bytes(table) as u64)
     }
 
     /// What is in a place; `None` where nothing is in any.
