@@ -18,31 +18,13 @@ const TAKEN: u32 = 0;
 /// Shapes of beginnings, each in one of the two places where it may be.
 #[derive(Debug)]
 pub(super) struct Beginnings {
-    places: Places<Shape<1>, PLACES>,
+    pub(super) places: Places<Shape<1>, PLACES>,
 }
 
 impl Beginnings {
     pub(super) fn new() -> Beginnings {
         Beginnings {
             places: Places::NONE,
-        }
-    }
-
-    pub(super) fn clear(&mut self) {
-        self.places.clear(Shape::NONE);
-    }
-
-    pub(super) fn heap_bytes(&self) -> u64 {
-        self.places.heap_bytes()
-    }
-
-    pub(super) fn pending(&self) -> impl Iterator<Item = (u16, Change)> {
-        self.places.iter().map(|shape| (shape.node, shape.pending))
-    }
-
-    pub(super) fn take_pending(&mut self, mut each: impl FnMut(u16, Change)) {
-        for shape in self.places.iter_mut() {
-            each(shape.node, std::mem::take(&mut shape.pending));
         }
     }
 
@@ -71,11 +53,6 @@ impl Beginnings {
         Some(shape.node)
     }
 
-    /// The account of a shape.
-    pub(super) fn node_at(&self, place: usize) -> u16 {
-        self.places.at(place).expect("something is in it").node
-    }
-
     /// Where the shape of the beginning of a key is to be kept, if that tells its account: in a free
     /// place, or else, unless what is there may stay, in one of the two; `turn` says in which.
     pub(super) fn place_for(
@@ -88,9 +65,7 @@ impl Beginnings {
     ) -> Option<usize> {
         let chunk = key.first_chunk().filter(|_| found.end() <= CHUNK)?;
         let place = place_of(chunk, delimiters);
-        let is_free = |place: &usize| self.places.at(*place).is_none_or(Shape::is_none);
-        let free = [place, place ^ 1].into_iter().find(is_free);
-        free.or((!may_stay).then_some(place ^ (turn % 2)))
+        self.places.place_for(place, may_stay, turn)
     }
 
     /// Keeps the shape of a beginning. Answers what was kept beside the one that goes.
@@ -99,9 +74,7 @@ impl Beginnings {
             is_open: found.is_open,
             ..Shape::new(found.node, TAKEN, lanes, |_, place| Some(place))
         };
-        let kept = self.places.keep_at(place, Shape::NONE);
-        let was = std::mem::replace(kept, shape);
-        (was.node, was.pending)
+        self.places.put(place, shape)
     }
 }
 

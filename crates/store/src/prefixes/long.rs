@@ -27,8 +27,8 @@ const IS_OPEN: u32 = 1;
 /// Shapes of long keys.
 #[derive(Debug)]
 pub(super) struct LongShapes {
-    whole: Places<Shape<CHUNKS>, WHOLE_PLACES>,
-    far: Places<Shape<CHUNKS>, FAR_PLACES>,
+    pub(super) whole: Places<Shape<CHUNKS>, WHOLE_PLACES>,
+    pub(super) far: Places<Shape<CHUNKS>, FAR_PLACES>,
 }
 
 impl LongShapes {
@@ -36,26 +36,6 @@ impl LongShapes {
         LongShapes {
             whole: Places::NONE,
             far: Places::NONE,
-        }
-    }
-
-    pub(super) fn clear(&mut self) {
-        self.whole.clear(Shape::NONE);
-        self.far.clear(Shape::NONE);
-    }
-
-    pub(super) fn heap_bytes(&self) -> u64 {
-        self.whole.heap_bytes() + self.far.heap_bytes()
-    }
-
-    pub(super) fn pending(&self) -> impl Iterator<Item = (u16, Change)> {
-        let shapes = self.whole.iter().chain(self.far.iter());
-        shapes.map(|shape| (shape.node, shape.pending))
-    }
-
-    pub(super) fn take_pending(&mut self, mut each: impl FnMut(u16, Change)) {
-        for shape in self.whole.iter_mut().chain(self.far.iter_mut()) {
-            each(shape.node, std::mem::take(&mut shape.pending));
         }
     }
 
@@ -126,13 +106,11 @@ impl LongShapes {
         let at = |nth: usize, place: usize| Some(starts[nth] + place);
         let shape = Shape::new(found.node, mark, lanes, at);
         let len = key.len();
-        let kept = if len <= WHOLE_BYTES_MAX {
-            self.whole.keep_at(len - LONG_BYTES_MIN, Shape::NONE)
+        if len <= WHOLE_BYTES_MAX {
+            self.whole.put(len - LONG_BYTES_MIN, shape)
         } else {
-            self.far.keep_at(len % FAR_PLACES, Shape::NONE)
-        };
-        let was = std::mem::replace(kept, shape);
-        (was.node, was.pending)
+            self.far.put(len % FAR_PLACES, shape)
+        }
     }
 }
 

@@ -16,31 +16,13 @@ const FACTOR: u32 = 0x27d4_eb2f;
 /// Shapes of keys of so many chunks, each in one of the two places where it may be.
 #[derive(Debug)]
 pub(super) struct NearShapes<const CHUNKS: usize> {
-    places: Places<Shape<CHUNKS>, PLACES>,
+    pub(super) places: Places<Shape<CHUNKS>, PLACES>,
 }
 
 impl<const CHUNKS: usize> NearShapes<CHUNKS> {
     pub(super) fn new() -> NearShapes<CHUNKS> {
         NearShapes {
             places: Places::NONE,
-        }
-    }
-
-    pub(super) fn clear(&mut self) {
-        self.places.clear(Shape::NONE);
-    }
-
-    pub(super) fn heap_bytes(&self) -> u64 {
-        self.places.heap_bytes()
-    }
-
-    pub(super) fn pending(&self) -> impl Iterator<Item = (u16, Change)> {
-        self.places.iter().map(|shape| (shape.node, shape.pending))
-    }
-
-    pub(super) fn take_pending(&mut self, mut each: impl FnMut(u16, Change)) {
-        for shape in self.places.iter_mut() {
-            each(shape.node, std::mem::take(&mut shape.pending));
         }
     }
 
@@ -94,11 +76,6 @@ impl<const CHUNKS: usize> NearShapes<CHUNKS> {
         [place, place ^ 1].into_iter().find(has)
     }
 
-    /// The account of a shape.
-    pub(super) fn node_at(&self, place: usize) -> u16 {
-        self.places.at(place).expect("something is in it").node
-    }
-
     /// Where the shape of a key with this first chunk is to be kept: in a free place, or else, unless
     /// what is there may stay, in one of the two; `turn` says in which.
     pub(super) fn place_for(
@@ -109,9 +86,7 @@ impl<const CHUNKS: usize> NearShapes<CHUNKS> {
         turn: usize,
     ) -> Option<usize> {
         let place = place_of(len, chunk);
-        let is_free = |place: &usize| self.places.at(*place).is_none_or(Shape::is_none);
-        let free = [place, place ^ 1].into_iter().find(is_free);
-        free.or((!may_stay).then_some(place ^ (turn % 2)))
+        self.places.place_for(place, may_stay, turn)
     }
 
     /// Keeps the shape of a key of this length. Answers what was kept beside the one that goes.
@@ -124,9 +99,7 @@ impl<const CHUNKS: usize> NearShapes<CHUNKS> {
         at: impl Fn(usize, usize) -> Option<usize>,
     ) -> (u16, Change) {
         let shape = Shape::new(node, len as u32, lanes, at);
-        let kept = self.places.keep_at(place, Shape::NONE);
-        let was = std::mem::replace(kept, shape);
-        (was.node, was.pending)
+        self.places.put(place, shape)
     }
 }
 

@@ -5,6 +5,7 @@
 
 use super::Change;
 use super::lanes::{Lane, Lanes};
+use super::places::Places;
 use super::scan::{self, CHUNK, ChunkRanges, Ranges};
 
 /// What keys have in common that count in one account, as so many chunks of sixteen bytes tell it.
@@ -78,5 +79,44 @@ impl<const CHUNKS: usize> Shape<CHUNKS> {
     /// Whether nothing is here.
     pub(super) fn is_none(&self) -> bool {
         self.mark == u32::MAX
+    }
+}
+
+/// Where shapes are kept, each in one of two places that lie side by side.
+impl<const CHUNKS: usize, const COUNT: usize> Places<Shape<CHUNKS>, COUNT> {
+    /// Forgets every shape. What is kept beside them must have been taken.
+    pub(super) fn forget(&mut self) {
+        self.clear(Shape::NONE);
+    }
+
+    /// What is kept beside shapes, each with its account.
+    pub(super) fn pending(&self) -> impl Iterator<Item = (u16, Change)> {
+        self.iter().map(|shape| (shape.node, shape.pending))
+    }
+
+    /// The same, which is then no longer here.
+    pub(super) fn take_pending(&mut self, mut each: impl FnMut(u16, Change)) {
+        for shape in self.iter_mut() {
+            each(shape.node, std::mem::take(&mut shape.pending));
+        }
+    }
+
+    /// The account of the shape in a place.
+    pub(super) fn node_at(&self, place: usize) -> u16 {
+        self.at(place).expect("something is in it").node
+    }
+
+    /// Where a shape is to be kept that is looked for first in `place`: in a free one of its two, or else, unless what is
+    /// there may stay, in one of them; `turn` says in which.
+    pub(super) fn place_for(&self, place: usize, may_stay: bool, turn: usize) -> Option<usize> {
+        let is_free = |place: &usize| self.at(*place).is_none_or(Shape::is_none);
+        let free = [place, place ^ 1].into_iter().find(is_free);
+        free.or((!may_stay).then_some(place ^ (turn % 2)))
+    }
+
+    /// Keeps a shape. Answers what was kept beside the one that goes.
+    pub(super) fn put(&mut self, place: usize, shape: Shape<CHUNKS>) -> (u16, Change) {
+        let was = std::mem::replace(self.keep_at(place, Shape::NONE), shape);
+        (was.node, was.pending)
     }
 }

@@ -43,32 +43,36 @@ impl Shapes {
     /// Forgets every shape. What is kept beside them must have been taken.
     pub(super) fn clear(&mut self) {
         debug_assert!(self.pending().all(|(_, pending)| pending == Change::NONE));
-        self.short.clear();
-        self.middle.clear();
-        self.long.clear();
-        self.beginnings.clear();
+        self.short.places.forget();
+        self.middle.places.forget();
+        self.long.whole.forget();
+        self.long.far.forget();
+        self.beginnings.places.forget();
     }
 
     pub(super) fn heap_bytes(&self) -> u64 {
-        self.short.heap_bytes()
-            + self.middle.heap_bytes()
-            + self.long.heap_bytes()
-            + self.beginnings.heap_bytes()
+        self.short.places.heap_bytes()
+            + self.middle.places.heap_bytes()
+            + self.long.whole.heap_bytes()
+            + self.long.far.heap_bytes()
+            + self.beginnings.places.heap_bytes()
     }
 
     /// What is kept beside shapes, each with its account.
     pub(super) fn pending(&self) -> impl Iterator<Item = (u16, Change)> {
-        let near = self.short.pending().chain(self.middle.pending());
-        near.chain(self.long.pending())
-            .chain(self.beginnings.pending())
+        let near = self.short.places.pending();
+        let near = near.chain(self.middle.places.pending());
+        let long = self.long.whole.pending().chain(self.long.far.pending());
+        near.chain(long).chain(self.beginnings.places.pending())
     }
 
     /// The same, which is then no longer here.
     pub(super) fn take_pending(&mut self, mut each: impl FnMut(u16, Change)) {
-        self.short.take_pending(&mut each);
-        self.middle.take_pending(&mut each);
-        self.long.take_pending(&mut each);
-        self.beginnings.take_pending(&mut each);
+        self.short.places.take_pending(&mut each);
+        self.middle.places.take_pending(&mut each);
+        self.long.whole.take_pending(&mut each);
+        self.long.far.take_pending(&mut each);
+        self.beginnings.places.take_pending(&mut each);
     }
 
     /// Counts a key of sixteen to 32 bytes beside its shape, if that is where it is looked for first.
@@ -155,13 +159,16 @@ impl Shapes {
             self.long.node_of(key, delimiters)
         } else if let Some(ends) = ends(key) {
             let place = self.middle.find(len, ends);
-            place.map(|place| self.middle.node_at(place))
+            place.map(|place| self.middle.places.node_at(place))
         } else {
             let place = self.short.find(len, [&scan::glance(key)]);
-            place.map(|place| self.short.node_at(place))
+            place.map(|place| self.short.places.node_at(place))
         };
         let beginning = self.beginnings.find(key, delimiters);
-        [node, beginning.map(|place| self.beginnings.node_at(place))]
+        [
+            node,
+            beginning.map(|place| self.beginnings.places.node_at(place)),
+        ]
     }
 
     /// Keeps the shape of a key of which it is known where it counts. `each` is told what was kept
