@@ -76,11 +76,12 @@ impl Bar {
         }
     }
 
-    /// Resident bytes for what is used, and the most they may be; `shards` keep a MiB each.
+    /// Resident bytes for what is used, and the most they may be; `shards` keep two MiB each, whatever they hold: pages of
+    /// the program and of buffers that were first touched since, which among so little data count for a tenth.
     fn figures(&self, server: &Server, client: &mut Client, shards: u64) -> (u64, u64) {
         let used = number(client, "used_memory") - self.used_empty;
         let resident = server.resident_bytes().saturating_sub(self.resident_empty);
-        (resident, used * 13 / 10 + (shards << 20))
+        (resident, used * 13 / 10 + (shards << 21))
     }
 }
 
