@@ -128,7 +128,7 @@ pub fn process_allocated_bytes() -> u64 {
 /// Bytes allocated less those freed by all threads that are no shard's, those that ended too.
 ///
 /// Below zero when they freed more of what shards allocated than they hold themselves. A thread
-/// is a shard's from its first [`charge_thread_to`] on.
+/// is a shard's from its first [`crate::alloc::charge_thread_to`] on.
 pub fn unsharded_allocated_bytes() -> i64 {
     sum_accounts(|account| {
         if account.is_shard.load(Ordering::Relaxed) {
