@@ -6,7 +6,7 @@ use commands::config::{Arguments, arguments, printed_usage};
 use std::process::ExitCode;
 
 #[global_allocator]
-static ALLOCATOR: memory::alloc::CountingAlloc = memory::alloc::CountingAlloc;
+static ALLOCATOR: memory::heap::CountingAlloc = memory::heap::CountingAlloc;
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();

@@ -21,7 +21,7 @@ use resp::{Args, Decoded, Decoder, Limits, Proto, Span, Writer};
 use store::Millis;
 
 #[global_allocator]
-static ALLOCATOR: memory::alloc::CountingAlloc = memory::alloc::CountingAlloc;
+static ALLOCATOR: memory::heap::CountingAlloc = memory::heap::CountingAlloc;
 
 /// How far a command is taken; each level does what the ones before it do.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]

@@ -171,7 +171,7 @@ impl Facts {
             resident_bytes.saturating_sub(self.buffers_resident_bytes()),
             self.budget.limit_bytes(),
         );
-        memory::compact::press(verdict.is_pressed);
+        memory::heap::press(verdict.is_pressed);
         let verdict = if self.lasts(verdict.charge_bytes > 0, now) {
             verdict
         } else {
@@ -209,7 +209,7 @@ impl Facts {
     /// what counted against the limit when each last settled. So a buffer is known while the turn goes on that fills it.
     fn buffer_bytes(&self) -> u64 {
         let data_bytes: i64 = self.loads.iter().map(ShardLoad::heap_data_bytes).sum();
-        (memory::alloc::sharded_allocated_bytes() - data_bytes).max(0) as u64
+        (memory::heap::sharded_allocated_bytes() - data_bytes).max(0) as u64
     }
 
     /// A buffer that grows is there twice for a moment: any of many small ones, but also a single large one.
@@ -239,7 +239,7 @@ impl Facts {
     }
 
     fn charge_unsharded_and(&self, guard_bytes: u64) {
-        let bytes = memory::alloc::unsharded_allocated_bytes();
+        let bytes = memory::heap::unsharded_allocated_bytes();
         self.budget.charge_fixed(bytes.max(0) as u64 + guard_bytes);
     }
 
@@ -250,7 +250,7 @@ impl Facts {
             .iter()
             .map(|bytes| bytes.load(Ordering::Relaxed))
             .sum();
-        let used_bytes = (shards + memory::alloc::unsharded_allocated_bytes()).max(0) as u64;
+        let used_bytes = (shards + memory::heap::unsharded_allocated_bytes()).max(0) as u64;
         memory::process::lift_peak(used_bytes);
     }
 }
@@ -331,11 +331,11 @@ impl Core {
     /// Does a part of the purge under way and counts what it moved. Returns whether there is more to do.
     pub fn purge_step(&mut self, budget_slots: usize) -> bool {
         // Whoever asked for this step pays for giving back what it empties, not who allocates next.
-        let has_more = memory::compact::purging_at_once(|| {
+        let has_more = memory::heap::purging_at_once(|| {
             let has_more = self.shard.purge_step(budget_slots);
             if !has_more {
                 // The allocator keeps an empty page of each size for a while: as much as was won, if that was little.
-                memory::alloc::collect(true);
+                memory::heap::collect(true);
             }
             has_more
         });
@@ -346,7 +346,7 @@ impl Core {
     /// Bytes this core's thread and shard hold that count against `maxmemory`: everything but client buffers, and
     /// what is on its way between cores.
     pub fn limited_bytes(&self) -> i64 {
-        memory::alloc::thread_allocated_bytes() + self.shard.slab_used_bytes() as i64
+        memory::heap::thread_allocated_bytes() + self.shard.slab_used_bytes() as i64
             - self.clients.bytes() as i64
             - self.travelling_bytes
     }
@@ -363,7 +363,7 @@ impl Core {
     /// Tells the process what this shard holds, for the peak between reports.
     pub fn publish_bytes(&self) {
         let (shard, slab_bytes) = (self.id.0 as usize, self.shard.slab_used_bytes());
-        let bytes = memory::alloc::thread_allocated_bytes() + slab_bytes as i64;
+        let bytes = memory::heap::thread_allocated_bytes() + slab_bytes as i64;
         self.facts.shard_bytes_seen[shard].store(bytes, Ordering::Relaxed);
         self.facts.slab_bytes_seen[shard].store(slab_bytes, Ordering::Relaxed);
     }

@@ -11,7 +11,7 @@ use crate::{
     row::{Decision, To, Turn},
     table::RowId,
 };
-use memory::travel::vec_bytes;
+use memory::heap::travel::vec_bytes;
 use resp::{Args, Writer};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 

@@ -4,7 +4,7 @@
 
 use crate::ShardId;
 use hashbrown::HashMap;
-use memory::travel::vec_bytes;
+use memory::heap::travel::vec_bytes;
 
 /// A command over several shards, unique while it runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -17,7 +17,7 @@ use crate::config::PercentSign;
 use crate::introspection::help_row;
 use crate::row::{Doc, Fan, Keys, Merge, PartHandler, To};
 use crate::{Call, Command, Core, Error, Flags, Part, Progress, Reply, Run, error};
-use memory::alloc::{heap_areas, thread_allocated_bytes, thread_foreign_freed_bytes};
+use memory::heap::{heap_areas, thread_allocated_bytes, thread_foreign_freed_bytes};
 use memory::report::{Field, Figure, MemoryReport};
 use memory::shard::{DATABASES, DatabaseMemory, ShardMemory};
 use resp::{Proto, Writer};

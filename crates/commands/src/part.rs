@@ -6,7 +6,7 @@ use crate::Error;
 use crate::debug::Tour;
 use crate::memory_family::{BySize, Checkup, TrendFigures, TypeFigures};
 use crate::stats::CoreStats;
-use memory::{shard::ShardMemory, travel::vec_bytes};
+use memory::{heap::travel::vec_bytes, shard::ShardMemory};
 use store::{Covered, Detached, KINDS, PrefixReport, TopKeys};
 
 /// One shard's contribution. Each command knows which form its own parts have.

@@ -123,6 +123,6 @@ impl Facts {
     fn total_bytes_seen(&self) -> u64 {
         let slabs = self.slab_bytes_seen.iter();
         let slab_bytes: u64 = slabs.map(|bytes| bytes.load(Ordering::Relaxed)).sum();
-        memory::alloc::process_allocated_bytes() + slab_bytes
+        memory::heap::process_allocated_bytes() + slab_bytes
     }
 }

@@ -163,7 +163,7 @@ mod tests {
         core.note_freed(LOOK_BYTES_MIN, 100);
         core.relieve(100);
         assert!(core.pressure.is_pressed);
-        memory::compact::press(false);
+        memory::heap::press(false);
         assert!(held.iter().all(|byte| *byte == 1));
     }
 

@@ -265,10 +265,10 @@ impl Core {
         } = self;
         let held =
             |shard: &store::Shard| shard.slab_used_bytes() as i64 - shard.doomed_bytes() as i64;
-        let before = held(shard) + memory::alloc::thread_allocated_bytes();
+        let before = held(shard) + memory::heap::thread_allocated_bytes();
         let doomed_bytes = shard.doomed_bytes() as i64;
         for _ in 0..keys_max {
-            let gone_bytes = before - held(shard) - memory::alloc::thread_allocated_bytes();
+            let gone_bytes = before - held(shard) - memory::heap::thread_allocated_bytes();
             if gone_bytes + doomed_bytes >= bytes {
                 return false;
             }
@@ -334,7 +334,7 @@ mod tests {
         work();
         drop(end);
         holder.unwrap().join().unwrap();
-        memory::compact::press(false);
+        memory::heap::press(false);
     }
 
     fn core_short_of_pages() -> Core {

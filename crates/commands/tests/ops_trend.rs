@@ -125,7 +125,7 @@ fn shards_add_up_to_the_trend_of_the_whole() {
         let told = total(&mut cluster);
         let slabs = cluster.cores().iter();
         let slab_bytes: u64 = slabs.map(|core| core.shard.slab_used_bytes()).sum();
-        let bytes = (memory::alloc::process_allocated_bytes() + slab_bytes) as i64;
+        let bytes = (memory::heap::process_allocated_bytes() + slab_bytes) as i64;
         // Other tests run in this process.
         assert!((int(&told, "bytes") - bytes).abs() < 64 << 20);
         assert!(int(&growth(&told, "24h"), "growth.bytes") > dataset_bytes(&cluster));

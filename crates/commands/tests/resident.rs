@@ -1,9 +1,9 @@
 //! The resident set held against the limit, with clients' buffers in it. One test, so that nothing else allocates meanwhile.
 
 use commands::{Core, Facts, ShardId, config::Config};
-use memory::alloc::{CountingAlloc, charge_thread_to};
+use memory::heap::travel::{hand_over, vec_bytes};
+use memory::heap::{CountingAlloc, charge_thread_to};
 use memory::shard::ShardMemory;
-use memory::travel::{hand_over, vec_bytes};
 use std::sync::Arc;
 use store::Millis;
 
@@ -42,6 +42,6 @@ fn a_buffer_costs_no_data_before_its_core_has_settled_it_nor_on_its_way_to_anoth
         core.facts.forget_buffers();
     }
     assert_eq!(charge_bytes(&mut core), 32 * MIB as u64);
-    memory::compact::press(false);
+    memory::heap::press(false);
     assert!(buffer.iter().all(|byte| *byte == 1));
 }

@@ -8,15 +8,11 @@
 
 #![deny(unsafe_op_in_unsafe_fn)]
 
-mod accounts;
-pub mod alloc;
 pub mod budget;
-pub mod compact;
 pub mod doctor;
+pub mod heap;
 pub mod history;
-pub mod large;
 pub mod pages;
 pub mod process;
 pub mod report;
 pub mod shard;
-pub mod travel;

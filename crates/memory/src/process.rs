@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::alloc;
+use crate::heap;
 use crate::pages::kernel_page_bytes;
 
 /// Share of the machine's or container's memory that a limit chosen by itself takes, in percent.
@@ -46,8 +46,8 @@ impl ProcessMemory {
         ProcessMemory {
             resident_bytes,
             file_backed_bytes,
-            heap_unsharded_bytes: alloc::unsharded_allocated_bytes(),
-            heap_abandoned_slack_bytes: alloc::abandoned_areas().slack_bytes(),
+            heap_unsharded_bytes: heap::unsharded_allocated_bytes(),
+            heap_abandoned_slack_bytes: heap::abandoned_areas().slack_bytes(),
             startup_bytes: startup_allocated_bytes(),
             peak_bytes: peak_bytes(),
         }
@@ -271,7 +271,7 @@ static PEAK_BYTES: AtomicU64 = AtomicU64::new(0);
 /// Records that the start is complete: what is allocated now is there before any data. Only the
 /// first call counts.
 pub fn mark_startup() {
-    let bytes = alloc::process_allocated_bytes();
+    let bytes = heap::process_allocated_bytes();
     let _first = STARTUP_BYTES.compare_exchange(0, bytes, Ordering::Relaxed, Ordering::Relaxed);
 }
 
@@ -445,11 +445,11 @@ mod tests {
         assert!(lift_peak(10) >= first);
         assert_eq!(peak_bytes().max(1000), peak_bytes());
 
-        let (held, _) = alloc::alloc_block(100_000);
+        let (held, _) = heap::alloc_block(100_000);
         mark_startup();
         let marked = startup_allocated_bytes();
         assert!(marked > 0);
-        let (more, _) = alloc::alloc_block(100_000);
+        let (more, _) = heap::alloc_block(100_000);
         mark_startup();
         assert_eq!(startup_allocated_bytes(), marked);
         for block in [held, more] {

@@ -62,7 +62,7 @@ pub struct ShardMemory {
     /// Summed: the counter of the shard's thread; negative if it frees what others allocated.
     pub heap_allocated_bytes: i64,
     /// Summed: bytes of free blocks in the heap pages this thread holds
-    /// ([`heap_areas`](crate::alloc::heap_areas)).
+    /// ([`heap_areas`](crate::heap::heap_areas)).
     pub heap_slack_bytes: u64,
     /// Summed: bytes of the state and buffers of ordinary clients.
     pub clients_normal_bytes: u64,

@@ -5,7 +5,7 @@ use std::ptr::NonNull;
 use std::sync::mpsc;
 use std::thread;
 
-use memory::alloc::{
+use memory::heap::{
     CountingAlloc, abandoned_areas, charge_thread_to, collect, heap_areas, process_allocated_bytes,
     process_areas, thread_allocated_bytes, unsharded_allocated_bytes, usable_size,
 };

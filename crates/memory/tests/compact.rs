@@ -1,7 +1,7 @@
 //! Moving blocks of the heap out of sparse pages, in a process whose allocator is the server's.
 
-use memory::alloc::{CountingAlloc, collect, good_size, heap_areas, thread_allocated_bytes};
-use memory::compact::SparsePages;
+use memory::heap::SparsePages;
+use memory::heap::{CountingAlloc, collect, good_size, heap_areas, thread_allocated_bytes};
 
 #[global_allocator]
 static ALLOCATOR: CountingAlloc = CountingAlloc;

@@ -1,7 +1,7 @@
 //! What happens to large blocks while pages are short. One test, so that nothing else allocates meanwhile.
 
-use memory::alloc::CountingAlloc;
-use memory::compact::press;
+use memory::heap::CountingAlloc;
+use memory::heap::press;
 use memory::process::resident;
 
 #[global_allocator]

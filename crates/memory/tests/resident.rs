@@ -2,10 +2,10 @@
 
 use std::ptr::NonNull;
 
-use memory::alloc::{
+use memory::doctor::{Insight, Limits, UNACCOUNTED_BYTES_MIN, findings};
+use memory::heap::{
     CountingAlloc, alloc_block, charge_thread_to, collect, free_block, process_allocated_bytes,
 };
-use memory::doctor::{Insight, Limits, UNACCOUNTED_BYTES_MIN, findings};
 use memory::process::{mark_startup, resident};
 use memory::report::MemoryReport;
 use memory::shard::ShardMemory;

@@ -303,7 +303,7 @@ mod tests {
             8_388_620,
             33_558_528,
         ] {
-            let (_, real) = memory::alloc::alloc_block(capacity);
+            let (_, real) = memory::heap::alloc_block(capacity);
             let (known, real) = (super::block_bytes(capacity) as f64, real as f64);
             assert!((known / real - 1.0).abs() < 0.126, "{known} for {real}");
         }

@@ -7,7 +7,7 @@
 
 use std::time::Instant;
 
-use memory::alloc::CountingAlloc;
+use memory::heap::CountingAlloc;
 use store::{Expiry, Kind, Millis, Options, Rng, Shard, Value};
 
 #[global_allocator]

@@ -3,7 +3,7 @@
 //! Source: the six kinds of values of Redis, each as the sequence of its elements.
 #![forbid(unsafe_code)]
 
-use memory::travel::vec_bytes;
+use memory::heap::travel::vec_bytes;
 
 use crate::value::{Kind, Millis};
 

@@ -3,7 +3,7 @@
 //! Source: RENAME, COPY, MOVE and FLUSHDB ASYNC of Redis.
 #![forbid(unsafe_code)]
 
-use memory::travel::box_bytes;
+use memory::heap::travel::box_bytes;
 
 use crate::collections::{AddRule, Big, PackForm, View};
 use crate::content::Content;

@@ -4,9 +4,9 @@
 
 use std::ptr::NonNull;
 
-use memory::alloc::{alloc_block, realloc_block};
-use memory::compact::SparsePages;
-use memory::large::free_large_block;
+use memory::heap::SparsePages;
+use memory::heap::free_large_block;
+use memory::heap::{alloc_block, realloc_block};
 
 /// A growing block keeps 1/8 of its length spare, so that appending copies each byte about eight
 /// times in all.

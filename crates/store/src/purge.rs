@@ -6,7 +6,7 @@
 //! its key's hash, never by an address: one that went, or got another name, is passed over.
 #![forbid(unsafe_code)]
 
-use memory::compact::SparsePages;
+use memory::heap::SparsePages;
 
 use crate::access::size_class_of;
 use crate::classes::BLOCK_BYTES_MAX;

@@ -516,7 +516,7 @@ mod tests {
     #[test]
     fn a_dropped_shard_frees_what_its_entries_own_on_the_heap() {
         let mut shard = Shard::new(Options::default()).unwrap();
-        let before = memory::alloc::thread_allocated_bytes();
+        let before = memory::heap::thread_allocated_bytes();
         let (long, large) = (vec![b'k'; 5000], vec![b'v'; 500_000]);
         for db in 0..3 {
             let key = Key {
@@ -529,9 +529,9 @@ mod tests {
             };
             shard.set(db, key, value, Expiry::Clear, Millis(0));
         }
-        assert!(memory::alloc::thread_allocated_bytes() - before > 1_500_000);
+        assert!(memory::heap::thread_allocated_bytes() - before > 1_500_000);
         drop(shard);
-        assert!(memory::alloc::thread_allocated_bytes() <= before);
+        assert!(memory::heap::thread_allocated_bytes() <= before);
     }
 
     #[test]

@@ -13,7 +13,7 @@ use std::cmp::Ordering;
 use std::mem;
 use std::ops;
 
-use memory::alloc::good_size;
+use memory::heap::good_size;
 
 use node::{Children, Inner, Leaf, Nodes, Split, child, child_mut};
 use path::Path;

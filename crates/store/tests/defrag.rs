@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use memory::alloc::{CountingAlloc, collect, heap_areas};
+use memory::heap::{CountingAlloc, collect, heap_areas};
 use store::{
     AddRule, Expiry, IntBuffer, Kind, ListEnd, Millis, Options, Presence, Rng, Shard, Value,
 };

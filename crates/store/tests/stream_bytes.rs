@@ -1,6 +1,6 @@
 //! The bytes that a stream says it takes, against what the allocator hands out.
 
-use memory::alloc::{CountingAlloc, thread_allocated_bytes};
+use memory::heap::{CountingAlloc, thread_allocated_bytes};
 use store::{Keep, Millis, NodeLimits, Rng, Stream, StreamId, Trim};
 
 #[global_allocator]

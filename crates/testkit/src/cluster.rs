@@ -153,11 +153,11 @@ impl Cluster {
 
     /// The bytes that a client gets for a command.
     pub fn run_raw<A: AsRef<[u8]>>(&mut self, words: &[A]) -> Vec<u8> {
-        let before = memory::alloc::thread_allocated_bytes();
+        let before = memory::heap::thread_allocated_bytes();
         let mut args = OwnedArgs::new();
         words.iter().for_each(|word| args.push(word.as_ref()));
         // All cores count the heap of the one thread, and all of them leave out what is the client's.
-        let client_bytes = memory::alloc::thread_allocated_bytes() - before;
+        let client_bytes = memory::heap::thread_allocated_bytes() - before;
         self.settle_clients(client_bytes as usize);
         let mut bytes = Vec::new();
         self.dispatch(&args, &mut bytes);

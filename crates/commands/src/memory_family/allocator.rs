@@ -4,7 +4,7 @@
 
 use super::shard_memory;
 use crate::{Call, Error, Part, Progress, Reply};
-use memory::alloc::{heap_areas, process_areas};
+use memory::heap::{heap_areas, process_areas};
 use memory::report::MemoryReport;
 use resp::Writer;
 use std::collections::BTreeMap;
@@ -46,8 +46,8 @@ pub fn part(call: &mut Call<'_>, part: &mut Part) -> Result<Progress, Error> {
     Ok(Progress::Done)
 }
 
-fn by_size(areas: memory::alloc::HeapAreas) -> BySize {
-    let blocks = |class: memory::alloc::SizeClass| Blocks {
+fn by_size(areas: memory::heap::HeapAreas) -> BySize {
+    let blocks = |class: memory::heap::SizeClass| Blocks {
         count: class.blocks,
         used_bytes: class.used_bytes,
         committed_bytes: class.committed_bytes,

@@ -5,7 +5,7 @@
 use super::all;
 use super::insight::{checked, count, int, merged, prefix_reports};
 use crate::{Call, Core, Error, Part, Progress, Reply, Run, error};
-use memory::alloc::{process_allocated_bytes, unsharded_allocated_bytes};
+use memory::heap::{process_allocated_bytes, unsharded_allocated_bytes};
 use memory::history::{Growth, History, Span, Trend};
 use resp::Writer;
 use store::PrefixReport;

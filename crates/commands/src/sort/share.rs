@@ -5,7 +5,7 @@
 use super::request::{Pattern, Request};
 use super::work::Work;
 use crate::{Call, Error, Progress, error, lookup, reply_limit::ReplyLimit};
-use memory::travel::{box_bytes, vec_bytes};
+use memory::heap::travel::{box_bytes, vec_bytes};
 use std::ops::Range;
 use store::{IntBuffer, Item, Kind, Strings, Value, View};
 

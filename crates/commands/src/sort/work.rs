@@ -6,7 +6,7 @@ use super::order;
 use super::request::{Pattern, Request};
 use super::share::{Loaded, Share};
 use crate::{Call, Error, reply_limit::ReplyLimit, row::Turn};
-use memory::travel::vec_bytes;
+use memory::heap::travel::vec_bytes;
 use resp::Writer;
 use store::{Kind, Strings};
 

@@ -227,9 +227,9 @@ fn a_number_beyond_any_edge_is_answered_as_redis_answers_it_and_takes_no_memory(
                 oracle.run(&words(&before, ""));
             }
             let words = words(line, number);
-            let held_before = memory::alloc::thread_allocated_bytes();
+            let held_before = memory::heap::thread_allocated_bytes();
             let ours = cluster.run(&words);
-            let held = memory::alloc::thread_allocated_bytes() - held_before;
+            let held = memory::heap::thread_allocated_bytes() - held_before;
             assert!(held < 1 << 20, "{line} with {number} took {held} bytes");
             let theirs = oracle.run(&words);
             if !is_equal(line, number, &ours, &theirs)

@@ -140,7 +140,7 @@ impl Driver {
     pub(super) fn trim(&mut self) {
         self.trim_batches();
         self.pool.trim(0);
-        memory::alloc::collect(true);
+        memory::heap::collect(true);
     }
 
     pub(super) fn background_step(&mut self) {

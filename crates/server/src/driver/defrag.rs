@@ -4,10 +4,7 @@
 //! Source: the thresholds and cycles of Redis' active defragmentation; the pause after a slice makes its share of the time.
 
 use super::Driver;
-use memory::{
-    alloc::{collect, thread_allocated_bytes},
-    compact::SparsePages,
-};
+use memory::heap::{SparsePages, collect, thread_allocated_bytes};
 
 /// How long a slice may take; it ends with the step during which this passes.
 const SLICE_US: u64 = 80;

@@ -54,13 +54,13 @@ impl Driver {
     /// Takes bytes that leave for another core off this core's account.
     pub(super) fn let_go(&mut self, bytes: i64) {
         self.core.travelling_bytes -= bytes;
-        memory::travel::hand_over(bytes);
+        memory::heap::travel::hand_over(bytes);
     }
 
     /// Takes bytes that came from another core on this core's account, as being on their way.
     pub(super) fn take_over(&mut self, bytes: i64) {
         self.core.travelling_bytes += bytes;
-        memory::travel::hand_over(-bytes);
+        memory::heap::travel::hand_over(-bytes);
     }
 
     /// Flushes every connection that something happened to.

@@ -26,7 +26,7 @@ use crate::{
 use commands::{Client, Core, Table};
 pub use gateway::HTTP_CONNECTIONS_MAX;
 use group::Group;
-use memory::alloc::good_size;
+use memory::heap::good_size;
 use resp::OwnedArgs;
 pub use shares::Share;
 use std::{
@@ -174,8 +174,8 @@ impl Driver {
     pub fn prepare(&mut self) {
         self.set_clock();
         // From here on what this thread allocates is the shard's, not the process' own.
-        memory::compact::set_purge_delay();
-        memory::alloc::charge_thread_to(&mut memory::shard::ShardMemory::default());
+        memory::heap::set_purge_delay();
+        memory::heap::charge_thread_to(&mut memory::shard::ShardMemory::default());
         self.core.settle_lease();
         self.core.publish_bytes();
     }

@@ -148,7 +148,7 @@ impl Driver {
             } else {
                 task.counted
             };
-            memory::travel::hand_over(task.handed);
+            memory::heap::travel::hand_over(task.handed);
             self.core.travelling_bytes -= task.counted;
         }
         self.port.send(shard.0 as usize, message);
@@ -156,7 +156,7 @@ impl Driver {
 
     /// A task came from another core: what it carries is this one's now.
     pub(super) fn receive_task(&mut self, task: &mut Task) {
-        memory::travel::hand_over(-std::mem::take(&mut task.handed));
+        memory::heap::travel::hand_over(-std::mem::take(&mut task.handed));
         self.core.travelling_bytes += task.counted;
     }
 
@@ -298,12 +298,12 @@ impl Driver {
             client,
             no_touch: task.no_touch,
         };
-        let before = memory::alloc::thread_allocated_bytes();
+        let before = memory::heap::thread_allocated_bytes();
         let outcome = gather::run_stage(&mut call, task.row, task.stage, &mut task.part);
         let reports = matches!(task.part, Part::Figures(..) | Part::Memory(..));
         if reports || self.table.row(task.row).flags.has(Flags::READONLY) {
             // What a command that only reads leaves on the heap is its part of the reply.
-            let bytes = memory::alloc::thread_allocated_bytes() - before;
+            let bytes = memory::heap::thread_allocated_bytes() - before;
             self.core.travelling_bytes += bytes;
             task.counted += bytes;
         }

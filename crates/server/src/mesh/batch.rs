@@ -3,7 +3,7 @@
 //! It fits a cache line, and all of a request lies together, as all replies do: each line costs a journey between two caches.
 
 use commands::table::RowId;
-use memory::travel::vec_bytes;
+use memory::heap::travel::vec_bytes;
 use resp::{Args, Proto, Span};
 use std::ptr;
 

@@ -22,8 +22,8 @@ pub use zset::{AddRule, Added, LexBound, NotANumber, Presence, ZsetEdit, ZsetRan
 pub(crate) use list::List;
 pub(crate) use table::Table;
 
-use memory::alloc::good_size;
-use memory::compact::SparsePages;
+use memory::heap::SparsePages;
+use memory::heap::good_size;
 
 use crate::hasher::Hasher;
 use crate::index::{Passage, Passed, Rehash};

@@ -2,7 +2,7 @@
 //! Never happens here: the index, or counting; a changed block reference goes back to the caller.
 //! Source: as the layout in the parent module.
 
-use memory::compact::SparsePages;
+use memory::heap::SparsePages;
 
 use crate::classes::{BLOCK_BYTES_MAX, Class};
 use crate::collections::{Big, PackForm};

@@ -20,7 +20,7 @@ impl<T: Copy, const COUNT: usize> Places<T, COUNT> {
 
     pub(super) fn heap_bytes(&self) -> u64 {
         let table = self.table.as_deref();
-        table.map_or(0, |table| memory::travel::box_bytes(table) as u64)
+        table.map_or(0, |table| memory::heap::travel::box_bytes(table) as u64)
     }
 
     /// What is in a place; `None` where nothing is in any.

@@ -6,8 +6,8 @@ use super::node::Node;
 use crate::collections::HeapPlace;
 use crate::content::StreamId;
 use crate::index::Passed;
-use memory::alloc::good_size;
-use memory::compact::SparsePages;
+use memory::heap::SparsePages;
+use memory::heap::good_size;
 use std::collections::VecDeque;
 use std::mem::size_of;
 

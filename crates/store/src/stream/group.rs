@@ -5,7 +5,7 @@
 use crate::content::StreamId;
 use crate::tree::{Tree, leaf_items};
 use crate::value::Millis;
-use memory::alloc::good_size;
+use memory::heap::good_size;
 use std::cmp::Ordering;
 use std::mem::size_of;
 

@@ -24,7 +24,7 @@ use crate::index::Passed;
 use crate::value::Millis;
 use directory::Directory;
 use group::Groups;
-use memory::compact::SparsePages;
+use memory::heap::SparsePages;
 use node::Node;
 
 /// A stream.

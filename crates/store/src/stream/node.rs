@@ -9,8 +9,8 @@
 use super::items::{is_text, item_len, number_len, put_item, put_number, take_item, take_number};
 use crate::content::StreamId;
 use crate::value::Value;
-use memory::alloc::good_size;
-use memory::compact::SparsePages;
+use memory::heap::SparsePages;
+use memory::heap::good_size;
 
 /// The entry was deleted.
 const DELETED: u64 = 1;

@@ -2,7 +2,7 @@
 //! Never happens here: a change of what the tree holds, or of what it counts.
 //! Source: a walk by rank, so that a place between two parts is a number whatever happened since.
 
-use memory::compact::SparsePages;
+use memory::heap::SparsePages;
 
 use super::node::{Children, Inner};
 use super::{Root, Tree};

@@ -13,7 +13,7 @@ use crate::index::Passed;
 use crate::pack::{self, IntBuffer};
 pub use edit::{ListEdit, ListEnd};
 pub use elements::{Elements, ListView};
-use memory::compact::SparsePages;
+use memory::heap::SparsePages;
 use node::Node;
 use skeleton::{Place, Skeleton};
 

@@ -4,8 +4,8 @@
 
 use super::{FRAME_BYTES_MAX, ListLimits};
 use crate::pack;
-use memory::alloc::good_size;
-use memory::compact::SparsePages;
+use memory::heap::SparsePages;
+use memory::heap::good_size;
 
 /// What a new pack asks for at first; it grows by doubling.
 const FIRST_CAPACITY_BYTES: usize = 64;

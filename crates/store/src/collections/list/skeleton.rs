@@ -4,7 +4,7 @@
 
 use std::collections::VecDeque;
 
-use memory::compact::SparsePages;
+use memory::heap::SparsePages;
 
 use super::node::{Node, rounded};
 use crate::collections::HeapPlace;

@@ -7,7 +7,7 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::ops;
 
-use memory::compact::SparsePages;
+use memory::heap::SparsePages;
 
 use crate::collections::{Arena, ArenaMut, Counted, HeapPlace, Table};
 use crate::entry::{Entry, edit};

@@ -8,25 +8,20 @@
 //! spaces moves to the other space, where it fills what holes there are and then new pages. Once
 //! blocks have ended there, too, the spaces change parts.
 
-use std::cell::Cell;
 use std::collections::VecDeque;
 use std::ffi::c_void;
 use std::ptr::{self, NonNull};
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use libmimalloc_sys as mi;
 
-use crate::alloc::{
-    mi_heap_visit_abandoned_blocks, mi_theap_get_default, mi_theap_visit_blocks, settle_move,
-    usable_size,
+use super::accounts::settle;
+use super::blocks::usable_size;
+use super::large::free_large_block;
+use super::mimalloc::{
+    mi_heap_of, mi_heap_visit_abandoned_blocks, mi_theap_malloc, mi_theap_visit_blocks,
 };
-
-unsafe extern "C" {
-    fn mi_heap_of(block: *const c_void) -> *mut mi::mi_heap_t;
-    fn mi_heap_theap(heap: *mut mi::mi_heap_t) -> *mut mi::mi_theap_t;
-    fn mi_theap_collect(theap: *mut mi::mi_theap_t, force: bool);
-    fn mi_theap_malloc(theap: *mut mi::mi_theap_t, size: usize) -> *mut c_void;
-}
+use super::pressed::is_pressed;
+use super::spaces::{heaps, own_theap, space, theap_of};
 
 /// A page is sparse when less than three quarters of what was handed out of it is in use.
 const FULL_ENOUGH: (usize, usize) = (3, 4);
@@ -37,61 +32,6 @@ const PAGES_MAX: usize = 8192;
 
 /// Less than this that is free in the sparse pages of one size is not worth looking for its blocks.
 const SIZE_FREE_BYTES_MIN: usize = 64 << 10;
-
-thread_local! {
-    static SPACES: Cell<[*mut mi::mi_heap_t; 2]> = const { Cell::new([ptr::null_mut(); 2]) };
-}
-
-/// How long the allocator keeps what is empty before it gives it back, unless told otherwise.
-const PURGE_DELAY_MS: std::ffi::c_long = 100;
-/// The same while the resident set is above its limit: at once.
-const PURGE_DELAY_PRESSED_MS: std::ffi::c_long = 0;
-/// `mi_option_purge_delay`, which the bindings do not name.
-const PURGE_DELAY: mi::mi_option_t = 15;
-
-/// Whether the resident set is above its limit.
-static IS_PRESSED: AtomicBool = AtomicBool::new(false);
-
-/// Has the allocator give back what becomes empty a tenth of a second later, in the whole process;
-/// its own second makes for ten times the work at once. Where the resident set is above its limit, sooner.
-pub fn set_purge_delay() {
-    let is_pressed = IS_PRESSED.load(Ordering::Relaxed);
-    let delay_ms = if is_pressed {
-        PURGE_DELAY_PRESSED_MS
-    } else {
-        PURGE_DELAY_MS
-    };
-    // SAFETY: a number of the allocator's own options.
-    unsafe { mi::mi_option_set(PURGE_DELAY, delay_ms) };
-}
-
-/// Says whether the resident set is above its limit, so that what becomes empty should go sooner.
-pub fn press(is_pressed: bool) {
-    if IS_PRESSED.swap(is_pressed, Ordering::Relaxed) != is_pressed {
-        if is_pressed {
-            // What waits for its time now would wait for as long as nothing waits.
-            crate::alloc::collect(true);
-        }
-        set_purge_delay();
-    }
-}
-
-/// Whether the resident set is above its limit, as was last said.
-#[inline]
-pub fn is_pressed() -> bool {
-    IS_PRESSED.load(Ordering::Relaxed)
-}
-
-/// Does `work` while whatever becomes empty is given back at once, so that the time this takes
-/// falls on whoever has measured `work`, not on a later allocation of somebody else's.
-pub fn purging_at_once<R>(work: impl FnOnce() -> R) -> R {
-    // SAFETY: as above. Other threads that free meanwhile give back at once, too, and if two do
-    // this the first to end ends it for both; neither matters.
-    unsafe { mi::mi_option_set(PURGE_DELAY, 0) };
-    let result = work();
-    set_purge_delay();
-    result
-}
 
 /// A page that is to become empty.
 #[derive(Clone, Copy, Debug)]
@@ -116,7 +56,7 @@ impl SparsePages {
     /// and those of no thread, which may hold blocks of several. Costs a few nanoseconds for each
     /// page with a free block.
     pub fn find() -> SparsePages {
-        let [one, other] = SPACES.get();
+        let [one, other] = heaps();
         let (in_one, in_other) = (visit_space(one), visit_space(other));
         // The emptier space gives, the other takes.
         let to = usize::from(free_bytes(&in_one) > free_bytes(&in_other));
@@ -149,7 +89,7 @@ impl SparsePages {
         }
         // SAFETY: any address may be asked for.
         let heap = unsafe { mi_heap_of(block.cast::<c_void>()) };
-        heap != SPACES.get()[self.to]
+        heap != heaps()[self.to]
     }
 
     /// Moves a block out of these pages, if it lies in one. What it holds comes along.
@@ -233,45 +173,6 @@ impl SparsePages {
             size_of::<T>()
         }
     }
-}
-
-/// The calling thread's heaps beside its own, those that were ever used.
-pub(crate) fn spaces() -> impl Iterator<Item = *mut mi::mi_theap_t> {
-    let theaps = SPACES.get().map(theap_of);
-    theaps.into_iter().filter(|theap| !theap.is_null())
-}
-
-/// Tidies them as [`crate::alloc::collect`] does the thread's own.
-pub(crate) fn collect_spaces(force: bool) {
-    for theap in spaces() {
-        // SAFETY: the theap is the calling thread's own.
-        unsafe { mi_theap_collect(theap, force) };
-    }
-}
-
-fn own_theap() -> *mut mi::mi_theap_t {
-    // SAFETY: names the calling thread's own.
-    unsafe { mi_theap_get_default() }
-}
-
-fn theap_of(heap: *mut mi::mi_heap_t) -> *mut mi::mi_theap_t {
-    if heap.is_null() {
-        return ptr::null_mut();
-    }
-    // SAFETY: the heap was made below, for this thread, and is never deleted.
-    unsafe { mi_heap_theap(heap) }
-}
-
-/// One of the thread's spaces, made when it is first needed.
-fn space(number: usize) -> Option<*mut mi::mi_theap_t> {
-    let mut heaps = SPACES.get();
-    if heaps[number].is_null() {
-        // SAFETY: makes a heap of its own; null when there is no memory.
-        heaps[number] = unsafe { mi::mi_heap_new() };
-        SPACES.set(heaps);
-    }
-    let theap = theap_of(heaps[number]);
-    (!theap.is_null()).then_some(theap)
 }
 
 fn visit_space(heap: *mut mi::mi_heap_t) -> Vec<Page> {
@@ -363,4 +264,17 @@ fn keep_worthwhile(pages: &mut Vec<Page>) {
         at += same;
     }
     pages.truncate(kept);
+}
+
+/// Frees a block in favour of a new one that was not counted, and charges the calling thread with
+/// the difference.
+///
+/// # Safety
+/// Both are live blocks of the allocator; afterwards only the new one may be used.
+unsafe fn settle_move(old: NonNull<u8>, new: NonNull<u8>) {
+    // SAFETY: the caller's promise.
+    let new_bytes = unsafe { usable_size(new) };
+    settle(new_bytes as i64);
+    // SAFETY: the caller's promise. What moves leaves a page together with others only at the end of a pass.
+    unsafe { free_large_block(old, usable_size(old)) };
 }

@@ -7,7 +7,7 @@ use std::cell::Cell;
 use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicPtr, AtomicU64, Ordering};
 
-use crate::alloc::mi_uzalloc_aligned;
+use super::mimalloc::mi_uzalloc_aligned;
 
 /// The counters of one thread. Only that thread writes them; anybody may read them.
 ///
@@ -84,12 +84,12 @@ fn open_account() -> &'static Account {
 
 /// Adds to the calling thread's counter. A plain load and store: no other thread writes it.
 #[inline(always)]
-pub(crate) fn settle(delta_bytes: i64) {
+pub(super) fn settle(delta_bytes: i64) {
     add(&account().allocated_bytes, delta_bytes);
 }
 
 /// Takes bytes off the calling thread's counter that another thread is to take over.
-pub(crate) fn hand_over(bytes: i64) {
+pub(super) fn hand_over(bytes: i64) {
     let account = account();
     add(&account.handed_over_bytes, bytes);
     add(&account.allocated_bytes, -bytes);
@@ -104,7 +104,7 @@ fn add(counter: &AtomicI64, delta_bytes: i64) {
 }
 
 /// Makes the calling thread a shard's.
-pub(crate) fn mark_shard() {
+pub(super) fn mark_shard() {
     account().is_shard.store(true, Ordering::Relaxed);
 }
 
@@ -128,7 +128,7 @@ pub fn process_allocated_bytes() -> u64 {
 /// Bytes allocated less those freed by all threads that are no shard's, those that ended too.
 ///
 /// Below zero when they freed more of what shards allocated than they hold themselves. A thread
-/// is a shard's from its first [`crate::alloc::charge_thread_to`] on.
+/// is a shard's from its first [`crate::heap::charge_thread_to`] on.
 pub fn unsharded_allocated_bytes() -> i64 {
     sum_accounts(|account| {
         if account.is_shard.load(Ordering::Relaxed) {
@@ -175,4 +175,17 @@ pub fn note_foreign_free(bytes: usize) {
 /// Bytes noted by [`note_foreign_free`] on the calling thread; only grows.
 pub fn thread_foreign_freed_bytes() -> u64 {
     account().foreign_freed_bytes.load(Ordering::Relaxed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn foreign_frees_are_counted_as_they_are_noted() {
+        let before = thread_foreign_freed_bytes();
+        note_foreign_free(100);
+        note_foreign_free(28);
+        assert_eq!(thread_foreign_freed_bytes() - before, 128);
+    }
 }

@@ -6,11 +6,11 @@ use libmimalloc_sys as mi;
 
 use std::ffi::c_void;
 
-use crate::accounts;
+use super::accounts;
 
 /// Takes bytes of live blocks off the calling thread's counter: another thread holds them from here on and will free them.
 /// It takes them by the same call with the sign turned; until then they are on nobody's, but for
-/// [`crate::alloc::sharded_allocated_bytes`].
+/// [`crate::heap::sharded_allocated_bytes`].
 pub fn hand_over(bytes: i64) {
     accounts::hand_over(bytes);
 }
