@@ -126,15 +126,8 @@ pub fn asked(name: &'static str, one: impl Fn(usize, &mut Vec<u8>) -> Answer) ->
     }
 }
 
-/// Every kind, in an order in which none spoils what the next needs.
-pub fn kinds() -> Vec<Asked> {
-    let mut kinds = strings();
-    kinds.extend(crate::types_asked::kinds());
-    kinds
-}
-
 /// Commands on strings.
-fn strings() -> Vec<Asked> {
+pub fn strings() -> Vec<Asked> {
     let reads = INTEGERS + COUNT as u64;
     let held = move |index: usize| scattered(index, reads, KEYS - reads);
     vec![

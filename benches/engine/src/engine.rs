@@ -71,7 +71,11 @@ impl Subject {
     /// The kinds of commands that are counted.
     pub fn kinds(self) -> Vec<Asked> {
         match self {
-            Subject::Commands => commands_asked::kinds(),
+            // In an order in which none spoils what the next needs.
+            Subject::Commands => [commands_asked::strings(), types_asked::kinds()]
+                .into_iter()
+                .flatten()
+                .collect(),
             Subject::Shapes => shapes_asked::kinds(),
         }
     }

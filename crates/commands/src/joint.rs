@@ -4,7 +4,7 @@
 
 use crate::{
     Call, Command, Error, Part, error,
-    gather::{Next, Plan},
+    plan::{Next, Plan},
     row::Joint,
 };
 use hashbrown::HashSet;

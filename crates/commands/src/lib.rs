@@ -9,6 +9,7 @@ pub mod config;
 pub mod core;
 pub mod error;
 pub mod execute;
+pub mod facts;
 pub mod gather;
 pub mod glob;
 pub mod locks;
@@ -44,6 +45,7 @@ mod lists;
 mod lookup;
 mod memory_family;
 mod object;
+mod plan;
 mod positions;
 pub mod pressure;
 mod reply_limit;
@@ -56,6 +58,7 @@ pub mod sharing;
 mod sort;
 mod streams;
 mod strings;
+mod tend;
 mod zsets;
 
 #[cfg(test)]
@@ -63,8 +66,9 @@ mod trial;
 
 pub use call::Call;
 pub use clients::{Client, ClientId, Clients};
-pub use core::{Core, Facts, ShardId};
+pub use core::{Core, ShardId};
 pub use error::{Error, Reply};
+pub use facts::Facts;
 pub use introspection::printed_reference;
 pub use part::{Part, Progress};
 pub use row::{Command, Flags, Run};

@@ -2,17 +2,14 @@
 //! Nothing here is on the path of a command: the tick marks, and a report reads.
 //! Source: `memory::history`; time is what the core's own clock says, which never goes back.
 
-use crate::{Core, ShardId, core::Facts};
 use memory::doctor::Traffic;
 use memory::history::{History, MARK_MS};
-use std::sync::atomic::Ordering;
-use store::Millis;
 
 /// Minutes over which traffic is told.
 const TRAFFIC_MINUTES: usize = 10;
 
-/// Keys that a walk looks at in one step where nobody else has a turn meanwhile.
-const SKIP_STEP_SLOTS: usize = 4096;
+/// Evicted keys, hits and misses.
+pub type Counters = [u64; 3];
 
 /// The past of one core.
 #[derive(Clone, Debug, Default)]
@@ -23,8 +20,8 @@ pub struct Past {
     total: Option<History>,
     /// Bytes of its keys.
     dataset: Option<History>,
-    /// Evicted keys, hits and misses at the latest minutes.
-    traffic: [[u64; 3]; TRAFFIC_MINUTES + 1],
+    /// Counters at the latest minutes.
+    traffic: [Counters; TRAFFIC_MINUTES + 1],
 }
 
 impl Past {
@@ -37,45 +34,23 @@ impl Past {
     pub fn dataset(&self) -> Option<&History> {
         self.dataset.as_ref()
     }
-}
 
-impl Core {
-    /// The moment by the clock that never goes back: the start, and the time that has passed since.
-    pub fn steady_now(&self) -> Millis {
-        self.facts.started.plus(self.elapsed_ms() as i64)
+    /// Whether `minute` is one that nothing was marked for.
+    pub fn is_due(&self, minute: u32) -> bool {
+        minute > self.minute || self.dataset.is_none()
     }
 
-    /// Milliseconds since the start, as histories count them.
-    pub fn elapsed_ms(&self) -> u64 {
-        self.mono_us / 1000 + self.skipped_ms
-    }
-
-    /// Has histories take so many minutes for passed, one after the other (DEBUG SKIP-MINUTES). No other clock is changed.
-    pub fn skip_minutes(&mut self, minutes: u32) {
-        for _ in 0..minutes {
-            self.skipped_ms += MARK_MS;
-            self.tend();
-            while self.shard.survey_step(SKIP_STEP_SLOTS) {}
-        }
-    }
-
-    /// Looks after books and past; called on every tick. Whether the shard's `survey_step` has something to do.
-    pub fn tend(&mut self) -> bool {
-        let minute = (self.elapsed_ms() / MARK_MS) as u32;
-        if minute > self.past.minute || self.past.dataset.is_none() {
-            self.mark(minute);
-        }
-        self.shard.tend_books(self.steady_now())
-    }
-
-    fn mark(&mut self, minute: u32) {
-        let total_bytes = (self.id == ShardId(0)).then(|| self.facts.total_bytes_seen());
-        let dataset_bytes = Some(self.shard.accounts().account.bytes());
-        let counters = self.counters();
-        let past = &mut self.past;
+    /// Marks what is there at a minute; the total on the first core.
+    pub fn mark(
+        &mut self,
+        minute: u32,
+        total_bytes: Option<u64>,
+        dataset_bytes: u64,
+        counters: Counters,
+    ) {
         for (history, bytes) in [
-            (&mut past.total, total_bytes),
-            (&mut past.dataset, dataset_bytes),
+            (&mut self.total, total_bytes),
+            (&mut self.dataset, Some(dataset_bytes)),
         ] {
             if let Some(bytes) = bytes {
                 let history = history.get_or_insert_with(|| History::since(minute, bytes));
@@ -85,44 +60,24 @@ impl Core {
         // A core that stood still has done nothing meanwhile.
         let left_out = minute
             .saturating_sub(TRAFFIC_MINUTES as u32)
-            .max(past.minute + 1);
+            .max(self.minute + 1);
         for minute in left_out..=minute {
-            past.traffic[minute as usize % past.traffic.len()] = counters;
+            self.traffic[minute as usize % self.traffic.len()] = counters;
         }
-        past.minute = minute;
+        self.minute = minute;
     }
 
-    fn counters(&self) -> [u64; 3] {
-        let stats = &self.stats;
-        [
-            self.shard.evicted_keys(),
-            stats.keyspace_hits,
-            stats.keyspace_misses,
-        ]
-    }
-
-    /// What went through in the last ten minutes, or since the start.
-    pub fn traffic(&self) -> Traffic {
-        let past = &self.past;
-        let since = past.minute.saturating_sub(TRAFFIC_MINUTES as u32);
-        let before = past.traffic[since as usize % past.traffic.len()];
-        let now = self.counters();
+    /// What went through in the last ten minutes, or since the start; `now` is what the counters say, `elapsed_ms` since the start.
+    pub fn traffic(&self, now: Counters, elapsed_ms: u64) -> Traffic {
+        let since = self.minute.saturating_sub(TRAFFIC_MINUTES as u32);
+        let before = self.traffic[since as usize % self.traffic.len()];
         // CONFIG RESETSTAT begins reads anew.
         let counted = |at: usize| now[at].checked_sub(before[at]).unwrap_or(now[at]);
         Traffic {
             evicted_keys: counted(0),
             hits: counted(1),
             misses: counted(2),
-            covered_ms: self.elapsed_ms() - u64::from(since) * MARK_MS,
+            covered_ms: elapsed_ms - u64::from(since) * MARK_MS,
         }
-    }
-}
-
-impl Facts {
-    /// The total of the process: all heaps now, and the slab of each shard at its last tick.
-    fn total_bytes_seen(&self) -> u64 {
-        let slabs = self.slab_bytes_seen.iter();
-        let slab_bytes: u64 = slabs.map(|bytes| bytes.load(Ordering::Relaxed)).sum();
-        memory::heap::process_allocated_bytes() + slab_bytes
     }
 }

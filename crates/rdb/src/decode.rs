@@ -2,13 +2,11 @@
 //! Never lets through what the store could not hold: duplicates, scores that are no number, empty collections.
 //! Source: the RDB format; where Redis checks less, ours refuses more.
 
-use std::collections::HashSet;
-
 use resp::number::parse_f64;
 use store::{Content, Millis, Strings};
 
 use crate::listpack::{self, Element, int_le};
-use crate::reader::Reader;
+use crate::reader::{Reader, check_distinct};
 use crate::stream_decode::stream;
 use crate::{Error, kind, ziplist};
 
@@ -64,19 +62,6 @@ fn some(strings: Strings) -> Result<Strings, Error> {
         return Err(Error::Format);
     }
     Ok(strings)
-}
-
-/// Checks that no name is there twice.
-pub(crate) fn check_distinct<'n>(
-    names: impl ExactSizeIterator<Item = &'n [u8]>,
-) -> Result<(), Error> {
-    let mut seen = HashSet::with_capacity(names.len());
-    for name in names {
-        if !seen.insert(name) {
-            return Err(Error::Format);
-        }
-    }
-    Ok(())
 }
 
 /// Strings behind their count.

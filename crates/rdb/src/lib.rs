@@ -27,6 +27,7 @@ mod stream_decode;
 mod stream_encode;
 #[cfg(test)]
 mod tests;
+mod writing;
 mod ziplist;
 
 use std::fmt;

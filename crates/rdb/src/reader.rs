@@ -3,6 +3,7 @@
 //! Source: the RDB format.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 
 use crate::{Error, kind, lzf};
 
@@ -129,4 +130,17 @@ impl<'a> Reader<'a> {
         self.expand(len)?;
         lzf::decompress(compressed, len)
     }
+}
+
+/// Checks that no name is there twice.
+pub(crate) fn check_distinct<'n>(
+    names: impl ExactSizeIterator<Item = &'n [u8]>,
+) -> Result<(), Error> {
+    let mut seen = HashSet::with_capacity(names.len());
+    for name in names {
+        if !seen.insert(name) {
+            return Err(Error::Format);
+        }
+    }
+    Ok(())
 }

@@ -6,9 +6,8 @@ use store::{
     ConsumerContent, GroupContent, Millis, PendingContent, StreamContent, StreamId, Strings,
 };
 
-use crate::decode::check_distinct;
 use crate::listpack::Elements;
-use crate::reader::Reader;
+use crate::reader::{Reader, check_distinct};
 use crate::{Error, kind};
 
 const ID_BYTES: usize = 16;

@@ -4,9 +4,9 @@
 
 use store::{GroupContent, StreamContent, StreamId, Strings};
 
-use crate::encode::{len, raw, string};
 use crate::kind;
 use crate::listpack::Builder;
+use crate::writing::{len, raw, string};
 
 /// Entries and bytes of a node, as Redis has them by default.
 const NODE_ENTRIES_MAX: usize = 100;

@@ -3,9 +3,9 @@
 //! Its session (name, database, protocol) is the client record in `commands`.
 
 use crate::{
-    driver::Share,
     exchange::Exchange,
     replies::{Pool, Replies, block_bytes},
+    share::Share,
 };
 use resp::Decoder;
 use std::ops::Range;

@@ -12,6 +12,7 @@ mod mesh;
 mod net;
 mod refusal;
 mod replies;
+mod share;
 mod shared;
 mod signals;
 mod start;

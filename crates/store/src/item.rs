@@ -72,3 +72,12 @@ impl<'a> Item<'a> {
         }
     }
 }
+
+impl<'a> From<Value<'a>> for Item<'a> {
+    fn from(value: Value<'a>) -> Item<'a> {
+        match value {
+            Value::Bytes { bytes, .. } => Item::Bytes(bytes),
+            Value::Int(number) => Item::Int(number),
+        }
+    }
+}

@@ -3,8 +3,6 @@
 //! Source: Redis' string encodings as OBJECT ENCODING names them.
 #![forbid(unsafe_code)]
 
-use crate::pack::Item;
-
 /// Strings up to this many bytes are called `embstr`, longer ones `raw`, as Redis does.
 pub const EMBSTR_BYTES_MAX: usize = 44;
 
@@ -72,15 +70,6 @@ impl<'a> Value<'a> {
                 Encoding::Embstr
             }
             Value::Bytes { .. } => Encoding::Raw,
-        }
-    }
-}
-
-impl<'a> From<Value<'a>> for Item<'a> {
-    fn from(value: Value<'a>) -> Item<'a> {
-        match value {
-            Value::Bytes { bytes, .. } => Item::Bytes(bytes),
-            Value::Int(number) => Item::Int(number),
         }
     }
 }

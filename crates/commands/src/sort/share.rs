@@ -3,7 +3,6 @@
 //! Source: redis-server 7 for what counts as a value: a string, or a field of a hash; any other type is nothing.
 
 use super::request::{Pattern, Request};
-use super::work::Work;
 use crate::{Call, Error, Progress, error, lookup, reply_limit::ReplyLimit};
 use memory::heap::travel::{box_bytes, vec_bytes};
 use std::ops::Range;
@@ -57,6 +56,24 @@ impl Question {
             + fields.sum::<usize>()
             + self.values.heap_bytes()
             + vec_bytes(&self.found)
+    }
+}
+
+/// What is known of a SORT between two rounds.
+#[derive(Debug)]
+pub struct Work {
+    pub(super) elements: Strings,
+    /// Indexes of the elements to answer; all are `None` until their order is known.
+    pub(super) order: Option<Vec<usize>>,
+    /// The share that each key was asked of, in the order of asking.
+    pub(super) route: Vec<u16>,
+}
+
+impl Work {
+    /// Bytes of its blocks on the heap.
+    fn heap_bytes(&self) -> usize {
+        let order_bytes = self.order.as_ref().map_or(0, vec_bytes);
+        self.elements.heap_bytes() + order_bytes + vec_bytes(&self.route)
     }
 }
 

@@ -4,29 +4,10 @@
 
 use super::order;
 use super::request::{Pattern, Request};
-use super::share::{Loaded, Share};
+use super::share::{Loaded, Share, Work};
 use crate::{Call, Error, reply_limit::ReplyLimit, row::Turn};
-use memory::heap::travel::vec_bytes;
 use resp::Writer;
 use store::{Kind, Strings};
-
-/// What is known of a SORT between two rounds.
-#[derive(Debug)]
-pub struct Work {
-    elements: Strings,
-    /// Indexes of the elements to answer; all are `None` until their order is known.
-    order: Option<Vec<usize>>,
-    /// The share that each key was asked of, in the order of asking.
-    route: Vec<u16>,
-}
-
-impl Work {
-    /// Bytes of its blocks on the heap.
-    pub(super) fn heap_bytes(&self) -> usize {
-        let order_bytes = self.order.as_ref().map_or(0, vec_bytes);
-        self.elements.heap_bytes() + order_bytes + vec_bytes(&self.route)
-    }
-}
 
 /// How elements are ordered.
 enum Ordering {

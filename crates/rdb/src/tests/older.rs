@@ -68,7 +68,7 @@ pub(super) fn listpack(texts: &[&[u8]]) -> Vec<u8> {
 /// A type, and one block behind its length.
 pub(super) fn block(kind: u8, block: &[u8]) -> Vec<u8> {
     let mut body = vec![kind];
-    crate::encode::raw(block, &mut body);
+    crate::writing::raw(block, &mut body);
     body
 }
 
@@ -102,8 +102,8 @@ pub(super) fn older_bodies() -> Vec<(&'static str, Vec<u8>)> {
     let mut zset = vec![kind::ZSET, 4];
     zset.extend_from_slice(b"\x01a\x0412.5\x01b\xfe\x01c\xff\x01d\x02-1");
     let mut nodes = vec![kind::LIST_QUICKLIST, 2];
-    crate::encode::raw(&ziplist(&many), &mut nodes);
-    crate::encode::raw(&ziplist(&TEXTS[..2]), &mut nodes);
+    crate::writing::raw(&ziplist(&many), &mut nodes);
+    crate::writing::raw(&ziplist(&TEXTS[..2]), &mut nodes);
     let compressed = b"\x00\xc3\x05\x07\x01ab\x60\x01".to_vec();
     let zipmap = b"\x02\x01f\x03\x02val..\x05field\x00\x00\xff";
     let expiring: [&[u8]; 6] = [b"f", b"v", b"0", b"g", b"w", b"5000000"];
@@ -114,7 +114,7 @@ pub(super) fn older_bodies() -> Vec<(&'static str, Vec<u8>)> {
     early.extend_from_slice(b"\x00\x01f\x01v\x80\x00\x4c\x4b\x40\x01g\x01w");
     let mut listpack_ex = vec![kind::HASH_LISTPACK_EX];
     listpack_ex.extend_from_slice(&earliest);
-    crate::encode::raw(&expiring, &mut listpack_ex);
+    crate::writing::raw(&expiring, &mut listpack_ex);
     vec![
         ("compressed string", compressed),
         ("list", listed),
@@ -170,7 +170,7 @@ fn first_stream() -> Vec<u8> {
     let mut body = vec![kind::STREAM_LISTPACKS, 1, 16];
     body.extend_from_slice(&9u64.to_be_bytes());
     body.extend_from_slice(&2u64.to_be_bytes());
-    crate::encode::raw(&listpack(&node), &mut body);
+    crate::writing::raw(&listpack(&node), &mut body);
     body.extend_from_slice(&[2, 14, 1]);
     // Two groups, of which one is at the first entry.
     body.extend_from_slice(b"\x02\x01g\x09\x02\x01");

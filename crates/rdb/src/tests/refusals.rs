@@ -4,7 +4,7 @@
 
 use super::older::{block, listpack, ziplist};
 use super::{NOW, payload, payload_of};
-use crate::encode::raw;
+use crate::writing::raw;
 use crate::{EXPANSION_BYTES_MIN, EXPANSION_RATIO_MAX, Error, VERSION_MAX, decode, kind};
 
 /// Checks that a body is refused, whatever its checksum says.
@@ -206,9 +206,9 @@ fn stream_under_one_name(name_bytes: usize, entries: usize) -> Vec<u8> {
     let mut body = vec![kind::STREAM_LISTPACKS, 1, 16];
     body.extend_from_slice(&[0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0]);
     raw(&node.finish(), &mut body);
-    crate::encode::len(entries as u64, &mut body);
+    crate::writing::len(entries as u64, &mut body);
     body.push(1);
-    crate::encode::len(entries as u64, &mut body);
+    crate::writing::len(entries as u64, &mut body);
     body.push(0);
     body
 }

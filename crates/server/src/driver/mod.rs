@@ -28,7 +28,6 @@ pub use gateway::HTTP_CONNECTIONS_MAX;
 use group::Group;
 use memory::heap::good_size;
 use resp::OwnedArgs;
-pub use shares::Share;
 use std::{
     collections::{HashMap, VecDeque},
     os::fd::{AsRawFd, OwnedFd},

@@ -5,37 +5,8 @@
 use super::Driver;
 use crate::connection::Pause;
 
-/// What a connection has in a turn while others wait, in microseconds.
-const SHARE_US: u64 = 1000;
 /// Batches are taken for so long from the start of a turn, in microseconds.
 const BATCHES_US: u64 = 2000;
-
-/// How much of the present turn a connection has had.
-#[derive(Debug, Default)]
-pub struct Share {
-    /// When that turn began: which one is meant.
-    turn_us: u64,
-    spent_us: u64,
-}
-
-impl Share {
-    /// Whether it is of the turn that began at `turn_us`.
-    pub(super) fn is_of(&self, turn_us: u64) -> bool {
-        self.turn_us == turn_us
-    }
-
-    /// Adds time spent in the turn that began at `turn_us`; whether the share is used up.
-    fn spend(&mut self, turn_us: u64, us: u64) -> bool {
-        if self.turn_us != turn_us {
-            *self = Share {
-                turn_us,
-                spent_us: 0,
-            };
-        }
-        self.spent_us += us;
-        self.spent_us > SHARE_US
-    }
-}
 
 impl Driver {
     /// Runs the commands of the group at the expense of a connection of which more has come.
@@ -64,18 +35,5 @@ impl Driver {
     /// Whether batches have had their share of this turn.
     pub(super) fn batches_had_their_share(&self) -> bool {
         crate::clock::mono_us() > self.core.mono_us + BATCHES_US
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_share_is_used_up_in_one_turn_and_whole_again_in_the_next() {
-        let mut share = Share::default();
-        assert!(!share.spend(5, SHARE_US));
-        assert!(share.spend(5, 1));
-        assert!(!share.spend(6, SHARE_US));
     }
 }

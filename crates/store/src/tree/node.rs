@@ -12,9 +12,6 @@ use super::row::Row;
 pub(super) const FAN: usize = 31;
 /// Keys an inner node has at most, one between each two children.
 const KEYS: usize = FAN - 1;
-/// Levels of inner nodes at most. All but those at the right edge have a dozen children, so that
-/// more items than 32 bits count would still lie ten levels deep.
-pub(super) const LEVELS_MAX: usize = 16;
 
 /// How many nodes there are of each kind.
 pub(super) struct Nodes {

@@ -2,7 +2,9 @@
 //! Never happens here: a look at an item.
 //! Source: none; it lets a search be one pass without changes, and a change one without comparisons.
 
-use super::node::LEVELS_MAX;
+/// Levels of inner nodes at most. All but those at the right edge have a dozen children, so that
+/// more items than 32 bits count would still lie ten levels deep.
+pub(super) const LEVELS_MAX: usize = 16;
 
 /// The way from the root to an item, or to the gap in a leaf where one would be inserted.
 #[derive(Clone, Copy, Default)]

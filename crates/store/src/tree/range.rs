@@ -5,7 +5,8 @@
 use std::mem;
 use std::ops;
 
-use super::node::{Children, Inner, LEVELS_MAX, child};
+use super::node::{Children, Inner, child};
+use super::path::LEVELS_MAX;
 use super::path::Path;
 use super::{Root, Tree};
 
