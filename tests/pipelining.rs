@@ -15,6 +15,8 @@ struct Script {
     values: HashMap<String, String>,
     bytes: Vec<u8>,
     replies: Vec<Reply>,
+    /// Lengths of the values beside their number.
+    value_lens: &'static [usize],
 }
 
 impl Script {
@@ -24,6 +26,7 @@ impl Script {
             values: HashMap::new(),
             bytes: Vec::new(),
             replies: Vec::new(),
+            value_lens: &[0],
         }
     }
 
@@ -40,7 +43,8 @@ impl Script {
         let key = self.key();
         let old = self.values.get(&key).cloned();
         let old_reply = old.as_ref().map_or(Reply::Null, bulk);
-        let value = format!("value:{nth}");
+        let value_len = self.value_lens[self.dice.roll(self.value_lens.len())];
+        let value = format!("value:{nth}{}", "x".repeat(value_len));
         match self.dice.roll(9) {
             0 | 1 => {
                 self.expect(&["SET", &key, &value], ok());
@@ -80,16 +84,19 @@ impl Script {
 }
 
 fn assert_script_holds(shards: usize, commands: usize, seed: u64) {
+    assert_holds(shards, commands, seed, Script::new(seed));
+}
+
+fn assert_holds(shards: usize, commands: usize, seed: u64, mut script: Script) {
     let server = start(shards, &[]);
-    let mut script = Script::new(seed);
     (0..commands).for_each(|nth| script.add(nth));
     let replies = server
         .client()
         .pipeline_bytes(&script.bytes, script.replies.len());
     for (nth, (reply, expected)) in replies.iter().zip(&script.replies).enumerate() {
-        assert_eq!(
-            reply, expected,
-            "reply {nth} of seed {seed} with {shards} shards"
+        assert!(
+            reply == expected,
+            "reply {nth} of seed {seed} with {shards} shards is another command's"
         );
     }
 }
@@ -107,6 +114,16 @@ fn ten_thousand_mixed_commands_in_one_write_are_answered_in_order_by_two_shards(
 #[test]
 fn ten_thousand_mixed_commands_in_one_write_are_answered_in_order_by_four_shards() {
     assert_script_holds(4, 10_000, 3);
+}
+
+#[test]
+fn large_replies_of_several_shards_are_waited_for_and_nothing_overtakes_them() {
+    for shards in [2, 4] {
+        let seed = 40 + shards as u64;
+        let mut script = Script::new(seed);
+        script.value_lens = &[0, 0, 0, 0, 10, 9_000, 9_000, 60_000, 300_000];
+        assert_holds(shards, 1_500, seed, script);
+    }
 }
 
 #[test]
@@ -223,22 +240,28 @@ fn a_reply_that_is_skipped_is_never_the_one_to_client_reply_on() {
     assert_eq!(client.reply(), Reply::Simple(b"PONG".to_vec()));
 }
 
-#[test]
-fn clients_that_pipeline_and_never_read_are_bounded_and_disturb_no_one() {
+/// What silent clients cost that ask again and again for values of this size.
+fn assert_silent_clients_are_bounded(shards: usize, clients: usize, value_len: usize) {
     const BOUND_BYTES: u64 = 64 << 20;
-    let Some(server) = start_ours(2, &[]) else {
+    // More than the sockets between the two hold.
+    const REQUESTS: usize = 2_000_000;
+    let Some(server) = start_ours(shards, &[]) else {
         return;
     };
     let mut witness = server.client();
-    assert_eq!(witness.command(&["SET", "big", &"x".repeat(20_000)]), ok());
+    for key in ["big0", "big1", "big2", "big3"] {
+        assert_eq!(witness.command(&["SET", key, &"x".repeat(value_len)]), ok());
+    }
     assert_eq!(witness.command(&["SET", "small", "s"]), ok());
     let before = server.resident_bytes();
-    // More than the sockets between the two hold.
-    let request = encode(&["GET", "big"]).repeat(1_000_000);
+    let request = ["big0", "big1", "big2", "big3"]
+        .map(|key| format!("GET {key}\r\n").into_bytes())
+        .concat()
+        .repeat(REQUESTS / 4);
     let port = server.port();
     // Kept to the end of the test: an open connection with its replies unread.
     let silent: Vec<_> = std::thread::scope(|scope| {
-        let senders: Vec<_> = (0..8)
+        let senders: Vec<_> = (0..clients)
             .map(|_| {
                 let request = &request;
                 scope.spawn(move || {
@@ -258,13 +281,47 @@ fn clients_that_pipeline_and_never_read_are_bounded_and_disturb_no_one() {
             .collect()
     });
     let grown = server.resident_bytes().saturating_sub(before);
-    assert!(grown < BOUND_BYTES, "8 silent clients cost {grown} bytes");
+    assert!(
+        grown < BOUND_BYTES,
+        "{clients} silent clients of {shards} shards cost {grown} bytes"
+    );
     let taken: usize = silent.iter().filter_map(|(_, sent)| *sent).sum();
     assert!(
-        taken < 8 * request.len(),
+        taken < clients * request.len(),
         "requests of clients that do not read were all taken"
     );
-    assert_eq!(witness.int("DBSIZE"), 302);
+    assert_eq!(witness.int("DBSIZE"), 305);
+}
+
+#[test]
+fn clients_that_pipeline_and_never_read_are_bounded_and_disturb_no_one() {
+    assert_silent_clients_are_bounded(2, 8, 20_000);
+}
+
+#[test]
+fn clients_that_never_read_large_values_are_bounded_and_disturb_no_one() {
+    assert_silent_clients_are_bounded(2, 10, 1_000_000);
+    assert_silent_clients_are_bounded(4, 10, 1_000_000);
+}
+
+#[test]
+fn clients_that_reset_in_the_middle_of_a_pipeline_end_only_themselves() {
+    use std::io::Write;
+    let gets: Vec<u8> = (0..20)
+        .flat_map(|key| encode(&["GET".to_owned(), format!("k{key}")]))
+        .collect();
+    for shards in [1, 2] {
+        let server = start(shards, &[]);
+        let mut witness = server.client();
+        for _ in 0..200 {
+            let mut stream = std::net::TcpStream::connect(("127.0.0.1", server.port())).unwrap();
+            stream.write_all(b"PING\r\n").unwrap();
+            // A socket that is closed with something unread resets the connection.
+            stream.peek(&mut [0]).unwrap();
+            stream.write_all(&gets).unwrap();
+        }
+        assert_eq!(witness.ask("PING"), Reply::Simple(b"PONG".to_vec()));
+    }
 }
 
 #[test]

@@ -7,6 +7,8 @@ use crate::inline::split_line;
 use crate::number::parse_i64;
 use crate::protocol_error::ProtocolError;
 
+/// Arguments a command may have.
+pub const ARGS_MAX: u32 = 1024 * 1024;
 /// Arguments a client that has not authenticated may announce: enough for
 /// HELLO with all its options.
 pub const UNAUTHENTICATED_ARGS_MAX: u32 = 10;
@@ -39,7 +41,7 @@ impl Default for Limits {
     fn default() -> Self {
         Limits {
             bulk_bytes_max: 512 * 1024 * 1024,
-            args_max: 1024 * 1024,
+            args_max: ARGS_MAX,
             inline_bytes_max: 64 * 1024,
             authenticated: true,
         }

@@ -4,6 +4,7 @@
 
 use crate::{
     exchange::Exchange,
+    refused::RefusedCommands,
     replies::{Pool, Replies, block_bytes},
     share::Share,
 };
@@ -55,6 +56,10 @@ pub struct Connection {
     pub soft_limit_since_us: u64,
     /// How much of this turn it has had.
     pub share: Share,
+    /// Which of two rounds its commands for other cores belong to, see [`crate::mesh::allowance`].
+    pub round: bool,
+    /// Commands that came back from other cores without having been run.
+    pub refused: Option<Box<RefusedCommands>>,
 }
 
 /// Why a connection's next command has to wait.
@@ -72,6 +77,8 @@ pub enum Pause {
     Output,
     /// It had its share of this turn.
     Turn,
+    /// Other cores did not run commands of it, which come before any further.
+    Refused,
     /// It speaks HTTP: none of its bytes is ever a command.
     Http,
 }
@@ -99,7 +106,21 @@ impl Connection {
             settled: false,
             soft_limit_since_us: 0,
             share: Share::default(),
+            round: false,
+            refused: None,
         }
+    }
+
+    /// All that other cores were asked has come home: what they are asked from here on belongs to the next round.
+    #[inline]
+    pub fn begin_round(&mut self) {
+        self.round = !self.round;
+    }
+
+    /// Whether all that other cores were asked has come home, run or not.
+    pub fn is_all_home(&self) -> bool {
+        let refused = self.refused.as_ref().map_or(0, |refused| refused.len());
+        self.replies.awaited() as usize == refused
     }
 
     /// The socket's descriptor.
@@ -156,6 +177,7 @@ impl Connection {
         self.input = Vec::new();
         self.decoder = Decoder::new();
         self.replies = Replies::default();
+        self.refused = None;
     }
 
     /// Every byte it holds on the heap besides its own record.
@@ -163,6 +185,10 @@ impl Connection {
         block_bytes(self.input.capacity())
             + self.decoder.heap_bytes()
             + self.replies.heap_bytes()
+            + self
+                .refused
+                .as_ref()
+                .map_or(0, |refused| refused.total_bytes())
             + self
                 .exchange
                 .as_ref()
@@ -225,6 +251,11 @@ impl Connections {
         (0..self.places.len() as u32)
             .filter(|&place| self.places[place as usize].is_some())
             .collect()
+    }
+
+    /// How many there are, with those that have ended and are still named.
+    pub fn len(&self) -> usize {
+        self.places.len() - self.free.len()
     }
 
     /// Bytes of the table itself.

@@ -11,6 +11,7 @@ mod limits;
 mod mesh;
 mod net;
 mod refusal;
+mod refused;
 mod replies;
 mod share;
 mod shared;

@@ -2,17 +2,17 @@
 //! Reply i answers command i, also when it comes from another core after reply i + 1.
 //! A connection whose commands all run here has no holes among its replies and never uses the second half of this.
 
+use memory::heap::good_size;
 use std::collections::VecDeque;
 
-/// Bytes of the block behind a buffer of this capacity. What the allocator rounds small ones up by is not worth asking for;
-/// large ones it rounds to an eighth of a power of two.
+/// Bytes of the block behind a buffer of this capacity. What the allocator rounds small ones up by is not worth asking for.
 pub fn block_bytes(capacity: usize) -> usize {
     const LARGE_BYTES: usize = 32 * 1024;
     if capacity < LARGE_BYTES {
-        return capacity;
+        capacity
+    } else {
+        good_size(capacity)
     }
-    let step = 1usize << ((capacity - 1).ilog2() - 3);
-    capacity.next_multiple_of(step)
 }
 
 /// Replies on their way to a client.
@@ -188,6 +188,11 @@ impl Replies {
         self.pending_bytes() + self.awaited as usize * self.reply_bytes_expected
     }
 
+    /// For how many replies at a time there is room within `room_bytes`, by those that came; one at least.
+    pub fn fit_in(&self, room_bytes: usize) -> usize {
+        (room_bytes / self.reply_bytes_expected).max(1)
+    }
+
     /// How many replies other cores owe.
     pub fn awaited(&self) -> u32 {
         self.awaited
@@ -293,22 +298,6 @@ impl Pool {
 
 #[cfg(test)]
 mod tests {
-    #[test]
-    fn the_block_of_a_large_buffer_is_known_within_an_eighth() {
-        for capacity in [
-            33_000,
-            100_000,
-            600_000,
-            (1 << 20) + 1,
-            8_388_620,
-            33_558_528,
-        ] {
-            let (_, real) = memory::heap::alloc_block(capacity);
-            let (known, real) = (super::block_bytes(capacity) as f64, real as f64);
-            assert!((known / real - 1.0).abs() < 0.126, "{known} for {real}");
-        }
-    }
-
     use super::*;
 
     fn text_of(replies: &Replies) -> &str {

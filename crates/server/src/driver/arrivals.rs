@@ -5,7 +5,7 @@
 use super::{Driver, group::From};
 use crate::{
     connection::Pause,
-    mesh::message::Message,
+    mesh::{batch::Request, message::Message},
     net::{ring::Event, socket},
 };
 use commands::{Client, ClientId, clients::ReplyMode};
@@ -92,7 +92,8 @@ impl Driver {
         }
         self.core.stats.connections_received += 1;
         let connected = self.core.facts.connections.fetch_add(1, Ordering::Relaxed) + 1;
-        if connected > u64::from(self.core.config.maxclients) {
+        let is_full = self.connections.len() >= Request::CONNECTIONS_MAX;
+        if is_full || connected > u64::from(self.core.config.maxclients) {
             self.core.facts.connections.fetch_sub(1, Ordering::Relaxed);
             self.core.stats.connections_rejected += 1;
             // As far as the socket takes it: the client is not waited for.

@@ -4,7 +4,6 @@
 
 use super::Driver;
 use super::defrag::Defrag;
-use crate::mesh::message::Message;
 use commands::{ClientId, guard::Guard, log};
 use std::sync::atomic::Ordering;
 
@@ -188,7 +187,7 @@ impl Driver {
     pub(super) fn call_for_room(&mut self) {
         if std::mem::take(&mut self.core.shortage.calls_others) {
             for shard in self.core.payers() {
-                self.port.send(usize::from(shard.0), Message::Pay);
+                self.port.nudge(usize::from(shard.0));
             }
         }
     }

@@ -2,16 +2,19 @@
 //! A batch whose next key is locked waits, and with it those behind it, so that no command overtakes another.
 //! The same buffers carry the requests out and the replies home.
 
-use super::{Driver, group::LARGE_REPLY_BYTES};
+use super::{
+    Driver,
+    group::{LARGE_REPLY_BYTES, UNSENT_BYTES_MAX},
+};
 use crate::{
-    connection::Pause,
+    connection::{Connection, Pause},
     mesh::{
-        batch::{Arrived, Batch, BatchReplies, ReplyTo},
+        batch::{Arrived, Batch, BatchReplies, ReplyTo, Request},
         message::Message,
     },
 };
 use commands::{
-    Call,
+    Call, ShardId,
     execute::{self, Ran},
     gather,
 };
@@ -101,7 +104,10 @@ impl Driver {
     /// As `run_batch`, and why the request could not run.
     fn run_requests(&mut self, batch: &mut Batch, mut start: usize) -> Option<(usize, Ran)> {
         let Batch {
-            requests, replies, ..
+            maker,
+            requests,
+            replies,
+            ..
         } = batch;
         loop {
             let mut group = [const { None }; GROUP_REQUESTS];
@@ -111,14 +117,21 @@ impl Driver {
             self.prefetch_requests(&group);
             let mut end = None;
             for arrived in group.iter().map_while(Option::as_ref) {
+                end = Some(arrived.end);
+                if self.allowances.refuses(*maker, &arrived.request) {
+                    replies.refuse();
+                    continue;
+                }
+                let before = replies.len();
                 let ran = self.run_request(arrived, replies);
                 if ran != Ran::Yes {
                     return Some((arrived.start, ran));
                 }
+                self.allowances
+                    .note(*maker, &arrived.request, replies.len() - before);
                 if replies.len() > Batch::REPLY_BYTES_MAX && !requests.end_at(arrived.end) {
                     return Some((arrived.end, Ran::NotYet));
                 }
-                end = Some(arrived.end);
             }
             start = end?;
         }
@@ -175,7 +188,7 @@ impl Driver {
     /// Hands the replies of a batch to the connections that await them.
     fn replies_came(&mut self, mut batch: Batch) {
         self.core.note_buffers();
-        self.hand_out(usize::from(batch.owner), &batch.replies);
+        self.hand_out(&batch);
         self.core.travelling_bytes -= batch.uncount();
         if self.spare_batches.len() < SPARE_BATCHES_MAX {
             batch.clear();
@@ -183,20 +196,24 @@ impl Driver {
         }
     }
 
-    fn hand_out(&mut self, owner: usize, replies: &BatchReplies) {
-        let mut replies = replies.iter();
+    fn hand_out(&mut self, batch: &Batch) {
+        let owner = usize::from(batch.owner);
+        let mut replies = batch.replies.iter().enumerate();
         let mut next = replies.next();
         while next.is_some() {
             let owed = &mut self.owed[owner];
             let first = *owed.front().expect("a reply for each request");
             let mut connection = self.connections.still(first.connection, first.generation);
-            while let Some(reply) = next
+            while let Some((number, reply)) = next
                 && let Some(to) = owed.front().filter(|to| to.is_to_same(&first))
             {
-                if let Some(connection) = &mut connection {
-                    connection
-                        .replies
-                        .arrived(to.sequence, reply, &mut self.pool);
+                match (&mut connection, reply) {
+                    (Some(connection), Some(reply)) => {
+                        let Connection { replies, .. } = connection;
+                        replies.arrived(to.sequence, reply, &mut self.pool);
+                    }
+                    (Some(connection), None) => keep_refused(connection, batch, number, to),
+                    (None, _) => {}
                 }
                 owed.pop_front();
                 next = replies.next();
@@ -210,17 +227,77 @@ impl Driver {
         let Some(connection) = self.connections.still(to.connection, to.generation) else {
             return;
         };
-        if connection.replies.awaited() == 0 && connection.pause == Pause::Barrier {
-            self.unpause(to.connection);
+        match connection.pause {
+            Pause::Barrier if connection.replies.awaited() == 0 => self.unpause(to.connection),
+            Pause::Refused if connection.is_all_home() => {
+                // Where the socket does not take it, it will say when it does.
+                self.flush(to.connection);
+                self.ask_again(to.connection);
+            }
+            _ => {}
         }
         self.mark_dirty(to.connection);
+    }
+
+    /// Asks other cores again for what they did not run, as much of it as is likely to have room, if the client has read.
+    pub(super) fn ask_again(&mut self, place: u32) {
+        let connection = self.connections.at(place);
+        let unsent_bytes = connection.replies.unsent().len();
+        if connection.dead || !connection.is_all_home() || unsent_bytes > UNSENT_BYTES_MAX / 2 {
+            return;
+        }
+        let Some(mut refused) = connection.refused.take() else {
+            return;
+        };
+        connection.begin_round();
+        let (generation, round) = (connection.generation, connection.round);
+        for _ in 0..connection.replies.fit_in(UNSENT_BYTES_MAX) {
+            let Some(command) = refused.take() else {
+                break;
+            };
+            let to = usize::from(command.owner.0);
+            let batch = self.outbox[to].get_or_insert_with(|| {
+                let spare = self.spare_batches.pop();
+                Batch::between(self.core.id.0, command.owner.0, spare)
+            });
+            let request = Request {
+                round,
+                ..command.request
+            };
+            batch.push(&command.args.as_args(), request);
+            self.owed[to].push_back(ReplyTo {
+                connection: place,
+                generation,
+                sequence: command.sequence,
+            });
+            if batch.is_full() {
+                self.dispatch(to);
+            }
+        }
+        if refused.is_empty() {
+            self.unpause(place);
+            self.to_receive.push(place);
+        } else {
+            self.connections.at(place).refused = Some(refused);
+        }
     }
 
     /// Gives up the batches that are kept for the next turn, and room for more replies than are usually owed.
     pub(super) fn trim_batches(&mut self) {
         self.spare_batches.clear();
+        self.allowances.trim();
         for owed in &mut self.owed {
             owed.shrink_to(OWED_IDLE);
         }
     }
+}
+
+/// Keeps a command that came home as it was sent; nothing further of its connection is run before it.
+#[cold]
+fn keep_refused(connection: &mut Connection, batch: &Batch, number: usize, to: &ReplyTo) {
+    let asked = batch.requests.from(0).nth(number);
+    let asked = asked.expect("a request for each reply");
+    connection.pause = Pause::Refused;
+    let refused = connection.refused.get_or_insert_default();
+    refused.keep(ShardId(batch.owner), to.sequence, asked.request, asked.args);
 }

@@ -140,8 +140,10 @@ impl Driver {
             self.unpause(place);
             self.to_receive.push(place);
         }
-        if self.connections.at(place).pause == Pause::Http {
-            self.go_on(place);
+        match self.connections.at(place).pause {
+            Pause::Http => self.go_on(place),
+            Pause::Refused => self.ask_again(place),
+            _ => {}
         }
         self.mark_dirty(place);
     }

@@ -5,7 +5,7 @@
 use super::Driver;
 use crate::{
     connection::Pause,
-    mesh::batch::{ReplyTo, Request},
+    mesh::batch::{Batch, ReplyTo, Request},
     net::buffers,
 };
 use commands::{
@@ -253,23 +253,21 @@ impl Driver {
 
     fn prefetch(&self, commands: &[Pending]) {
         let here = || {
-            commands
-                .iter()
-                .filter(|command| command.hash != 0 && command.owner == self.core.id)
+            commands.iter().filter_map(|command| {
+                if command.hash == 0 || command.owner != self.core.id {
+                    return None;
+                }
+                // A client may be gone since its commands were decoded.
+                let place = self.group.sources[command.source].place;
+                let client = self.core.clients.find(ClientId(place))?;
+                Some((usize::from(client.db), command.hash))
+            })
         };
-        let db = |command: &Pending| {
-            usize::from(
-                self.core
-                    .clients
-                    .at(ClientId(self.group.sources[command.source].place))
-                    .db,
-            )
-        };
-        for command in here() {
-            self.core.shard.prefetch_bucket(db(command), command.hash);
+        for (db, hash) in here() {
+            self.core.shard.prefetch_bucket(db, hash);
         }
-        for command in here() {
-            self.core.shard.prefetch_entry(db(command), command.hash);
+        for (db, hash) in here() {
+            self.core.shard.prefetch_entry(db, hash);
         }
     }
 
@@ -534,9 +532,9 @@ impl Driver {
 
     fn run_there(&mut self, place: u32, command: &Pending, id: RowId, owner: ShardId, hash: u64) {
         let connection = self.connections.at(place);
-        if connection.replies.awaited() > 0
-            && connection.replies.expected_bytes() > UNSENT_BYTES_MAX
-        {
+        if connection.replies.awaited() == 0 {
+            connection.begin_round();
+        } else if connection.replies.expected_bytes() > UNSENT_BYTES_MAX {
             connection.pause = Pause::Barrier;
             return self.stop_at(command);
         }
@@ -555,6 +553,8 @@ impl Driver {
             db: client.db,
             proto: client.proto,
             no_touch: client.no_touch,
+            connection: place,
+            round: connection.round,
             hash,
         };
         let bytes = match self.group.sources[command.source].from {
@@ -567,9 +567,8 @@ impl Driver {
         };
         let to = usize::from(owner.0);
         let batch = self.outbox[to].get_or_insert_with(|| {
-            let mut batch = self.spare_batches.pop().unwrap_or_default();
-            (batch.maker, batch.owner) = (self.core.id.0, owner.0);
-            batch
+            let spare = self.spare_batches.pop();
+            Batch::between(self.core.id.0, owner.0, spare)
         });
         batch.push(&args, request);
         self.owed[to].push_back(reply_to);

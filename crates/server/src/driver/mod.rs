@@ -16,6 +16,7 @@ use crate::{
     connection::{Connection, Connections, Pause},
     mesh::{
         Port,
+        allowance::Allowances,
         batch::{Batch, ReplyTo},
         message::{Message, Task},
     },
@@ -54,6 +55,8 @@ pub struct Driver {
     /// What other cores owe, by core.
     owed: Vec<batches::Owed>,
     spare_batches: Vec<Batch>,
+    /// How much of large replies the connections of other cores have had.
+    allowances: Allowances,
     /// Batches with a request whose key is locked, and those behind them; with where the next request begins.
     stalled_batches: VecDeque<(Batch, usize)>,
     /// Commands over several shards that this core coordinates.
@@ -147,6 +150,7 @@ impl Driver {
             outbox: (0..cores).map(|_| None).collect(),
             owed: (0..cores).map(|_| batches::Owed::new()).collect(),
             spare_batches: Vec::new(),
+            allowances: Allowances::default(),
             stalled_batches: VecDeque::new(),
             coordinated: HashMap::new(),
             no_args: Arc::new(OwnedArgs::new()),
@@ -293,6 +297,8 @@ impl Driver {
             + self.core.clients.table_bytes()
             + self.core.locks.heap_bytes()
             + self.group.heap_bytes()
+            + self.allowances.heap_bytes()
+            + self.port.heap_bytes()
             + batches * size_of::<Batch>()
             + owed * size_of::<ReplyTo>()
             + self.coordinated.capacity() * size_of::<(u32, Coordinated)>();

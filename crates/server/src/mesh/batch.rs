@@ -39,6 +39,10 @@ pub struct Request {
     pub proto: Proto,
     /// CLIENT NO-TOUCH.
     pub no_touch: bool,
+    /// Place of the connection on its core, below [`Request::CONNECTIONS_MAX`].
+    pub connection: u32,
+    /// Which of two rounds of the connection it belongs to, see [`super::allowance`].
+    pub round: bool,
 }
 
 /// Which reply of which connection is meant.
@@ -67,6 +71,15 @@ impl Batch {
     /// Bytes of replies after which a batch goes home, and the rest of its requests follow in another, so that no other
     /// connection waits for all of them.
     pub const REPLY_BYTES_MAX: usize = 1 << 20;
+
+    /// An empty batch for another core, of the buffers of one that came home if there is one.
+    pub fn between(maker: u16, owner: u16, spare: Option<Batch>) -> Batch {
+        Batch {
+            maker,
+            owner,
+            ..spare.unwrap_or_default()
+        }
+    }
 
     /// Adds a command.
     pub fn push(&mut self, args: &Args<'_>, request: Request) {
@@ -203,30 +216,63 @@ impl Requests {
     }
 }
 
+/// Where the parts of a word lie that holds all a request has beside its hash: how far from the lowest bit, and how many bits.
+mod field {
+    pub const ROW: (u32, u32) = (0, 12);
+    pub const DB: (u32, u32) = (12, 8);
+    pub const RESP3: (u32, u32) = (20, 1);
+    pub const NO_TOUCH: (u32, u32) = (21, 1);
+    pub const ROUND: (u32, u32) = (22, 1);
+    pub const SPANS: (u32, u32) = (23, 21);
+    pub const CONNECTION: (u32, u32) = (44, 20);
+}
+
+const _: () = assert!(
+    resp::decode::ARGS_MAX < 1 << field::SPANS.1,
+    "the arguments of a command can be counted"
+);
+
+#[inline(always)]
+fn put((shift, bits): (u32, u32), value: u64) -> u64 {
+    debug_assert!(value >> bits == 0, "it has its room");
+    value << shift
+}
+
+#[inline(always)]
+fn get((shift, bits): (u32, u32), word: u64) -> u64 {
+    word >> shift & ((1 << bits) - 1)
+}
+
 impl Request {
-    const RESP3: u64 = 1 << 24;
-    const NO_TOUCH: u64 = 1 << 25;
+    /// Connections of a core that can be told apart.
+    pub const CONNECTIONS_MAX: usize = 1 << field::CONNECTION.1;
 
     fn head(&self, span_count: usize) -> [u64; Requests::HEAD_WORDS] {
-        let is_resp3 = u64::from(self.proto == Proto::Resp3) * Self::RESP3;
-        let no_touch = u64::from(self.no_touch) * Self::NO_TOUCH;
-        let manners = u64::from(self.row.0) | (u64::from(self.db) << 16) | is_resp3 | no_touch;
-        [self.hash, manners | (span_count as u64) << 32]
+        let manners = put(field::ROW, u64::from(self.row.0))
+            | put(field::DB, u64::from(self.db))
+            | put(field::RESP3, u64::from(self.proto == Proto::Resp3))
+            | put(field::NO_TOUCH, u64::from(self.no_touch))
+            | put(field::ROUND, u64::from(self.round))
+            | put(field::SPANS, span_count as u64)
+            | put(field::CONNECTION, u64::from(self.connection));
+        [self.hash, manners]
     }
 
     fn of_head([hash, manners]: [u64; Requests::HEAD_WORDS]) -> (Request, usize) {
         let request = Request {
             hash,
-            row: RowId(manners as u16),
-            db: (manners >> 16) as u8,
-            proto: if manners & Self::RESP3 != 0 {
+            row: RowId(get(field::ROW, manners) as u16),
+            db: get(field::DB, manners) as u8,
+            proto: if get(field::RESP3, manners) == 1 {
                 Proto::Resp3
             } else {
                 Proto::Resp2
             },
-            no_touch: manners & Self::NO_TOUCH != 0,
+            no_touch: get(field::NO_TOUCH, manners) == 1,
+            connection: get(field::CONNECTION, manners) as u32,
+            round: get(field::ROUND, manners) == 1,
         };
-        (request, (manners >> 32) as usize)
+        (request, get(field::SPANS, manners) as usize)
     }
 }
 
@@ -259,6 +305,8 @@ pub struct BatchReplies {
 
 impl BatchReplies {
     const HEAD_BYTES: usize = 8;
+    /// In the place of a length: the request was not run.
+    const REFUSED: u64 = u64::MAX;
 
     /// Has `write` append a reply to the buffer; what it appended is taken away again where it answers that there is none.
     #[inline]
@@ -274,19 +322,29 @@ impl BatchReplies {
         }
     }
 
+    /// Says of the next request that it was not run.
+    pub fn refuse(&mut self) {
+        self.bytes.extend_from_slice(&Self::REFUSED.to_ne_bytes());
+    }
+
     /// Bytes of all replies.
     pub fn len(&self) -> usize {
         self.bytes.len()
     }
 
-    /// The replies in order.
-    pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
+    /// The replies in order; none for a request that was not run.
+    pub fn iter(&self) -> impl Iterator<Item = Option<&[u8]>> {
         let mut rest = &self.bytes[..];
         std::iter::from_fn(move || {
             let (head, after) = rest.split_first_chunk()?;
-            let (reply, others) = after.split_at(u64::from_ne_bytes(*head) as usize);
+            let len = u64::from_ne_bytes(*head);
+            if len == Self::REFUSED {
+                rest = after;
+                return Some(None);
+            }
+            let (reply, others) = after.split_at(len as usize);
             rest = others;
-            Some(reply)
+            Some(Some(reply))
         })
     }
 }
@@ -303,6 +361,8 @@ mod tests {
             db: (number % 16) as u8,
             proto: [Proto::Resp2, Proto::Resp3][number as usize % 2],
             no_touch: number.is_multiple_of(3),
+            connection: (number * 8191) as u32,
+            round: number.is_multiple_of(5),
         }
     }
 
@@ -351,8 +411,22 @@ mod tests {
         assert!(
             replies
                 .iter()
-                .eq(given.map(|number| vec![number as u8; number]))
+                .map(|reply| reply.map(<[u8]>::to_vec))
+                .eq(given.map(|number| Some(vec![number as u8; number])))
         );
+    }
+
+    #[test]
+    fn a_request_that_was_not_run_is_told_from_one_without_a_reply() {
+        let mut replies = BatchReplies::default();
+        replies.write(|_| true);
+        replies.refuse();
+        replies.write(|out| {
+            out.push(b'x');
+            true
+        });
+        let told: Vec<_> = replies.iter().collect();
+        assert_eq!(told, [Some(&b""[..]), None, Some(b"x")]);
     }
 
     #[test]

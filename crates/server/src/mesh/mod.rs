@@ -2,6 +2,7 @@
 //! Nobody waits here: a full queue keeps its messages on the sender's side until the next turn.
 //! Decision 0002 has what a hop costs.
 
+pub mod allowance;
 pub mod batch;
 pub mod doorbell;
 pub mod message;
@@ -95,6 +96,20 @@ impl Port {
         }
     }
 
+    /// Has another core take a turn after this moment. Where its queue is full it has messages that it has not taken yet, so it
+    /// will, and nothing is sent.
+    pub fn nudge(&mut self, to: usize) {
+        let sender = self.outgoing[to]
+            .as_mut()
+            .expect("a queue to every other core");
+        if self.waiting[to].is_empty()
+            && sender.push(Message::Pay).is_ok()
+            && !self.touched.contains(&to)
+        {
+            self.touched.push(to);
+        }
+    }
+
     fn push_waiting(&mut self, to: usize) {
         let sender = self.outgoing[to]
             .as_mut()
@@ -105,6 +120,17 @@ impl Port {
                 return;
             }
         }
+        if self.waiting[to].capacity() > QUEUE_MESSAGES {
+            self.waiting[to] = VecDeque::new();
+        }
+    }
+
+    /// Bytes of what waits for room, without what the messages hold.
+    pub fn heap_bytes(&self) -> usize {
+        self.waiting
+            .iter()
+            .map(|waiting| waiting.capacity() * size_of::<Message>())
+            .sum()
     }
 
     /// Takes the next message from any core, the cores in turn.
@@ -145,5 +171,38 @@ impl Port {
     /// This core is awake.
     pub fn rise(&self) {
         self.sleepers[self.me].doorbell.rise();
+    }
+}
+
+#[cfg(all(test, not(feature = "loom")))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_core_that_does_not_look_is_not_sent_more_than_its_queue_holds() {
+        let mut ports = mesh(2);
+        for _ in 0..10 * QUEUE_MESSAGES {
+            ports[0].nudge(1);
+        }
+        assert_eq!(ports[0].heap_bytes(), 0);
+        let taken = std::iter::from_fn(|| ports[1].receive()).count();
+        assert_eq!(taken, QUEUE_MESSAGES);
+        ports[0].nudge(1);
+        assert!(ports[1].receive().is_some());
+    }
+
+    #[test]
+    fn messages_that_waited_for_room_leave_none_behind() {
+        let mut ports = mesh(2);
+        for _ in 0..10 * QUEUE_MESSAGES {
+            ports[0].send(1, Message::Pay);
+        }
+        assert!(ports[0].heap_bytes() > 0);
+        let mut taken = 0;
+        while !ports[0].is_quiet() || !ports[1].is_quiet() {
+            taken += std::iter::from_fn(|| ports[1].receive()).count();
+            ports[0].bells(|_| {});
+        }
+        assert_eq!((taken, ports[0].heap_bytes()), (10 * QUEUE_MESSAGES, 0));
     }
 }
