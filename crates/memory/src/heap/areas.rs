@@ -8,15 +8,13 @@ use std::ptr;
 use libmimalloc_sys as mi;
 
 use super::accounts::{self, thread_allocated_bytes, thread_foreign_freed_bytes};
+use super::blocks::CLASS_BYTES_MAX;
 use super::mimalloc::{
     HeapVisitor, mi_heap_visit_abandoned_blocks, mi_subproc_main, mi_subproc_visit_heaps,
     mi_theap_visit_blocks,
 };
 use super::spaces::{own_theap, spaces};
 use crate::shard::ShardMemory;
-
-/// Blocks up to this many bytes come in size classes; a larger one has pages of its own.
-const CLASS_BYTES_MAX: usize = 512 * 1024;
 
 /// Room for every size class of the allocator (it has 73) and the one for what is larger.
 const CLASSES_MAX: usize = 96;

@@ -11,10 +11,32 @@ use libmimalloc_sys as mi;
 use super::accounts::settle;
 use super::mimalloc::{mi_ufree, mi_umalloc, mi_urealloc};
 
+/// Blocks up to this many bytes come in size classes; a larger one has pages of its own.
+pub(super) const CLASS_BYTES_MAX: usize = 512 * 1024;
+
 /// The size in bytes of the block that a request of `size` bytes would get.
 pub fn good_size(size: usize) -> usize {
+    if size > CLASS_BYTES_MAX {
+        return large_size(size);
+    }
     // SAFETY: computes from its argument alone.
     unsafe { mi::mi_good_size(size) }
+}
+
+/// The size of a block with pages of its own, which `mi_good_size` does not tell: rounded up the more the larger it is, so that
+/// such blocks fit into each other's places.
+fn large_size(size: usize) -> usize {
+    const STEPS: [(usize, usize); 3] = [
+        (2 << 20, 64 << 10),
+        (8 << 20, 256 << 10),
+        (32 << 20, 1 << 20),
+    ];
+    const LAST_STEP: usize = 4 << 20;
+    let step = STEPS
+        .iter()
+        .find(|(below, _)| size < *below)
+        .map_or(LAST_STEP, |(_, step)| *step);
+    size.checked_next_multiple_of(step).unwrap_or(size)
 }
 
 /// How many bytes may be used from `block` to the end of the block it lies in.
@@ -125,6 +147,22 @@ mod tests {
         // SAFETY: the block is live and not used again.
         assert_eq!(unsafe { free_block(block) }, bytes);
         assert_eq!(thread_allocated_bytes(), before);
+    }
+
+    #[test]
+    fn the_size_of_a_block_is_known_before_it_is_taken() {
+        let sizes = (0..40).flat_map(|step| {
+            let size = 8usize << (step / 2);
+            let size = if step % 2 == 0 { size } else { size + size / 2 };
+            [size - 1, size, size + 1, size + size / 5]
+        });
+        for size in sizes.chain([700_000, 1_500_000, 3_000_000, 10_000_001, 100_000_000]) {
+            let (block, bytes) = alloc_block(size);
+            assert_eq!(good_size(size), bytes, "a block of {size}");
+            // SAFETY: the block is live and not used again.
+            unsafe { free_block(block) };
+        }
+        assert_eq!(good_size(usize::MAX - 1), usize::MAX - 1);
     }
 
     #[test]

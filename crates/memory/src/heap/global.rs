@@ -9,6 +9,7 @@ use std::ptr;
 use libmimalloc_sys as mi;
 
 use super::accounts::settle;
+use super::blocks::good_size;
 use super::large::{LARGE_BYTES, discard_if_pressed};
 use super::mimalloc::{
     mi_ucalloc, mi_ufree, mi_umalloc, mi_umalloc_aligned, mi_urealloc, mi_uzalloc_aligned,
@@ -79,12 +80,43 @@ unsafe impl GlobalAlloc for CountingAlloc {
             // SAFETY: the trait's promises on `realloc` are those of the three calls.
             return unsafe { self.realloc_aligned(block, layout, new_size) };
         }
+        if new_size < layout.size() {
+            // SAFETY: as above.
+            return unsafe { shrink(self, block, layout, new_size) };
+        }
         if layout.size() >= LARGE_BYTES {
             // SAFETY: as above.
             return unsafe { realloc_large(self, block, layout, new_size) };
         }
         // SAFETY: as above.
         unsafe { realloc_natural(block, layout, new_size) }
+    }
+}
+
+/// Makes a block smaller. mimalloc leaves it where it is while half of it is used; here it moves as soon as a smaller one will do,
+/// so that what a buffer holds follows from its capacity.
+///
+/// # Safety
+/// That of [`GlobalAlloc::realloc`].
+#[cold]
+unsafe fn shrink(
+    allocator: &CountingAlloc,
+    block: *mut u8,
+    layout: Layout,
+    new_size: usize,
+) -> *mut u8 {
+    // SAFETY: the trait's promises on `realloc` are those of the calls; both blocks hold what is copied.
+    unsafe {
+        if good_size(new_size.max(layout.align())) >= mi::mi_usable_size(block.cast::<c_void>()) {
+            return block;
+        }
+        let new_layout = Layout::from_size_align_unchecked(new_size, layout.align());
+        let moved = allocator.alloc(new_layout);
+        if !moved.is_null() {
+            ptr::copy_nonoverlapping(block, moved, new_size);
+            allocator.dealloc(block, layout);
+        }
+        moved
     }
 }
 
@@ -168,13 +200,13 @@ unsafe fn realloc_pressed(
     // SAFETY: the trait's promises on `realloc` are those of the calls; both blocks hold what is copied.
     unsafe {
         let usable_bytes = mi::mi_usable_size(block.cast::<c_void>());
-        if (usable_bytes / 2..=usable_bytes).contains(&new_size) {
+        if new_size <= usable_bytes {
             return block;
         }
         let new_layout = Layout::from_size_align_unchecked(new_size, layout.align());
         let moved = allocator.alloc(new_layout);
         if !moved.is_null() {
-            ptr::copy_nonoverlapping(block, moved, layout.size().min(new_size));
+            ptr::copy_nonoverlapping(block, moved, layout.size());
             allocator.dealloc(block, layout);
         }
         moved
@@ -214,6 +246,30 @@ mod tests {
             }
         }
         assert_eq!(thread_allocated_bytes(), before);
+    }
+
+    #[test]
+    fn a_block_that_shrinks_is_as_large_as_one_made_so() {
+        for (size, smaller) in [
+            (13_000, 8_100),
+            (1000, 990),
+            (300_000, 200_000),
+            (3 << 20, 2_900_000),
+        ] {
+            let layout = |size| Layout::from_size_align(size, 1).unwrap();
+            let before = thread_allocated_bytes();
+            // SAFETY: every access is within the live block, which is freed once, with its layout.
+            unsafe {
+                let block = CountingAlloc.alloc(layout(size));
+                block.write_bytes(7, size);
+                let block = CountingAlloc.realloc(block, layout(size), smaller);
+                assert_eq!(thread_allocated_bytes() - before, good_size(smaller) as i64);
+                let kept = std::slice::from_raw_parts(block, smaller);
+                assert!(kept.iter().all(|byte| *byte == 7));
+                CountingAlloc.dealloc(block, layout(smaller));
+            }
+            assert_eq!(thread_allocated_bytes(), before);
+        }
     }
 
     #[test]
