@@ -202,11 +202,7 @@ fn setinfo(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
     let (option, value) = (call.args.at(2), call.args.at(3));
     let is_name = call.is(2, "lib-name");
     if !is_name && !call.is(2, "lib-ver") {
-        return Err(format!(
-            "ERR Unrecognized option '{}'",
-            String::from_utf8_lossy(option)
-        )
-        .into());
+        return Err(error::quoting("ERR Unrecognized option '", option, "'"));
     }
     if !is_plain(value) {
         let option = String::from_utf8_lossy(option);
@@ -273,7 +269,7 @@ fn kill_option<'a>(doomed: &mut Doomed<'a>, args: Args<'a>, at: usize, value: &'
         b"laddr" => doomed.local_address = Some(value),
         b"user" if value == b"default" => {}
         b"user" => {
-            return Err(format!("ERR No such user '{}'", String::from_utf8_lossy(value)).into());
+            return Err(error::quoting("ERR No such user '", value, "'"));
         }
         b"maxage" => {
             let age_s = resp::number::parse_i64(value)

@@ -147,8 +147,12 @@ fn parse_hello<'a>(call: &Call<'a>) -> Result<Hello<'a>, Error> {
             wish.name = Some(args.at(at + 1));
             at += 2;
         } else {
-            let option = String::from_utf8_lossy(args.at(at));
-            return Err(format!("ERR Syntax error in HELLO option '{option}'").into());
+            let option = args.at(at);
+            return Err(error::quoting(
+                "ERR Syntax error in HELLO option '",
+                option,
+                "'",
+            ));
         }
     }
     Ok(wish)

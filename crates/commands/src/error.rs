@@ -52,6 +52,21 @@ pub fn wrong_arity(name: &str) -> Error {
     format!("ERR wrong number of arguments for '{name}' command").into()
 }
 
+/// A text with words of the client in it.
+pub fn quoting(before: &str, quoted: &[u8], after: &str) -> Error {
+    let parts = [before.as_bytes(), printed(quoted), after.as_bytes()];
+    Error(Cow::Owned(parts.concat()))
+}
+
+/// As much of a client's word as Redis prints: what stands before a zero byte.
+pub fn printed(word: &[u8]) -> &[u8] {
+    let end = word
+        .iter()
+        .position(|byte| *byte == 0)
+        .unwrap_or(word.len());
+    &word[..end]
+}
+
 /// Nothing of this name exists in the table; the arguments are quoted back, cut as Redis cuts them.
 pub fn unknown_command(name: &[u8], arguments: impl Iterator<Item = impl AsRef<[u8]>>) -> Error {
     const QUOTED_BYTES_MAX: usize = 128;
@@ -61,12 +76,12 @@ pub fn unknown_command(name: &[u8], arguments: impl Iterator<Item = impl AsRef<[
             break;
         }
         let room = QUOTED_BYTES_MAX - quoted.len();
-        let argument = argument.as_ref();
+        let argument = printed(argument.as_ref());
         quoted.push(b'\'');
         quoted.extend_from_slice(&argument[..argument.len().min(room)]);
         quoted.extend_from_slice(b"' ");
     }
-    let name = &name[..name.len().min(QUOTED_BYTES_MAX)];
+    let name = printed(&name[..name.len().min(QUOTED_BYTES_MAX)]);
     Error(Cow::Owned(
         [
             b"ERR unknown command '",
@@ -83,7 +98,5 @@ pub fn unknown_subcommand(subcommand: &[u8], container: &str) -> Error {
     const QUOTED_BYTES_MAX: usize = 128;
     let cut = &subcommand[..subcommand.len().min(QUOTED_BYTES_MAX)];
     let help = format!("'. Try {} HELP.", container.to_ascii_uppercase());
-    Error(Cow::Owned(
-        [b"ERR unknown subcommand '", cut, help.as_bytes()].concat(),
-    ))
+    quoting("ERR unknown subcommand '", cut, &help)
 }

@@ -3,7 +3,7 @@
 //! Source: redis-server 7.0, asked for the order of its checks and for every overflow.
 
 use crate::row::{Doc, Keys};
-use crate::{Call, Command, Error, Flags, Reply, Run, lookup};
+use crate::{Call, Command, Error, Flags, Reply, Run, error, lookup};
 use resp::Writer;
 use store::{Entry, Millis};
 
@@ -105,11 +105,8 @@ impl Conditions {
             } else if call.is(index, "lt") {
                 conditions.sooner = true;
             } else {
-                return Err(format!(
-                    "ERR Unsupported option {}",
-                    String::from_utf8_lossy(call.args.at(index))
-                )
-                .into());
+                let option = call.args.at(index);
+                return Err(error::quoting("ERR Unsupported option ", option, ""));
             }
         }
         let Conditions {

@@ -4,7 +4,7 @@
 
 use crate::introspection::help_row;
 use crate::row::{Doc, Keys};
-use crate::{Call, Command, Flags, Reply, Run};
+use crate::{Call, Command, Flags, Reply, Run, error};
 use resp::Writer;
 
 const FLUSH_WORDS: &str = "ERR FUNCTION FLUSH only supports SYNC|ASYNC option";
@@ -25,8 +25,8 @@ fn list(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
         if call.is(index, "libraryname") && index + 1 < call.args.len() {
             index += 1;
         } else if !call.is(index, "withcode") {
-            let word = String::from_utf8_lossy(call.args.at(index));
-            return Err(format!("ERR Unknown argument {word}").into());
+            let word = call.args.at(index);
+            return Err(error::quoting("ERR Unknown argument ", word, ""));
         }
         index += 1;
     }

@@ -49,13 +49,13 @@ fn options(call: &Call<'_>) -> Result<Options, Error> {
 const NOT_STRINGS: &str = "ERR The specified keys must contain string values";
 
 fn lcs(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
-    let options = options(call)?;
     let keys = [1, 2].map(|index| call.other_key(index));
     let mut lengths = [0; 2];
     for (length, key) in lengths.iter_mut().zip(keys) {
         let found = lookup::read_string(call, key).map_err(|_| NOT_STRINGS)?;
         *length = found.map_or(0, |value| value.len());
     }
+    let options = options(call)?;
     check_table(call, lengths[0], lengths[1])?;
     let [first, second] = keys.map(|key| {
         let found = lookup::string_before_write(call, key).unwrap_or(None);

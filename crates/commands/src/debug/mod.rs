@@ -153,11 +153,11 @@ fn order(call: &Call<'_>) -> Result<Order, Error> {
             Order::Sleep(Duration::try_from_secs_f64(seconds).unwrap_or_default())
         }
         _ => {
-            let name = String::from_utf8_lossy(call.args.at(1));
-            return Err(format!(
-                "ERR unknown subcommand or wrong number of arguments for '{name}'. Try DEBUG HELP."
-            )
-            .into());
+            return Err(error::quoting(
+                "ERR unknown subcommand or wrong number of arguments for '",
+                call.args.at(1),
+                "'. Try DEBUG HELP.",
+            ));
         }
     })
 }

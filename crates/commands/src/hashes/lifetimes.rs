@@ -296,8 +296,7 @@ impl<'a> SetRequest<'a> {
                 one_of(presence == Presence::Any, ONE_CONDITION)?;
                 presence = Presence::All;
             } else {
-                let word = String::from_utf8_lossy(word);
-                return Err(format!("ERR unknown argument: {word}").into());
+                return Err(error::quoting("ERR unknown argument: ", word, ""));
             }
             index += 1;
         }

@@ -3,7 +3,7 @@
 //! Source: redis-server 7, in the order of its checks.
 
 use super::ids;
-use crate::{Call, Error, Reply, lookup};
+use crate::{Call, Error, Reply, error, lookup};
 use resp::Writer;
 use std::borrow::Cow;
 use store::{Door, Group, Kind, Stream, StreamEdit, StreamId, View};
@@ -33,9 +33,9 @@ const HELP: &[&str] = &[
 pub(super) fn no_group(key: &[u8], group: &[u8], rest: &str) -> Error {
     let parts: [&[u8]; 6] = [
         b"NOGROUP No such key '",
-        key,
+        error::printed(key),
         b"' or consumer group '",
-        group,
+        error::printed(group),
         b"'",
         rest.as_bytes(),
     ];
@@ -46,9 +46,9 @@ pub(super) fn no_group(key: &[u8], group: &[u8], rest: &str) -> Error {
 pub(super) fn no_such_group(key: &[u8], group: &[u8]) -> Error {
     let parts: [&[u8]; 5] = [
         b"NOGROUP No such consumer group '",
-        group,
+        error::printed(group),
         b"' for key name '",
-        key,
+        error::printed(key),
         b"'",
     ];
     Error(Cow::Owned(parts.concat()))

@@ -6,7 +6,7 @@ use super::groups::{open_group, read_group};
 use super::ids;
 use crate::{Call, Error, Reply, error, reply_limit::ReplyLimit};
 use resp::Writer;
-use std::{borrow::Cow, collections::HashSet};
+use std::collections::HashSet;
 use store::{ConsumerId, Group, Millis, PendingEntry, StreamEdit, StreamId};
 
 /// The part of XPENDING's arguments that asks for single entries.
@@ -173,9 +173,12 @@ impl Claim {
                 index += 1;
                 claim.last_id = ids::parse(args.at(index), 0)?;
             } else {
-                let option: [&[u8]; 3] =
-                    [b"ERR Unrecognized XCLAIM option '", args.at(index), b"'"];
-                return Err(Error(Cow::Owned(option.concat())));
+                let option = args.at(index);
+                return Err(error::quoting(
+                    "ERR Unrecognized XCLAIM option '",
+                    option,
+                    "'",
+                ));
             }
             index += 1;
         }
