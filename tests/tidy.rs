@@ -43,6 +43,7 @@ const UNSAFE_FILES: &[&str] = &[
     "crates/store/src/heap.rs",
     "crates/store/src/index/bucket.rs",
     "crates/store/src/index/segment.rs",
+    "crates/store/src/prefixes/rack.rs",
     "crates/store/src/prefixes/scan.rs",
     "crates/store/src/slab/mod.rs",
 ];

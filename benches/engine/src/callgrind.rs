@@ -36,7 +36,7 @@ fn counted(out_dir: &Path, subject: Subject, options: &[String]) -> io::Result<V
         (0..levels)
             .map(|level| {
                 let dump = dumps_dir.join(format!("out.{}", at * levels + level + 1));
-                Ok(instructions(&dump)? as f64 / COUNT as f64)
+                Ok(section(&dump)? as f64 / COUNT as f64)
             })
             .collect()
     };
@@ -119,14 +119,16 @@ pub fn shapes(out_dir: &Path, options: &[String]) -> io::Result<()> {
         );
     }
     table.note(format!(
-        "{COUNT} keys of each shape come, are read, overwritten and deleted, beside 100,000 others; \
-         values of 32 bytes. Options: {}. Network and prefetching are not in it.",
+        "Beside 100,000 others, {COUNT} keys of each shape come, are read and overwritten, and go; then as many \
+         others of the same shape come (SET new) and go (DEL). Values of 32 bytes; the index has room for all. \
+         Options: {}. Network and prefetching are not in it.",
         named(options)
     ));
     table.publish(out_dir, "prefixes")
 }
 
-fn named(options: &[String]) -> String {
+/// Options as they are told below a table.
+pub fn named(options: &[String]) -> String {
     if options.is_empty() {
         "none".to_owned()
     } else {
@@ -134,13 +136,19 @@ fn named(options: &[String]) -> String {
     }
 }
 
+/// The instructions of the dump of a counted section.
+fn section(dump: &Path) -> io::Result<u64> {
+    if !fs::read_to_string(dump)?.contains("counted_section") {
+        let text = format!("{} is not the dump of a counted section", dump.display());
+        return Err(io::Error::other(text));
+    }
+    instructions(dump)
+}
+
 /// The instructions that a dump holds.
-fn instructions(dump: &Path) -> io::Result<u64> {
+pub fn instructions(dump: &Path) -> io::Result<u64> {
     let missing = |what: &str| io::Error::other(format!("{}: {what}", dump.display()));
     let text = fs::read_to_string(dump).map_err(|error| missing(&error.to_string()))?;
-    if !text.contains("counted_section") {
-        return Err(missing("is not the dump of a counted section"));
-    }
     let totals = text.lines().find_map(|line| line.strip_prefix("totals: "));
     totals
         .and_then(|total| total.trim().parse().ok())

@@ -105,6 +105,16 @@ pub fn fill(bytes: &mut Vec<u8>) {
     }
 }
 
+/// The commands that set so many keys beside those, and delete them again: the index then has grown.
+pub fn grow(bytes: &mut Vec<u8>, keys: u64) {
+    for number in KEYS..KEYS + keys {
+        push(bytes, &[b"SET", &key(number), &value(number)]);
+    }
+    for number in KEYS..KEYS + keys {
+        push(bytes, &[b"DEL", &key(number)]);
+    }
+}
+
 /// Numbers below `count`, in no order that a cache could foresee.
 pub fn scattered(index: usize, start: u64, count: u64) -> u64 {
     // A prime larger than any count here, so that no number comes twice.

@@ -4,6 +4,7 @@
 
 mod callgrind;
 mod commands_asked;
+mod server_counted;
 mod shapes_asked;
 #[path = "../../src/table.rs"]
 #[allow(dead_code, reason = "the generator uses more of it")]
@@ -16,7 +17,7 @@ use std::sync::Arc;
 
 use commands::gather::{self, Place};
 use commands::{Call, Core, Facts, Run, ShardId, Table as Rows, execute};
-use commands_asked::{Asked, KEYS, fill};
+use commands_asked::{Asked, COUNT, KEYS, fill, grow};
 use resp::{Args, Decoded, Decoder, Limits, Proto, Span, Writer};
 use store::Millis;
 
@@ -220,6 +221,9 @@ fn measure(subject: Subject, options: &[String]) -> std::io::Result<()> {
     let mut engine = Engine::new(config)?;
     let mut bytes = Vec::new();
     fill(&mut bytes);
+    if subject == Subject::Shapes {
+        grow(&mut bytes, 2 * COUNT as u64);
+    }
     let mut at = 0;
     for nth in 0.. {
         if at == bytes.len() {
@@ -253,6 +257,15 @@ fn measure(subject: Subject, options: &[String]) -> std::io::Result<()> {
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
+    if let [out_dir, what, server, options @ ..] = &words[..]
+        && what == "server"
+    {
+        return told(server_counted::prefixes(
+            Path::new(out_dir),
+            Path::new(server),
+            options,
+        ));
+    }
     let subject = match words.get(1).map(String::as_str) {
         Some("shapes") => Subject::Shapes,
         _ => Subject::Commands,
@@ -264,11 +277,16 @@ fn main() -> ExitCode {
         (Some(out_dir), Subject::Shapes) => callgrind::shapes(Path::new(out_dir), options),
         (None, _) => {
             eprintln!(
-                "usage: pinyon-engine <directory for results> commands|shapes [option value]..."
+                "usage: pinyon-engine <directory for results> commands|shapes [option value]...\n\
+                 or: pinyon-engine <directory for results> server <program> [option value]..."
             );
             return ExitCode::from(2);
         }
     };
+    told(outcome)
+}
+
+fn told(outcome: std::io::Result<()>) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -2,17 +2,25 @@
 //! Never here: how they are run.
 //! Source: what is found in keyspaces; names of prefixes are made up.
 
-use crate::commands_asked::{Answer, Asked, asked, push, scattered, value};
+use crate::commands_asked::{Answer, Asked, COUNT, asked, push, scattered, value};
 
-/// What is done to the keys of a shape, in this order.
-pub const OPERATIONS: [&str; 4] = ["SET new", "GET", "SET over", "DEL"];
+/// What is done to the keys of a shape, in this order: the first keys come, and their prefixes with
+/// them; when they have gone others come of the same prefixes, and go.
+pub const OPERATIONS: [&str; 6] = [
+    "SET first",
+    "GET",
+    "SET over",
+    "DEL first",
+    "SET new",
+    "DEL",
+];
 
 /// Keys that look alike.
 pub struct Shape {
     /// One of them, or what is special.
     pub name: &'static str,
     /// The key with an index.
-    key: fn(usize) -> String,
+    pub key: fn(usize) -> String,
 }
 
 const fn shape(name: &'static str, key: fn(usize) -> String) -> Shape {
@@ -63,14 +71,18 @@ pub const SHAPES: &[Shape] = &[
     shape("page:<90 bytes>", |index| {
         format!("page:{index:08}{}", "/path".repeat(16))
     }),
+    shape("all of these in turn", in_turn),
     shape("{user42}:items, 10,000 prefixes", |index| {
         format!("{{user{index}}}:items")
     }),
-    shape("all but the last in turn", |index| {
-        let shapes = SHAPES.len() - 2;
-        (SHAPES[index % shapes].key)(20_000 + index)
-    }),
+    shape("all in turn, when accounts are used up", in_turn),
 ];
+
+fn in_turn(index: usize) -> String {
+    // Those before it.
+    let shapes = SHAPES.len() - 3;
+    (SHAPES[index % shapes].key)(20_000 + index)
+}
 
 const EIGHT: [&str; 8] = [
     "user:",
@@ -114,18 +126,21 @@ fn of(key: fn(usize) -> String) -> [Asked; OPERATIONS.len()] {
         push(bytes, &[b"SET", key(index).as_bytes(), &value(7)]);
         Answer::Ok
     };
-    let [come, read, over, go] = OPERATIONS;
-    let any = |index| scattered(index, 0, crate::commands_asked::COUNT as u64) as usize;
+    let go = move |index, bytes: &mut Vec<u8>| {
+        push(bytes, &[b"DEL", key(index).as_bytes()]);
+        Answer::Int(1)
+    };
+    let [first, read, over, first_gone, new, gone] = OPERATIONS;
+    let any = |index| scattered(index, 0, COUNT as u64) as usize;
     [
-        asked(come, set),
+        asked(first, set),
         asked(read, move |index, bytes| {
             push(bytes, &[b"GET", key(any(index)).as_bytes()]);
             Answer::Bulk(value(7))
         }),
         asked(over, move |index, bytes| set(any(index), bytes)),
-        asked(go, move |index, bytes| {
-            push(bytes, &[b"DEL", key(any(index)).as_bytes()]);
-            Answer::Int(1)
-        }),
+        asked(first_gone, move |index, bytes| go(any(index), bytes)),
+        asked(new, move |index, bytes| set(COUNT + index, bytes)),
+        asked(gone, move |index, bytes| go(COUNT + any(index), bytes)),
     ]
 }

@@ -12,8 +12,6 @@ use super::shape::Shape;
 const PLACES: usize = 32;
 /// Odd, and their bits in no order.
 const FACTORS: [u32; 2] = [0x9e37_79b1, 0x85eb_ca6b];
-/// The mark of a shape.
-const TAKEN: u32 = 0;
 
 /// Shapes of beginnings, each in one of the two places where it may be.
 #[derive(Debug)]
@@ -34,7 +32,7 @@ impl Beginnings {
         let place = place_of(chunk, delimiters);
         let has = |place: &usize| {
             self.places.at(*place).is_some_and(|shape| {
-                shape.is_of([chunk], TAKEN) && !(shape.is_open && scan::goes_on(key, delimiters))
+                shape.is_of([chunk]) && !(shape.is_open && scan::goes_on(key, delimiters))
             })
         };
         [place, place ^ 1].into_iter().find(has)
@@ -70,10 +68,7 @@ impl Beginnings {
 
     /// Keeps the shape of a beginning. Answers what was kept beside the one that goes.
     pub(super) fn keep(&mut self, place: usize, found: &Found, lanes: &Lanes) -> (u16, Change) {
-        let shape = Shape {
-            is_open: found.is_open,
-            ..Shape::new(found.node, TAKEN, lanes, |_, place| Some(place))
-        };
+        let shape = Shape::new(found.node, found.is_open, lanes, |_, place| Some(place));
         self.places.put(place, shape)
     }
 }

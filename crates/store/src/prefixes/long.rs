@@ -5,7 +5,8 @@
 
 use super::Change;
 use super::lanes::{Found, Lanes};
-use super::places::Places;
+use super::near::NearShapes;
+use super::rack::Rack;
 use super::scan::{self, CHUNK, Delimiters, SEEN_BYTES};
 use super::shape::Shape;
 
@@ -14,130 +15,190 @@ pub(super) const LONG_BYTES_MIN: usize = 2 * CHUNK + 1;
 /// Chunks that are compared.
 const CHUNKS: usize = 3;
 /// Longer keys are not compared whole.
-const WHOLE_BYTES_MAX: usize = CHUNKS * CHUNK;
-/// One for each length of keys that are compared whole.
-const WHOLE_PLACES: usize = WHOLE_BYTES_MAX + 1 - LONG_BYTES_MIN;
-/// Those of longer keys are chosen by the length as well, for no other reason than to have several.
-const FAR_PLACES: usize = 32;
-/// The mark of a shape that a key has if the bytes compared say so.
-const BY_CHUNKS: u32 = 0;
-/// The mark of one that a key has if its first sixteen bytes say so and no delimiter follows.
-const IS_OPEN: u32 = 1;
+pub(super) const WHOLE_BYTES_MAX: usize = CHUNKS * CHUNK;
+/// Lengths of keys that are compared whole.
+const WHOLE_LENGTHS: usize = WHOLE_BYTES_MAX + 1 - LONG_BYTES_MIN;
+/// Shapes of longer keys are chosen by the length as well, for no other reason than to have few in one rack.
+const FAR_LENGTHS: usize = 32;
+/// Places of shapes, for each of both.
+const PLACES_MAX: usize = 64;
 
 /// Shapes of long keys.
 #[derive(Debug)]
 pub(super) struct LongShapes {
-    pub(super) whole: Places<Shape<CHUNKS>, WHOLE_PLACES>,
-    pub(super) far: Places<Shape<CHUNKS>, FAR_PLACES>,
+    pub(super) whole: NearShapes<CHUNKS, WHOLE_LENGTHS>,
+    pub(super) far: NearShapes<CHUNKS, FAR_LENGTHS>,
+}
+
+/// What came of counting a key beside the only shape of its length.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Counted {
+    Yes,
+    No,
+    /// There is more than one, and nothing was counted.
+    NotYet,
 }
 
 impl LongShapes {
     pub(super) fn new() -> LongShapes {
         LongShapes {
-            whole: Places::NONE,
-            far: Places::NONE,
+            whole: NearShapes::new(PLACES_MAX),
+            far: NearShapes::new(PLACES_MAX),
         }
     }
 
-    /// Counts a long key beside the shape that is where it is looked for, and answers whether it has
-    /// that. If not, [`LongShapes::take_back`] has to follow, as for shorter keys.
+    /// Counts a key of up to 48 bytes beside the shape of its length, if there is one alone, and answers whether
+    /// it has that. If not, [`LongShapes::count_second`] has to follow, as for shorter keys.
     #[inline(always)]
-    pub(super) fn count(&mut self, key: &[u8], delimiters: &Delimiters, change: Change) -> bool {
+    pub(super) fn count_whole(&mut self, key: &[u8], change: Change) -> Counted {
+        let nth = key.len() - LONG_BYTES_MIN;
+        count_only(self.whole.rack(nth), change, |shape| has_whole(shape, key))
+    }
+
+    /// The same for a longer one.
+    #[inline(always)]
+    pub(super) fn count_far(
+        &mut self,
+        key: &[u8],
+        delimiters: &Delimiters,
+        change: Change,
+    ) -> Counted {
+        let rack = self.far.rack(key.len() % FAR_LENGTHS);
+        count_only(rack, change, |shape| has_far(shape, key, delimiters))
+    }
+
+    /// The same beside that of several shapes that is looked at first.
+    pub(super) fn count_first(
+        &mut self,
+        key: &[u8],
+        delimiters: &Delimiters,
+        change: Change,
+    ) -> bool {
         let len = key.len();
-        if len <= WHOLE_BYTES_MAX {
-            let Some(shape) = self.whole.at_mut(len - LONG_BYTES_MIN) else {
-                return false;
-            };
-            shape.pending.add(change);
-            return ends(key).is_some_and(|ends| shape.is_of(ends, BY_CHUNKS));
-        }
-        let Some(shape) = self.far.at_mut(len % FAR_PLACES) else {
+        let rack = if len <= WHOLE_BYTES_MAX {
+            self.whole.rack(len - LONG_BYTES_MIN)
+        } else {
+            self.far.rack(len % FAR_LENGTHS)
+        };
+        let (Some(rack), Some(chunk)) = (rack, key.first_chunk()) else {
             return false;
         };
+        let shape = rack.of(chunk);
         shape.pending.add(change);
-        if shape.mark != IS_OPEN {
-            return chunks(key).is_some_and(|chunks| shape.is_of(chunks, BY_CHUNKS));
-        }
-        has_open(shape, key, delimiters)
-    }
-
-    /// Takes back what was counted of a key that has not the shape that is where it is looked for.
-    pub(super) fn take_back(&mut self, key: &[u8], change: Change) {
-        let len = key.len();
-        let shape = if len <= WHOLE_BYTES_MAX {
-            self.whole.at_mut(len - LONG_BYTES_MIN)
-        } else {
-            self.far.at_mut(len % FAR_PLACES)
-        };
-        if let Some(shape) = shape {
-            shape.pending.subtract(change);
-        }
-    }
-
-    /// The account of the shape that a long key has.
-    pub(super) fn node_of(&self, key: &[u8], delimiters: &Delimiters) -> Option<u16> {
-        let shape = self.at(key)?;
-        let has = if key.len() <= WHOLE_BYTES_MAX {
+        if len <= WHOLE_BYTES_MAX {
             has_whole(shape, key)
         } else {
             has_far(shape, key, delimiters)
-        };
-        has.then_some(shape.node)
+        }
     }
 
-    fn at(&self, key: &[u8]) -> Option<&Shape<CHUNKS>> {
-        if key.len() <= WHOLE_BYTES_MAX {
-            self.whole.at(key.len() - LONG_BYTES_MIN)
-        } else {
-            self.far.at(key.len() % FAR_PLACES)
+    /// Takes back what was counted of a key that has not the shape that is where it is looked for; counts it
+    /// beside that in another place if it has that.
+    pub(super) fn count_second(
+        &mut self,
+        key: &[u8],
+        delimiters: &Delimiters,
+        change: Change,
+    ) -> bool {
+        let Some(chunk) = key.first_chunk() else {
+            return false;
+        };
+        let len = key.len();
+        if len <= WHOLE_BYTES_MAX {
+            let has = |shape: &_| has_whole(shape, key);
+            let nth = len - LONG_BYTES_MIN;
+            return self.whole.count_second(nth, chunk, change, has);
         }
+        let has = |shape: &_| has_far(shape, key, delimiters);
+        self.far.count_second(len % FAR_LENGTHS, chunk, change, has)
+    }
+
+    /// The account of a long key by the shape that it has.
+    pub(super) fn node_of(&self, key: &[u8], delimiters: &Delimiters) -> Option<u16> {
+        let len = key.len();
+        if len <= WHOLE_BYTES_MAX {
+            let nth = len - LONG_BYTES_MIN;
+            return self.whole.node_of(nth, |shape| has_whole(shape, key));
+        }
+        let has = |shape: &_| has_far(shape, key, delimiters);
+        self.far.node_of(len % FAR_LENGTHS, has)
     }
 
     /// Whether the shape of a long key can be kept, and in the place of what is there.
     pub(super) fn wants(&self, key: &[u8], found: &Found, may_stay: bool) -> bool {
-        mark_of(key.len(), found).is_some()
-            && (self.at(key).is_none_or(Shape::is_none) || !may_stay)
-    }
-
-    /// Keeps the shape of a long key that is wanted. Answers what was kept beside the one that goes.
-    pub(super) fn keep(&mut self, key: &[u8], found: &Found, lanes: &Lanes) -> (u16, Change) {
-        let mark = mark_of(key.len(), found).expect("such a shape is wanted");
-        let starts = [0, CHUNK, (key.len() - CHUNK).min(2 * CHUNK)];
-        let at = |nth: usize, place: usize| Some(starts[nth] + place);
-        let shape = Shape::new(found.node, mark, lanes, at);
         let len = key.len();
         if len <= WHOLE_BYTES_MAX {
-            self.whole.put(len - LONG_BYTES_MIN, shape)
+            return self.whole.has_room(len - LONG_BYTES_MIN, may_stay);
+        }
+        let seen = if found.is_open {
+            CHUNK
         } else {
-            self.far.put(len % FAR_PLACES, shape)
+            WHOLE_BYTES_MAX
+        };
+        found.end() <= seen && self.far.has_room(len % FAR_LENGTHS, may_stay)
+    }
+
+    /// Keeps the shape of a long key that is wanted; `each` is told what was kept beside those that go.
+    pub(super) fn keep(
+        &mut self,
+        key: &[u8],
+        found: &Found,
+        lanes: &Lanes,
+        (may_stay, turn): (bool, usize),
+        each: impl FnMut(u16, Change),
+    ) {
+        let len = key.len();
+        let starts = [0, CHUNK, (len - CHUNK).min(2 * CHUNK)];
+        let at = |nth: usize, place: usize| Some(starts[nth] + place);
+        let shape = Shape::new(found.node, found.is_open, lanes, at);
+        if len <= WHOLE_BYTES_MAX {
+            let nth = len - LONG_BYTES_MIN;
+            self.whole.keep(nth, shape, may_stay, turn, each);
+        } else {
+            let nth = len % FAR_LENGTHS;
+            self.far.keep(nth, shape, may_stay, turn, each);
         }
     }
 }
 
-/// How a shape tells keys of this length, if it can.
-fn mark_of(len: usize, found: &Found) -> Option<u32> {
-    if len <= WHOLE_BYTES_MAX || !found.is_open && found.end() <= WHOLE_BYTES_MAX {
-        Some(BY_CHUNKS)
+/// Counts a key beside the only shape of a rack.
+#[inline(always)]
+fn count_only(
+    rack: Option<&mut Rack<CHUNKS>>,
+    change: Change,
+    has: impl Fn(&Shape<CHUNKS>) -> bool,
+) -> Counted {
+    let Some(rack) = rack else {
+        return Counted::No;
+    };
+    let Some(shape) = rack.only() else {
+        return Counted::NotYet;
+    };
+    shape.pending.add(change);
+    if has(shape) {
+        Counted::Yes
     } else {
-        (found.is_open && found.end() <= CHUNK).then_some(IS_OPEN)
+        Counted::No
     }
 }
 
 /// Whether a key of 33 to 48 bytes has a shape.
+#[inline(always)]
 fn has_whole(shape: &Shape<CHUNKS>, key: &[u8]) -> bool {
-    ends(key).is_some_and(|ends| shape.is_of(ends, BY_CHUNKS))
+    ends(key).is_some_and(|ends| shape.is_of(ends))
 }
 
-/// Whether a longer one has it.
+/// Whether a key of more than 48 bytes has a shape.
+#[inline(always)]
 fn has_far(shape: &Shape<CHUNKS>, key: &[u8], delimiters: &Delimiters) -> bool {
-    match (shape.mark, chunks(key)) {
-        (BY_CHUNKS, Some(chunks)) => shape.is_of(chunks, BY_CHUNKS),
-        (IS_OPEN, _) => has_open(shape, key, delimiters),
-        _ => false,
+    if shape.is_open {
+        has_open(shape, key, delimiters)
+    } else {
+        chunks(key).is_some_and(|chunks| shape.is_of(chunks))
     }
 }
 
-/// Whether a longer one begins as this says and has no further delimiter.
+/// Whether one begins as this says and has no further delimiter.
 #[inline(always)]
 fn has_open(shape: &Shape<CHUNKS>, key: &[u8], delimiters: &Delimiters) -> bool {
     let seen = &key[..key.len().min(SEEN_BYTES)];

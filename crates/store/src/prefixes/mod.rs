@@ -10,6 +10,7 @@ mod long;
 mod near;
 mod past;
 mod places;
+mod rack;
 mod scan;
 mod shape;
 mod shapes;

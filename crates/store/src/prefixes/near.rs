@@ -1,112 +1,266 @@
-//! Owns the shapes of keys of one to 32 bytes that all of a key tells, its length included.
+//! Owns the shapes of keys that all of a key tells, its length included: those of one length in one rack.
 //! Never happens here: an answer that the tree would not give; whoever changes the tree clears this.
-//! Source: two-way associative caches.
+//! Source: as racks; a cache of shapes that are lately met, as those of processors.
 #![forbid(unsafe_code)]
 
 use super::Change;
-use super::lanes::Lanes;
-use super::places::Places;
-use super::scan::{self, CHUNK};
+use super::rack::{Aim, Rack};
+use super::scan::CHUNK;
 use super::shape::Shape;
 
-const PLACES: usize = 64;
-/// Odd, and its bits in no order.
-const FACTOR: u32 = 0x27d4_eb2f;
+/// Places of a rack.
+pub(super) const RACK_PLACES_MAX: usize = 64;
+/// Aims that are tried at each number of places.
+const TRIALS: u64 = 16;
+/// So often the places are doubled before shapes are put beside one another's.
+const DOUBLINGS: u32 = 2;
 
-/// Shapes of keys of so many chunks, each in one of the two places where it may be.
+/// What may be taken from each byte where there is no prefix, so that all digits are alike: hexadecimal ones, or, if
+/// a shape that begins with digits is not told from it then, decimal ones.
+const PLAIN: [u8; 2] = *b"f9";
+
+/// Shapes of keys of so many chunks and of so many lengths.
 #[derive(Debug)]
-pub(super) struct NearShapes<const CHUNKS: usize> {
-    pub(super) places: Places<Shape<CHUNKS>, PLACES>,
+pub(super) struct NearShapes<const CHUNKS: usize, const LENGTHS: usize> {
+    racks: [Option<Rack<CHUNKS>>; LENGTHS],
+    /// Places of all racks.
+    places: usize,
+    places_max: usize,
 }
 
-impl<const CHUNKS: usize> NearShapes<CHUNKS> {
-    pub(super) fn new() -> NearShapes<CHUNKS> {
+impl<const CHUNKS: usize, const LENGTHS: usize> NearShapes<CHUNKS, LENGTHS> {
+    pub(super) fn new(places_max: usize) -> NearShapes<CHUNKS, LENGTHS> {
         NearShapes {
-            places: Places::NONE,
+            racks: [const { None }; LENGTHS],
+            places: 0,
+            places_max,
         }
     }
 
-    /// Counts a key of these chunks beside the shape that is where it is looked for first, and answers
-    /// whether it has that. If not, [`NearShapes::count_second`] takes it back: to add before what is
-    /// compared is known takes an instruction less than to add after it.
+    /// Counts a key of the nth length beside the shape that is in its place, and answers whether it has that. If
+    /// not, [`NearShapes::count_second`] takes it back: to add before what is compared is known takes an
+    /// instruction less than to add after it.
     #[inline(always)]
     pub(super) fn count(
         &mut self,
-        len: usize,
+        nth: usize,
         chunks: [&[u8; CHUNK]; CHUNKS],
         change: Change,
     ) -> bool {
-        let Some(shape) = self.places.at_mut(place_of(len, chunks[0])) else {
+        let Some(rack) = &mut self.racks[nth] else {
             return false;
         };
+        let shape = rack.of(chunks[0]);
         shape.pending.add(change);
-        shape.is_of(chunks, len as u32)
+        shape.is_of(chunks)
     }
 
-    /// Counts such a key beside the shape in the other place, if it has that.
+    /// The shapes of the nth length.
+    #[inline(always)]
+    pub(super) fn rack(&mut self, nth: usize) -> Option<&mut Rack<CHUNKS>> {
+        self.racks[nth].as_mut()
+    }
+
+    /// Takes back what was counted beside the shape in the place of a key, and counts it beside the one next to
+    /// that if it has it.
     #[inline(always)]
     pub(super) fn count_second(
         &mut self,
-        len: usize,
-        chunks: [&[u8; CHUNK]; CHUNKS],
+        nth: usize,
+        chunk: &[u8; CHUNK],
         change: Change,
+        has: impl Fn(&Shape<CHUNKS>) -> bool,
     ) -> bool {
-        let place = place_of(len, chunks[0]);
-        let Some(shape) = self.places.at_mut(place) else {
+        let Some(rack) = &mut self.racks[nth] else {
             return false;
         };
-        shape.pending.subtract(change);
-        let second = self.places.taken(place ^ 1);
-        second.count(chunks, len as u32, change)
+        rack.of(chunk).pending.subtract(change);
+        let second = rack.second_of(chunk);
+        let has = has(second);
+        if has {
+            second.pending.add(change);
+        }
+        has
     }
 
-    /// Has what is in the other place for such a key looked for first from here on.
-    pub(super) fn prefer_second(&mut self, len: usize, chunk: &[u8; CHUNK]) {
-        let place = place_of(len, chunk);
-        self.places.swap(place, place ^ 1);
+    /// The account of a key by the shape that it has.
+    pub(super) fn node_of(&self, nth: usize, has: impl Fn(&Shape<CHUNKS>) -> bool) -> Option<u16> {
+        let mut shapes = self.racks[nth].iter().flat_map(Rack::shapes);
+        shapes.find(|shape| has(shape)).map(|shape| shape.node)
     }
 
-    /// The place of the shape that a key of these chunks has.
-    pub(super) fn find(&self, len: usize, chunks: [&[u8; CHUNK]; CHUNKS]) -> Option<usize> {
-        let place = place_of(len, chunks[0]);
-        let has = |place: &usize| {
-            let shape = self.places.at(*place);
-            shape.is_some_and(|shape| shape.is_of(chunks, len as u32))
-        };
-        [place, place ^ 1].into_iter().find(has)
+    /// Whether a shape of the nth length may be kept.
+    pub(super) fn has_room(&self, nth: usize, may_stay: bool) -> bool {
+        match &self.racks[nth] {
+            Some(rack) => !may_stay || !rack.aim().is_full,
+            None => !may_stay || self.places < self.places_max,
+        }
     }
 
-    /// Where the shape of a key with this first chunk is to be kept: in a free place, or else, unless
-    /// what is there may stay, in one of the two; `turn` says in which.
-    pub(super) fn place_for(
-        &self,
-        len: usize,
-        chunk: &[u8; CHUNK],
-        may_stay: bool,
-        turn: usize,
-    ) -> Option<usize> {
-        let place = place_of(len, chunk);
-        self.places.place_for(place, may_stay, turn)
-    }
-
-    /// Keeps the shape of a key of this length. Answers what was kept beside the one that goes.
+    /// Keeps a shape of the nth length: in its place if that is free; or else in a rack made anew in which all
+    /// have places; or else, unless what is there may stay, in the place of another. `each` is told what was
+    /// kept beside those that go.
     pub(super) fn keep(
         &mut self,
-        place: usize,
-        len: usize,
-        node: u16,
-        lanes: &Lanes,
-        at: impl Fn(usize, usize) -> Option<usize>,
-    ) -> (u16, Change) {
-        let shape = Shape::new(node, len as u32, lanes, at);
-        self.places.put(place, shape)
+        nth: usize,
+        shape: Shape<CHUNKS>,
+        may_stay: bool,
+        turn: usize,
+        mut each: impl FnMut(u16, Change),
+    ) {
+        if let Some(rack) = &mut self.racks[nth] {
+            let place = rack.aim().place_of(&shape);
+            let is_sure = rack.aim().is_sure_of(&shape);
+            if is_sure && !rack.shapes()[place].is_kept {
+                let was = rack.put(place, shape);
+                return each(was.node, was.pending);
+            }
+        } else if self.places >= self.places_max {
+            self.give_up(turn, &mut each);
+        }
+        if self.arrange(nth, shape, &mut each) || may_stay {
+            return;
+        }
+        if let Some(rack) = &mut self.racks[nth] {
+            let place = rack.aim().place_of(&shape);
+            let was = rack.put(place, shape);
+            each(was.node, was.pending);
+        }
+    }
+
+    /// Makes a rack for a shape and those that are there. Whether that was possible.
+    fn arrange(
+        &mut self,
+        nth: usize,
+        shape: Shape<CHUNKS>,
+        each: &mut impl FnMut(u16, Change),
+    ) -> bool {
+        let former = self.racks[nth].as_mut().map(|rack| {
+            let is_tried = std::mem::replace(&mut rack.aim_mut().is_full, true);
+            (is_tried, rack.places())
+        });
+        let former_places = match former {
+            Some((true, _)) => return false,
+            Some((false, places)) => places,
+            None => 0,
+        };
+        let room = self.places_max + former_places - self.places;
+        let mut shapes = vec![shape];
+        let there = self.racks[nth].iter().flat_map(Rack::shapes);
+        shapes.extend(there.filter(|shape| shape.is_kept));
+        let Some(mut rack) = arranged(&shapes, room.min(RACK_PLACES_MAX)) else {
+            return false;
+        };
+        for shape in shapes {
+            let place = rack.aim().place_of(&shape);
+            let is_second = rack.shapes()[place].is_kept;
+            rack.put(place ^ usize::from(is_second), shape);
+        }
+        // What was counted beside a place that nothing is in.
+        let empty = self.racks[nth].iter().flat_map(Rack::shapes);
+        let empty = empty.filter(|shape| !shape.is_kept);
+        empty.for_each(|shape| each(shape.node, shape.pending));
+        self.places = self.places - former_places + rack.places();
+        self.racks[nth] = Some(rack);
+        true
+    }
+
+    /// Forgets the shapes of one length, so that there is room for those of another.
+    fn give_up(&mut self, turn: usize, each: &mut impl FnMut(u16, Change)) {
+        let from = turn % LENGTHS;
+        let mut order = (from..LENGTHS).chain(0..from);
+        if let Some(mut rack) = order.find_map(|nth| self.racks[nth].take()) {
+            self.places -= rack.places();
+            take_pending(&mut rack, each);
+        }
+    }
+
+    /// Forgets every shape. What is kept beside them must have been taken.
+    pub(super) fn forget(&mut self) {
+        self.racks = [const { None }; LENGTHS];
+        self.places = 0;
+    }
+
+    pub(super) fn heap_bytes(&self) -> u64 {
+        self.racks.iter().flatten().map(Rack::heap_bytes).sum()
+    }
+
+    /// What is kept beside shapes, each with its account.
+    pub(super) fn pending(&self) -> impl Iterator<Item = (u16, Change)> {
+        let shapes = self.racks.iter().flatten().flat_map(Rack::shapes);
+        shapes.map(|shape| (shape.node, shape.pending))
+    }
+
+    /// The same, which is then no longer here.
+    pub(super) fn take_pending(&mut self, mut each: impl FnMut(u16, Change)) {
+        let racks = self.racks.iter_mut().flatten();
+        racks.for_each(|rack| take_pending(rack, &mut each));
     }
 }
 
-/// The first place where a shape may be: by how a key begins and by its length.
-#[inline(always)]
-fn place_of(len: usize, chunk: &[u8; CHUNK]) -> usize {
-    const SHIFT: u32 = u32::BITS - PLACES.ilog2();
-    let mixed = scan::initials(chunk).wrapping_add(8 * len as u32);
-    (mixed.wrapping_mul(FACTOR) >> SHIFT) as usize
+fn take_pending<const CHUNKS: usize>(rack: &mut Rack<CHUNKS>, each: &mut impl FnMut(u16, Change)) {
+    for shape in rack.shapes_mut() {
+        each(shape.node, std::mem::take(&mut shape.pending));
+    }
+}
+
+/// An empty rack in which each of these shapes has a place, all of them their own one if that is found, or some the
+/// one beside it.
+fn arranged<const CHUNKS: usize>(
+    shapes: &[Shape<CHUNKS>],
+    places_max: usize,
+) -> Option<Rack<CHUNKS>> {
+    let has_plain = shapes.iter().any(Shape::is_plain);
+    let plains = if has_plain { &PLAIN[..] } else { &PLAIN[..1] };
+    let found = plains
+        .iter()
+        .filter_map(|plain| arranged_with(shapes, *plain, places_max))
+        // Where there is a plain one, that is what is looked at second.
+        .find(|(seconds, _)| *seconds == 0 || !has_plain);
+    found.map(|(_, aim)| Rack::new(aim))
+}
+
+/// How keys tell their places in it, and how many shapes are beside theirs; `plain` is taken where there is no prefix.
+fn arranged_with<const CHUNKS: usize>(
+    shapes: &[Shape<CHUNKS>],
+    plain: u8,
+    places_max: usize,
+) -> Option<(usize, Aim)> {
+    let takes = shapes.iter().map(|shape| shape.takes(plain));
+    let takes = takes.reduce(|all, one| std::array::from_fn(|at| all[at].max(one[at])))?;
+    // Half of them free, so that few trials are needed.
+    let least = (2 * shapes.len() - 1).next_power_of_two();
+    let sizes = (0..=DOUBLINGS).map(|times| least << times);
+    let mut best: Option<(usize, Aim)> = None;
+    for places in sizes.filter(|places| *places <= places_max) {
+        for nth in 0..TRIALS {
+            let aim = Aim::tried::<CHUNKS>(takes, plain, places, nth);
+            let Some(seconds) = seconds(shapes, &aim) else {
+                continue;
+            };
+            if seconds == 0 {
+                return Some((0, aim));
+            }
+            if best.is_none_or(|(least, _)| seconds < least) {
+                best = Some((seconds, aim));
+            }
+        }
+    }
+    best
+}
+
+/// How many of these shapes are beside their places, if there is room for all.
+fn seconds<const CHUNKS: usize>(shapes: &[Shape<CHUNKS>], aim: &Aim) -> Option<usize> {
+    let (mut taken, mut seconds) = (0_u64, 0);
+    for shape in shapes {
+        let place = aim.place_of(shape);
+        let is_second = taken >> place & 1 == 1;
+        let place = place ^ usize::from(is_second);
+        if taken >> place & 1 == 1 {
+            return None;
+        }
+        taken |= 1 << place;
+        seconds += usize::from(is_second);
+    }
+    Some(seconds)
 }

@@ -1,6 +1,6 @@
 //! Owns tables of so many places that take no memory before something is kept in them.
 //! Never happens here: a table that shrinks; what is cleared is about to be filled again.
-//! Source: our own; of the five tables that lead from keys to accounts, keys of one kind need one or two.
+//! Source: our own; of the tables that lead from keys to accounts, keys of one kind need one or two.
 #![forbid(unsafe_code)]
 
 /// A table of places, all empty as long as it is not there.
@@ -29,12 +29,6 @@ impl<T: Copy, const COUNT: usize> Places<T, COUNT> {
         Some(&self.table.as_ref()?[place])
     }
 
-    /// The same, to be changed.
-    #[inline(always)]
-    pub(super) fn at_mut(&mut self, place: usize) -> Option<&mut T> {
-        Some(&mut self.table.as_mut()?[place])
-    }
-
     /// A place that something is in.
     #[inline(always)]
     pub(super) fn taken(&mut self, place: usize) -> &mut T {
@@ -46,13 +40,6 @@ impl<T: Copy, const COUNT: usize> Places<T, COUNT> {
     pub(super) fn keep_at(&mut self, place: usize, empty: T) -> &mut T {
         let table = self.table.get_or_insert_with(|| Box::new([empty; COUNT]));
         &mut table[place]
-    }
-
-    /// Exchanges what is in two places.
-    pub(super) fn swap(&mut self, one: usize, other: usize) {
-        if let Some(table) = &mut self.table {
-            table.swap(one, other);
-        }
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &T> {

@@ -155,15 +155,20 @@ pub(super) struct Ranges {
 const SIGN: u8 = 0x80;
 
 impl Ranges {
-    /// Every byte may be anything.
-    pub(super) const ANY: Ranges = Ranges {
+    /// Every byte must be zero.
+    pub(super) const ZEROES: Ranges = Ranges {
         shifts: [SIGN; CHUNK],
-        lasts: [u8::MAX ^ SIGN; CHUNK],
+        lasts: [SIGN; CHUNK],
     };
 
     pub(super) fn set(&mut self, place: usize, first: u8, others: u8) {
         self.shifts[place] = first ^ SIGN;
         self.lasts[place] = others ^ SIGN;
+    }
+
+    /// The first value of a byte, and how many others follow.
+    pub(super) fn of(&self, place: usize) -> (u8, u8) {
+        (self.shifts[place] ^ SIGN, self.lasts[place] ^ SIGN)
     }
 
     /// Ones in the bytes that are something else.
@@ -188,13 +193,12 @@ impl Ranges {
 /// What each byte of some chunks may be: what the first or the second says.
 pub(super) type ChunkRanges<const CHUNKS: usize> = [[Ranges; 2]; CHUNKS];
 
-/// Whether every byte of these chunks is what it may be, and the flag is 0.
+/// Whether every byte of these chunks is what it may be.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
 pub(super) fn all_hold<const CHUNKS: usize>(
     ranges: &ChunkRanges<CHUNKS>,
     chunks: [&[u8; CHUNK]; CHUNKS],
-    flag: u32,
 ) -> bool {
     use std::arch::x86_64::*;
     // SAFETY: SSE2 is part of x86_64; each chunk is sixteen bytes, and its load needs no alignment.
@@ -208,20 +212,56 @@ pub(super) fn all_hold<const CHUNKS: usize>(
         }
         _mm_movemask_epi8(all)
     };
-    beyond.cast_unsigned() | flag == 0
+    beyond == 0
 }
 
 #[cfg(not(target_arch = "x86_64"))]
 pub(super) fn all_hold<const CHUNKS: usize>(
     ranges: &ChunkRanges<CHUNKS>,
     chunks: [&[u8; CHUNK]; CHUNKS],
-    flag: u32,
 ) -> bool {
     let mut pairs = ranges.iter().zip(chunks);
-    flag == 0
-        && pairs.all(|([one, other], chunk)| {
-            (0..CHUNK).all(|at| one.holds(at, chunk[at]) || other.holds(at, chunk[at]))
-        })
+    pairs.all(|([one, other], chunk)| {
+        (0..CHUNK).all(|at| one.holds(at, chunk[at]) || other.holds(at, chunk[at]))
+    })
+}
+
+/// What tells chunks apart by some of their bytes, and by how much those are beyond a value.
+#[derive(Clone, Copy, Debug)]
+#[repr(align(16))]
+pub(super) struct Sieve {
+    /// What is taken from each byte; what would be less than nothing is nothing.
+    pub(super) takes: [u8; CHUNK],
+    /// How far what is left is from these is summed up.
+    pub(super) weights: [u8; CHUNK],
+}
+
+impl Sieve {
+    /// The sum of the first eight bytes, and from the 33rd bit on that of the others.
+    #[cfg(target_arch = "x86_64")]
+    #[inline(always)]
+    pub(super) fn word(&self, chunk: &[u8; CHUNK]) -> u64 {
+        use std::arch::x86_64::*;
+        // SAFETY: SSE2 is part of x86_64; chunk and bytes are sixteen, and those at the alignment of the whole.
+        let both = unsafe {
+            let load = |bytes: &[u8; CHUNK]| _mm_load_si128(bytes.as_ptr().cast());
+            let bytes = _mm_loadu_si128(chunk.as_ptr().cast());
+            let left = _mm_subs_epu8(bytes, load(&self.takes));
+            let sums = _mm_sad_epu8(left, load(&self.weights));
+            _mm_cvtsi128_si64(_mm_packs_epi32(sums, sums))
+        };
+        both.cast_unsigned()
+    }
+
+    #[cfg(not(target_arch = "x86_64"))]
+    pub(super) fn word(&self, chunk: &[u8; CHUNK]) -> u64 {
+        let one = |at: usize| {
+            let left = chunk[at].saturating_sub(self.takes[at]);
+            u64::from(left.abs_diff(self.weights[at]))
+        };
+        let [low, high] = [0..CHUNK / 2, CHUNK / 2..CHUNK].map(|half| half.map(one).sum::<u64>());
+        low | high << 32
+    }
 }
 
 /// Whether every byte of a chunk is what it may be, and three others have no delimiter. There is
@@ -257,7 +297,7 @@ pub(super) fn holds_alone(
     delimiters: &Delimiters,
 ) -> bool {
     let has_delimiter = |chunk: &[u8; CHUNK]| delimiters.places(chunk) != 0;
-    all_hold(&[*ranges], [chunk], 0) && !behind.into_iter().any(has_delimiter)
+    all_hold(&[*ranges], [chunk]) && !behind.into_iter().any(has_delimiter)
 }
 
 /// Four bytes that tell names apart by how they begin, and no identifier from another: what the
@@ -491,8 +531,11 @@ mod tests {
         let mut rng = Rng::seeded(2);
         let mut held = 0;
         for _ in 0..10_000 {
-            let mut ranges = [[Ranges::ANY; 2]; 2];
+            let mut ranges = [[Ranges::ZEROES; 2]; 2];
             let mut each = [[(0, u8::MAX); 2]; 2 * CHUNK];
+            let places = (0..2 * CHUNK).flat_map(|place| [(place, 0), (place, 1)]);
+            places
+                .for_each(|(place, one)| ranges[place / CHUNK][one].set(place % CHUNK, 0, u8::MAX));
             let bounded = rng.below(12) as usize;
             for _ in 0..bounded {
                 let place = rng.below(2 * CHUNK as u64) as usize;
@@ -509,11 +552,25 @@ mod tests {
                 .iter()
                 .zip(each)
                 .all(|(byte, ranges)| ranges.into_iter().any(|range| is_in(*byte, range)));
-            assert_eq!(all_hold(&ranges, chunks.each_ref(), 0), holds);
-            assert!(!all_hold(&ranges, chunks.each_ref(), 1));
+            assert_eq!(all_hold(&ranges, chunks.each_ref()), holds);
             held += usize::from(holds);
         }
         assert!((1000..9000).contains(&held), "{held}");
+    }
+
+    #[test]
+    fn a_sieve_sums_up_what_is_left_of_each_half() {
+        let mut rng = Rng::seeded(4);
+        for _ in 0..1000 {
+            let [takes, weights, chunk] =
+                [(); 3].map(|()| [(); CHUNK].map(|()| rng.next_u64() as u8));
+            let sum = |half: std::ops::Range<usize>| {
+                let left = half.map(|at| chunk[at].saturating_sub(takes[at]).abs_diff(weights[at]));
+                left.map(u64::from).sum::<u64>()
+            };
+            let expected = sum(0..8) | sum(8..16) << 32;
+            assert_eq!(Sieve { takes, weights }.word(&chunk), expected);
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@ use super::Change;
 use super::lanes::{Lane, Lanes};
 use super::places::Places;
 use super::scan::{self, CHUNK, ChunkRanges, Ranges};
+use super::tree::NO_PREFIX;
 
 /// What keys have in common that count in one account, as so many chunks of sixteen bytes tell it.
 #[derive(Clone, Copy, Debug)]
@@ -14,34 +15,36 @@ use super::scan::{self, CHUNK, ChunkRanges, Ranges};
 pub(super) struct Shape<const CHUNKS: usize> {
     pub(super) ranges: ChunkRanges<CHUNKS>,
     pub(super) pending: Change,
-    /// What a key has to be equal in besides; what that is, is the affair of who keeps shapes.
-    pub(super) mark: u32,
     pub(super) node: u16,
     /// Whether no delimiter may follow behind the chunks, where those are not all of a key.
     pub(super) is_open: bool,
+    /// Whether it was learned from a key.
+    pub(super) is_kept: bool,
 }
 
 impl<const CHUNKS: usize> Shape<CHUNKS> {
-    /// No key has it, as none has this mark.
+    /// What is where nothing is kept: the shape of keys of zeroes, which are in no prefix as no zero is a delimiter.
+    /// So there is nothing to compare that says whether something is here.
     pub(super) const NONE: Shape<CHUNKS> = Shape {
-        ranges: [[Ranges::ANY; 2]; CHUNKS],
+        ranges: [[Ranges::ZEROES; 2]; CHUNKS],
         pending: Change::NONE,
-        mark: u32::MAX,
-        node: 0,
-        is_open: false,
+        node: NO_PREFIX,
+        is_open: true,
+        is_kept: false,
     };
 
     /// The shape of which this may be where, by the place of each byte of each chunk in the key;
     /// none where a chunk goes on beyond the key.
     pub(super) fn new(
         node: u16,
-        mark: u32,
+        is_open: bool,
         lanes: &Lanes,
         at: impl Fn(usize, usize) -> Option<usize>,
     ) -> Shape<CHUNKS> {
         let mut shape = Shape {
-            mark,
             node,
+            is_open,
+            is_kept: true,
             ..Shape::NONE
         };
         for (nth, [one, other]) in shape.ranges.iter_mut().enumerate() {
@@ -55,30 +58,47 @@ impl<const CHUNKS: usize> Shape<CHUNKS> {
         shape
     }
 
-    /// Whether a key of these chunks has it, if its mark is this.
+    /// Whether a key of these chunks has it, as far as those tell.
     #[inline(always)]
-    pub(super) fn is_of(&self, chunks: [&[u8; CHUNK]; CHUNKS], mark: u32) -> bool {
-        scan::all_hold(&self.ranges, chunks, self.mark ^ mark)
+    pub(super) fn is_of(&self, chunks: [&[u8; CHUNK]; CHUNKS]) -> bool {
+        scan::all_hold(&self.ranges, chunks)
     }
 
-    /// Counts a key of these chunks and this mark if it has it.
-    #[inline(always)]
-    pub(super) fn count(
-        &mut self,
-        chunks: [&[u8; CHUNK]; CHUNKS],
-        mark: u32,
-        change: Change,
-    ) -> bool {
-        let has = self.is_of(chunks, mark);
-        if has {
-            self.pending.add(change);
+    /// Whether it is that of keys without a prefix.
+    pub(super) fn is_plain(&self) -> bool {
+        self.is_kept && self.node == NO_PREFIX
+    }
+
+    /// Of each byte of the first chunk, what to take from it for nothing to be left that differs among keys. Of those
+    /// without a prefix that is `plain`, of which nothing is left of digits: of all, no shape would be told from others.
+    pub(super) fn takes(&self, plain: u8) -> [u8; CHUNK] {
+        if self.is_plain() {
+            return [plain; CHUNK];
         }
-        has
+        let [[one, other], ..] = &self.ranges[..] else {
+            return [0; CHUNK];
+        };
+        std::array::from_fn(|place| {
+            let both = [one, other].map(|ranges| ranges.of(place));
+            let [(value, 0), (same, 0)] = both else {
+                // What a range goes round is all there is.
+                let lasts = both.map(|(first, others)| first.checked_add(others));
+                let [one, other] = lasts.map(|last| last.unwrap_or(u8::MAX));
+                return one.max(other);
+            };
+            if value == same { 0 } else { value.max(same) }
+        })
     }
 
-    /// Whether nothing is here.
-    pub(super) fn is_none(&self) -> bool {
-        self.mark == u32::MAX
+    /// The first chunk of a key that has it, but for what is taken from it anyway.
+    pub(super) fn example(&self) -> [u8; CHUNK] {
+        if self.is_plain() {
+            return [0; CHUNK];
+        }
+        let [[one, _], ..] = &self.ranges[..] else {
+            return [0; CHUNK];
+        };
+        std::array::from_fn(|place| one.of(place).0)
     }
 }
 
@@ -109,7 +129,7 @@ impl<const CHUNKS: usize, const COUNT: usize> Places<Shape<CHUNKS>, COUNT> {
     /// Where a shape is to be kept that is looked for first in `place`: in a free one of its two, or else, unless what is
     /// there may stay, in one of them; `turn` says in which.
     pub(super) fn place_for(&self, place: usize, may_stay: bool, turn: usize) -> Option<usize> {
-        let is_free = |place: &usize| self.at(*place).is_none_or(Shape::is_none);
+        let is_free = |place: &usize| self.at(*place).is_none_or(|shape| !shape.is_kept);
         let free = [place, place ^ 1].into_iter().find(is_free);
         free.or((!may_stay).then_some(place ^ (turn % 2)))
     }

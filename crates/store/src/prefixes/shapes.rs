@@ -8,21 +8,28 @@
 
 use super::Change;
 use super::beginnings::Beginnings;
-use super::lanes::{Found, lanes_of};
-use super::long::{LONG_BYTES_MIN, LongShapes};
+use super::lanes::{Found, Lanes, lanes_of};
+use super::long::{Counted, LONG_BYTES_MIN, LongShapes};
 use super::near::NearShapes;
 use super::scan::{self, CHUNK, Delimiters};
+use super::shape::Shape;
 
 /// A shape in the place of another is replaced at every so many keys that come by without having it.
 const PATIENCE: u32 = 8;
 /// The same for keys whose beginning has a shape, which takes them not so long.
 const FAR_PATIENCE: u32 = 64;
 
+const MIDDLE_LENGTHS: usize = LONG_BYTES_MIN - CHUNK;
+/// Places of shapes, for each class of lengths.
+const PLACES_MAX: usize = 128;
+
 /// Shapes of keys. Those of each class of lengths take memory from the first on that is kept.
 #[derive(Debug)]
 pub(super) struct Shapes {
-    short: NearShapes<1>,
-    middle: NearShapes<2>,
+    /// Of up to fifteen bytes.
+    short: NearShapes<1, CHUNK>,
+    /// Of sixteen to 32.
+    middle: NearShapes<2, MIDDLE_LENGTHS>,
     long: LongShapes,
     beginnings: Beginnings,
     /// Keys of whose length no shape was known.
@@ -32,8 +39,8 @@ pub(super) struct Shapes {
 impl Shapes {
     pub(super) fn new() -> Shapes {
         Shapes {
-            short: NearShapes::new(),
-            middle: NearShapes::new(),
+            short: NearShapes::new(PLACES_MAX),
+            middle: NearShapes::new(PLACES_MAX),
             long: LongShapes::new(),
             beginnings: Beginnings::new(),
             strangers: 0,
@@ -43,16 +50,16 @@ impl Shapes {
     /// Forgets every shape. What is kept beside them must have been taken.
     pub(super) fn clear(&mut self) {
         debug_assert!(self.pending().all(|(_, pending)| pending == Change::NONE));
-        self.short.places.forget();
-        self.middle.places.forget();
+        self.short.forget();
+        self.middle.forget();
         self.long.whole.forget();
         self.long.far.forget();
         self.beginnings.places.forget();
     }
 
     pub(super) fn heap_bytes(&self) -> u64 {
-        self.short.places.heap_bytes()
-            + self.middle.places.heap_bytes()
+        self.short.heap_bytes()
+            + self.middle.heap_bytes()
             + self.long.whole.heap_bytes()
             + self.long.far.heap_bytes()
             + self.beginnings.places.heap_bytes()
@@ -60,16 +67,16 @@ impl Shapes {
 
     /// What is kept beside shapes, each with its account.
     pub(super) fn pending(&self) -> impl Iterator<Item = (u16, Change)> {
-        let near = self.short.places.pending();
-        let near = near.chain(self.middle.places.pending());
+        let near = self.short.pending();
+        let near = near.chain(self.middle.pending());
         let long = self.long.whole.pending().chain(self.long.far.pending());
         near.chain(long).chain(self.beginnings.places.pending())
     }
 
     /// The same, which is then no longer here.
     pub(super) fn take_pending(&mut self, mut each: impl FnMut(u16, Change)) {
-        self.short.places.take_pending(&mut each);
-        self.middle.places.take_pending(&mut each);
+        self.short.take_pending(&mut each);
+        self.middle.take_pending(&mut each);
         self.long.whole.take_pending(&mut each);
         self.long.far.take_pending(&mut each);
         self.beginnings.places.take_pending(&mut each);
@@ -80,7 +87,7 @@ impl Shapes {
     #[inline(always)]
     pub(super) fn count_middle(&mut self, key: &[u8], change: Change) -> bool {
         match ends(key) {
-            Some(ends) => self.middle.count(key.len(), ends, change),
+            Some(ends) => self.middle.count(key.len() - CHUNK, ends, change),
             None => false,
         }
     }
@@ -100,43 +107,54 @@ impl Shapes {
         self.short.count(key.len(), [&scan::glance(key)], change)
     }
 
+    /// The same for one of 33 to 48.
+    #[inline(always)]
+    pub(super) fn count_whole(&mut self, key: &[u8], change: Change) -> Counted {
+        self.long.count_whole(key, change)
+    }
+
     /// The same for a longer one.
     #[inline(always)]
-    pub(super) fn count_long(
+    pub(super) fn count_far(
+        &mut self,
+        key: &[u8],
+        delimiters: &Delimiters,
+        change: Change,
+    ) -> Counted {
+        self.long.count_far(key, delimiters, change)
+    }
+
+    /// The same for one of more than 32 bytes of whose length there are several.
+    pub(super) fn count_first(
         &mut self,
         key: &[u8],
         delimiters: &Delimiters,
         change: Change,
     ) -> bool {
-        self.long.count(key, delimiters, change)
+        self.long.count_first(key, delimiters, change)
     }
 
-    /// Takes back what was counted of a long key that has not the shape in its place.
+    /// Takes back what was counted of a key that has not the shape in its place; counts it beside the one next
+    /// to that if it has that.
     #[inline(always)]
-    pub(super) fn take_long_back(&mut self, key: &[u8], change: Change) {
-        self.long.take_back(key, change);
-    }
-
-    /// Counts a key of up to 32 bytes beside its shape, if that is in the second place.
-    #[inline(always)]
-    pub(super) fn count_second(&mut self, key: &[u8], change: Change) -> bool {
+    pub(super) fn count_second(
+        &mut self,
+        key: &[u8],
+        delimiters: &Delimiters,
+        change: Change,
+    ) -> bool {
         let len = key.len();
-        let has = match ends(key) {
-            Some(ends) => len < LONG_BYTES_MIN && self.middle.count_second(len, ends, change),
-            None => self.short.count_second(len, [&scan::glance(key)], change),
-        };
-        if has && self.note_stranger() {
-            self.prefer_second(key);
-        }
-        has
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn prefer_second(&mut self, key: &[u8]) {
-        match key.first_chunk() {
-            Some(first) => self.middle.prefer_second(key.len(), first),
-            None => self.short.prefer_second(key.len(), &scan::glance(key)),
+        match ends(key) {
+            _ if len >= LONG_BYTES_MIN => self.long.count_second(key, delimiters, change),
+            Some(ends) => {
+                let has = |shape: &Shape<2>| shape.is_of(ends);
+                self.middle.count_second(len - CHUNK, ends[0], change, has)
+            }
+            None => {
+                let chunk = scan::glance(key);
+                let has = |shape: &Shape<1>| shape.is_of([&chunk]);
+                self.short.count_second(len, &chunk, change, has)
+            }
         }
     }
 
@@ -155,14 +173,13 @@ impl Shapes {
     /// The accounts of a key by the shapes that it has.
     pub(super) fn nodes_of(&self, key: &[u8], delimiters: &Delimiters) -> [Option<u16>; 2] {
         let len = key.len();
-        let node = if len >= LONG_BYTES_MIN {
-            self.long.node_of(key, delimiters)
-        } else if let Some(ends) = ends(key) {
-            let place = self.middle.find(len, ends);
-            place.map(|place| self.middle.places.node_at(place))
-        } else {
-            let place = self.short.find(len, [&scan::glance(key)]);
-            place.map(|place| self.short.places.node_at(place))
+        let node = match ends(key) {
+            _ if len >= LONG_BYTES_MIN => self.long.node_of(key, delimiters),
+            Some(ends) => self.middle.node_of(len - CHUNK, |shape| shape.is_of(ends)),
+            None => {
+                let chunk = scan::glance(key);
+                self.short.node_of(len, |shape| shape.is_of([&chunk]))
+            }
         };
         let beginning = self.beginnings.find(key, delimiters);
         [
@@ -200,15 +217,12 @@ impl Shapes {
             })
             .flatten();
         let len = key.len();
-        let whole = if len >= LONG_BYTES_MIN {
-            self.long.wants(key, found, may_stay).then_some(0)
-        } else if let Some(first) = key.first_chunk() {
-            self.middle.place_for(len, first, may_stay, turn)
-        } else {
-            self.short
-                .place_for(len, &scan::glance(key), may_stay, turn)
+        let is_wanted = match len {
+            LONG_BYTES_MIN.. => self.long.wants(key, found, may_stay),
+            CHUNK.. => self.middle.has_room(len - CHUNK, may_stay),
+            _ => self.short.has_room(len, may_stay),
         };
-        if whole.is_none() && beginning.is_none() {
+        if !is_wanted && beginning.is_none() {
             return;
         }
         let Some(lanes) = lanes_of(key, found, delimiter) else {
@@ -218,19 +232,31 @@ impl Shapes {
             let (node, pending) = self.beginnings.keep(place, found, &lanes);
             each(node, pending);
         }
-        let Some(place) = whole else {
-            return;
-        };
-        let (node, pending) = if len >= LONG_BYTES_MIN {
-            self.long.keep(key, found, &lanes)
+        if is_wanted {
+            self.keep_whole(key, found, &lanes, (may_stay, turn), each);
+        }
+    }
+
+    fn keep_whole(
+        &mut self,
+        key: &[u8],
+        found: &Found,
+        lanes: &Lanes,
+        (may_stay, turn): (bool, usize),
+        each: impl FnMut(u16, Change),
+    ) {
+        let (len, node) = (key.len(), found.node);
+        if len >= LONG_BYTES_MIN {
+            self.long.keep(key, found, lanes, (may_stay, turn), each);
         } else if len >= CHUNK {
             let at = |nth, place| Some(nth * (len - CHUNK) + place);
-            self.middle.keep(place, len, found.node, &lanes, at)
+            let shape = Shape::new(node, found.is_open, lanes, at);
+            self.middle.keep(len - CHUNK, shape, may_stay, turn, each);
         } else {
             let at = |_, place| scan::glanced(len, place);
-            self.short.keep(place, len, found.node, &lanes, at)
-        };
-        each(node, pending);
+            let shape = Shape::new(node, found.is_open, lanes, at);
+            self.short.keep(len, shape, may_stay, turn, each);
+        }
     }
 
     /// Notes a key whose shape was not where it is looked for first. Whether one may go for its sake.
@@ -251,8 +277,10 @@ fn ends(key: &[u8]) -> Option<[&[u8; CHUNK]; 2]> {
 mod tests {
     use super::*;
     use crate::prefixes::ids::is_id;
+    use crate::prefixes::near::RACK_PLACES_MAX;
     use crate::prefixes::scan::SEEN_BYTES;
     use crate::prefixes::shortcuts::Shortcuts;
+    use crate::prefixes::tree::NO_PREFIX;
     use crate::random::Rng;
     use std::collections::HashMap;
 
@@ -321,7 +349,7 @@ mod tests {
         for depth in [1, 2] {
             let mut rng = Rng::seeded(depth as u64);
             let mut shortcuts = Shortcuts::new([b':'; 4], depth as u8);
-            let mut nodes: HashMap<Vec<u8>, u16> = HashMap::new();
+            let mut nodes: HashMap<Vec<u8>, u16> = HashMap::from([(Vec::new(), NO_PREFIX)]);
             let mut hits = [0; 3];
             for _ in 0..60_000 {
                 let key = random_key(&mut rng);
@@ -366,24 +394,123 @@ mod tests {
         assert_eq!(node_of(&shortcuts, b"session:12345678"), None);
     }
 
+    /// How many of these keys are counted beside the shape that is looked at first.
+    fn firsts(shortcuts: &mut Shortcuts, keys: &[String]) -> usize {
+        let counted = keys.iter().filter(|key| {
+            let (key, change) = (key.as_bytes(), Change::NONE);
+            match key.len() {
+                CHUNK.. => shortcuts.shapes().count_middle(key, change),
+                _ => shortcuts.shapes().count_short(key, change),
+            }
+        });
+        counted.count()
+    }
+
     #[test]
-    fn a_third_shape_takes_the_place_of_one_of_two_only_with_patience() {
+    fn names_of_one_length_have_places_of_their_own() {
         let mut shortcuts = Shortcuts::new([b':'; 4], 2);
-        // The second segment does not choose the place.
-        keep(&mut shortcuts, b"user:mail:1", 7);
-        keep(&mut shortcuts, b"user:name:1", 8);
-        let knows = |shortcuts: &Shortcuts| {
-            let keys = [b"user:mail:2", b"user:name:2", b"user:city:2"];
-            keys.map(|key| node_of(shortcuts, key))
-        };
-        for _ in 0..PATIENCE - 3 {
-            keep(&mut shortcuts, b"user:city:1", 9);
-            assert_eq!(knows(&shortcuts), [Some(7), Some(8), None]);
+        let names = [
+            "user:mail:",
+            "user:name:",
+            "user:city:",
+            "item:mail:",
+            "item:name:",
+            "USER:MAIL:",
+            "USER:NAME:",
+            "session:m:",
+            "session:n:",
+            "a:bbbbbbb:",
+            "something:",
+            "somethink:",
+        ];
+        for id in [1, 1_000_000] {
+            let keys: Vec<String> = names.iter().map(|name| format!("{name}{id}")).collect();
+            for (node, key) in keys.iter().enumerate() {
+                assert_eq!(node_of(&shortcuts, key.as_bytes()), None);
+                keep(&mut shortcuts, key.as_bytes(), node as u16 + 1);
+            }
+            let others = names.map(|name| format!("{name}{}", id * 9));
+            for (node, key) in others.iter().enumerate() {
+                let known = node_of(&shortcuts, key.as_bytes());
+                assert_eq!(known, Some(node as u16 + 1), "{key}");
+            }
+            assert_eq!(firsts(&mut shortcuts, &others), names.len());
         }
-        keep(&mut shortcuts, b"user:city:1", 9);
-        let [mail, name, city] = knows(&shortcuts);
-        assert_eq!(city, Some(9));
-        assert!(mail.is_none() != name.is_none());
+    }
+
+    #[test]
+    fn what_names_begin_with_does_not_matter_where_names_are_told_apart_by_nothing_else() {
+        let mut shortcuts = Shortcuts::new([b':'; 4], 2);
+        // The second has letters where the first has what it has for a name.
+        keep(&mut shortcuts, b"user:alice", 7);
+        keep(&mut shortcuts, b"post:1:abc", 8);
+        let keys = ["user:bobby", "user:carol", "post:9:xyz", "post:0:zyx"].map(str::to_owned);
+        assert_eq!(firsts(&mut shortcuts, &keys), keys.len());
+        // So the third is beside the second, or nowhere.
+        keep(&mut shortcuts, b"post:1:7:a", 9);
+        assert_eq!(node_of(&shortcuts, b"user:david"), Some(7));
+    }
+
+    #[test]
+    fn keys_without_a_prefix_are_found_whatever_they_begin_with() {
+        let mut shortcuts = Shortcuts::new([b':'; 4], 2);
+        let known = ["user:1", "item:1", "123456", "tail:1", "123:me"];
+        for (node, key) in [7, 8, 0, 9, 10].into_iter().zip(known) {
+            keep(&mut shortcuts, key.as_bytes(), node);
+        }
+        let mut is_counted = |key: &str| {
+            let (key, change) = (key.as_bytes(), Change::NONE);
+            let is_first = shortcuts.shapes().count_tiny(key, change);
+            [is_first, is_first || shortcuts.count_second(key, change)]
+        };
+        for key in ["user:2", "item:3", "tail:4", "765432", "987:us"] {
+            assert_eq!(is_counted(key), [true; 2], "{key}");
+        }
+        for key in ["visits", "orders", "zz top", "123xyz"] {
+            assert!(is_counted(key)[1], "{key}");
+        }
+    }
+
+    #[test]
+    fn where_there_is_no_room_a_shape_takes_the_place_of_another_only_with_patience() {
+        let mut shortcuts = Shortcuts::new([b':'; 4], 2);
+        // More than a length has places for.
+        let keys: Vec<String> = (0..200).map(|nth| format!("n{nth:03}e:1")).collect();
+        let mut knows = Vec::new();
+        for (node, key) in keys.iter().enumerate() {
+            keep(&mut shortcuts, key.as_bytes(), node as u16 + 1);
+            let known = keys.iter().enumerate().filter(|(node, key)| {
+                let found = node_of(&shortcuts, key.as_bytes());
+                assert!(found.is_none_or(|found| usize::from(found) == node + 1));
+                found.is_some()
+            });
+            knows.push(known.count());
+        }
+        let most = *knows.iter().max().expect("some are known");
+        assert!((8..=RACK_PLACES_MAX).contains(&most), "{most}");
+        // It goes on with those that come, at every few keys.
+        let last = (0..2 * PATIENCE).any(|_| {
+            keep(&mut shortcuts, b"n999e:1", 999);
+            node_of(&shortcuts, b"n999e:2") == Some(999)
+        });
+        assert!(last);
+    }
+
+    #[test]
+    fn more_lengths_than_there_is_room_for_have_their_turns() {
+        let mut shortcuts = Shortcuts::new([b':'; 4], 2);
+        let mut key = |name: usize, len: usize| {
+            let key = format!("name{name:02}:{}", "1".repeat(len - 7));
+            for _ in 0..4 * PATIENCE {
+                keep(&mut shortcuts, key.as_bytes(), name as u16 + 1);
+            }
+            let found = node_of(&shortcuts, key.as_bytes());
+            assert_eq!(found, Some(name as u16 + 1), "{key}");
+            assert!(shortcuts.heap_bytes() < 128 << 10);
+        };
+        for name in 0..40 {
+            (8..=48).for_each(|len| key(name, len));
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 use super::lanes::Found;
+use super::long::Counted;
 use super::places::Places;
 use super::scan::{self, Delimiters, Seen};
 use super::shapes::Shapes;
@@ -92,10 +93,23 @@ impl Shortcuts {
         &mut self.shapes
     }
 
-    /// Counts a key of more than 32 bytes beside its shape, if that is known.
+    /// Counts a key of more than 48 bytes beside its shape, if that is known.
     #[inline(always)]
-    pub(super) fn count_long(&mut self, key: &[u8], change: Change) -> bool {
-        self.shapes.count_long(key, &self.delimiters, change)
+    pub(super) fn count_far(&mut self, key: &[u8], change: Change) -> Counted {
+        self.shapes.count_far(key, &self.delimiters, change)
+    }
+
+    /// The same for one of more than 32 of whose length several shapes are known.
+    #[inline(always)]
+    pub(super) fn count_first(&mut self, key: &[u8], change: Change) -> bool {
+        self.shapes.count_first(key, &self.delimiters, change)
+    }
+
+    /// Takes back what was counted of a key that has not the shape that was looked at; counts it beside the one
+    /// next to that if it has that.
+    #[inline(always)]
+    pub(super) fn count_second(&mut self, key: &[u8], change: Change) -> bool {
+        self.shapes.count_second(key, &self.delimiters, change)
     }
 
     /// Counts a key beside the shape of its beginning, if that is known. Answers its account, and

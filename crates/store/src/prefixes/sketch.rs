@@ -3,20 +3,21 @@
 //! Source: Space-Saving (Metwally, Agrawal, El Abbadi 2005), weighted by bytes, with deletions where they are known.
 #![forbid(unsafe_code)]
 
+use crate::collections::heap_bytes;
+
+use super::scan;
 use super::tree::NAME_BYTES_MAX;
 
 /// Prefixes that are followed at once.
 const PLACES: usize = 64;
-/// Bytes of names that are compared first.
-const HEAD_BYTES: usize = 16;
+/// Odd, and its bits in no order.
+const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
 
-/// A prefix and what is known of its bytes.
+/// A prefix and what is known of it beside its bytes.
 #[derive(Clone, Debug)]
 struct Place {
     name: [u8; NAME_BYTES_MAX],
     len: u8,
-    /// Bytes, or more than there are by at most `excess`.
-    bytes: u64,
     /// What the place was taken over with.
     excess: u64,
 }
@@ -25,63 +26,82 @@ struct Place {
 #[derive(Debug, Default)]
 pub(super) struct Sketch {
     places: Vec<Place>,
+    /// For each place, in what most names differ: all of them are looked through for every change.
+    tags: Vec<u64>,
+    /// For each place, bytes, or more than there are by at most its excess.
+    bytes: Vec<u64>,
 }
 
 impl Sketch {
     /// Notes bytes that came under a prefix or went from it. The lightest place goes to a prefix
     /// that has none and grows.
     pub(super) fn change(&mut self, name: &[u8], bytes: i64) {
-        let mut kept = [0; NAME_BYTES_MAX];
-        kept[..name.len()].copy_from_slice(name);
-        let len = name.len() as u8;
-        // Most differ in their length or in how they begin.
-        let [head, ..] = kept.as_chunks::<HEAD_BYTES>().0 else {
-            unreachable!("a name has more room than a head")
-        };
-        let is_it = |place: &&mut Place| {
-            place.len == len && place.name.starts_with(head) && place.name == kept
-        };
-        if let Some(place) = self.places.iter_mut().find(is_it) {
-            place.bytes = place.bytes.saturating_add_signed(bytes);
+        let tag = tag_of(name);
+        let tagged = self.tags.iter().enumerate().filter(|(_, one)| **one == tag);
+        let is_it = |place: &usize| self.places[*place].text() == name;
+        if let Some(place) = tagged.map(|(place, _)| place).find(is_it) {
+            self.bytes[place] = self.bytes[place].saturating_add_signed(bytes);
             return;
         }
         if bytes <= 0 {
             return;
         }
         let mut place = Place {
-            name: kept,
-            len,
-            bytes: bytes.unsigned_abs(),
+            name: [0; NAME_BYTES_MAX],
+            len: name.len() as u8,
             excess: 0,
         };
+        place.name[..name.len()].copy_from_slice(name);
         if self.places.len() < PLACES {
             self.places.push(place);
-        } else if let Some(lightest) = self.places.iter_mut().min_by_key(|place| place.bytes) {
-            place.excess = lightest.bytes;
-            place.bytes += lightest.bytes;
-            *lightest = place;
+            self.tags.push(tag);
+            self.bytes.push(bytes.unsigned_abs());
+            return;
+        }
+        let lightest = self
+            .bytes
+            .iter()
+            .enumerate()
+            .min_by_key(|(_, bytes)| **bytes);
+        if let Some((lightest, held)) = lightest {
+            place.excess = *held;
+            self.bytes[lightest] += bytes.unsigned_abs();
+            self.tags[lightest] = tag;
+            self.places[lightest] = place;
         }
     }
 
     /// The prefixes with what they hold at least, heaviest first; those that may hold nothing are left out.
     pub(super) fn nominations(&self) -> Vec<(&[u8], u64)> {
-        let mut found: Vec<_> = self
-            .places
-            .iter()
-            .map(|place| {
-                let bytes = place.bytes.saturating_sub(place.excess);
-                (&place.name[..usize::from(place.len)], bytes)
-            })
-            .filter(|(_, bytes)| *bytes > 0)
-            .collect();
+        let places = self.places.iter().zip(&self.bytes);
+        let held = places.map(|(place, bytes)| (place.text(), bytes.saturating_sub(place.excess)));
+        let mut found: Vec<_> = held.filter(|(_, bytes)| *bytes > 0).collect();
         found.sort_by_key(|(_, bytes)| std::cmp::Reverse(*bytes));
         found
     }
 
     /// Bytes of its own.
     pub(super) fn heap_bytes(&self) -> u64 {
-        crate::collections::heap_bytes(self.places.capacity() * size_of::<Place>())
+        heap_bytes(self.places.capacity() * size_of::<Place>())
+            + heap_bytes(self.tags.capacity() * size_of::<u64>())
+            + heap_bytes(self.bytes.capacity() * size_of::<u64>())
     }
+}
+
+impl Place {
+    fn text(&self) -> &[u8] {
+        &self.name[..usize::from(self.len)]
+    }
+}
+
+/// What names of other lengths, beginnings or ends have another of, for the most part.
+fn tag_of(name: &[u8]) -> u64 {
+    let [low, high] = scan::head(name);
+    let last = name
+        .last_chunk()
+        .map_or(0, |last| u64::from_le_bytes(*last));
+    let both = (low ^ high.rotate_left(23)).wrapping_mul(FACTOR);
+    (both ^ last).wrapping_mul(FACTOR) ^ name.len() as u64
 }
 
 #[cfg(test)]

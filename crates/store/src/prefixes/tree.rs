@@ -27,7 +27,7 @@ use super::sketch::Sketch;
 use super::{PrefixRules, Sums};
 
 /// The account of keys without a delimiter; the parent of accounts of one segment.
-const NO_PREFIX: u16 = 0;
+pub(super) const NO_PREFIX: u16 = 0;
 /// Accounts of prefixes that a tree has room for.
 pub(crate) const NODES_MAX: usize = 4096;
 /// Prefixes of two segments that are told apart below one of one segment.

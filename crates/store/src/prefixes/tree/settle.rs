@@ -3,7 +3,7 @@
 //! Source: as the tree's own.
 #![forbid(unsafe_code)]
 
-use crate::prefixes::long::LONG_BYTES_MIN;
+use crate::prefixes::long::{Counted, LONG_BYTES_MIN, WHOLE_BYTES_MAX};
 use crate::prefixes::scan::{self, CHUNK, Seen};
 use crate::prefixes::{Change, Sums};
 
@@ -49,21 +49,36 @@ impl Tree {
 
     #[inline(never)]
     fn settle_long(&mut self, key: &[u8], change: Change) {
-        if !self.shortcuts.count_long(key, change) {
-            self.settle_long_stranger(key, change);
+        if key.len() > WHOLE_BYTES_MAX {
+            return self.settle_far(key, change);
+        }
+        match self.shortcuts.shapes().count_whole(key, change) {
+            Counted::Yes => {}
+            Counted::No => self.settle_second(key, change),
+            Counted::NotYet => self.settle_one_of_several(key, change),
         }
     }
 
     #[inline(never)]
-    fn settle_long_stranger(&mut self, key: &[u8], change: Change) {
-        self.shortcuts.shapes().take_long_back(key, change);
-        self.settle_stranger(key, change);
+    fn settle_far(&mut self, key: &[u8], change: Change) {
+        match self.shortcuts.count_far(key, change) {
+            Counted::Yes => {}
+            Counted::No => self.settle_second(key, change),
+            Counted::NotYet => self.settle_one_of_several(key, change),
+        }
+    }
+
+    #[inline(never)]
+    fn settle_one_of_several(&mut self, key: &[u8], change: Change) {
+        if !self.shortcuts.count_first(key, change) {
+            self.settle_second(key, change);
+        }
     }
 
     /// The same for a key whose shape is not in the place where it is looked for first.
     #[inline(never)]
     fn settle_second(&mut self, key: &[u8], change: Change) {
-        if !self.shortcuts.shapes().count_second(key, change) {
+        if !self.shortcuts.count_second(key, change) {
             self.settle_stranger(key, change);
         }
     }
@@ -71,16 +86,15 @@ impl Tree {
     /// The same for a key whose shape is not known.
     #[inline(never)]
     fn settle_stranger(&mut self, key: &[u8], change: Change) {
-        if let Some((number, may_keep)) = self.shortcuts.count_beginning(key, change) {
-            if may_keep {
-                let (seen, last) = self.shortcuts.look(key);
-                self.keep_shape(key, seen, last, number);
-            }
-            return;
-        }
         let (seen, last) = self.shortcuts.look(key);
         if self.other.keys > 0 && self.firsts.surely_lack(key, seen) {
             self.settle_other(key, change);
+            return;
+        }
+        if let Some((number, may_keep)) = self.shortcuts.count_beginning(key, change) {
+            if may_keep {
+                self.keep_shape(key, seen, last, number);
+            }
             return;
         }
         let number = self.find_seen(key, seen, last);
