@@ -56,7 +56,7 @@ impl Beginnings {
     /// Where the shape of the beginning of a key is to be kept, if that tells its account: in a free
     /// place, or else, unless what is there may stay, in one of the two; `turn` says in which.
     pub(super) fn place_for(
-        &self,
+        &mut self,
         key: &[u8],
         found: &Found,
         delimiters: &Delimiters,
@@ -74,7 +74,7 @@ impl Beginnings {
             is_open: found.is_open,
             ..Shape::new(found.node, TAKEN, lanes, |_, place| Some(place))
         };
-        self.places.put(place, shape)
+        self.places.keep(place, shape)
     }
 }
 

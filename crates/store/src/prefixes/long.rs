@@ -19,7 +19,7 @@ const WHOLE_BYTES_MAX: usize = CHUNKS * CHUNK;
 const WHOLE_PLACES: usize = WHOLE_BYTES_MAX + 1 - LONG_BYTES_MIN;
 /// Those of longer keys are chosen by the length as well, for no other reason than to have several.
 const FAR_PLACES: usize = 32;
-/// The mark of a shape that a key has if the bytes compared say so.
+/// The mark of a shape that a key has if the bytes compared say so. Of keys that are compared whole it is their length.
 const BY_CHUNKS: u32 = 0;
 /// The mark of one that a key has if its first sixteen bytes say so and no delimiter follows.
 const IS_OPEN: u32 = 1;
@@ -49,7 +49,7 @@ impl LongShapes {
                 return false;
             };
             shape.pending.add(change);
-            return ends(key).is_some_and(|ends| shape.is_of(ends, BY_CHUNKS));
+            return ends(key).is_some_and(|ends| shape.is_of(ends, len as u32));
         }
         let Some(shape) = self.far.at_mut(len % FAR_PLACES) else {
             return false;
@@ -95,8 +95,14 @@ impl LongShapes {
 
     /// Whether the shape of a long key can be kept, and in the place of what is there.
     pub(super) fn wants(&self, key: &[u8], found: &Found, may_stay: bool) -> bool {
-        mark_of(key.len(), found).is_some()
-            && (self.at(key).is_none_or(Shape::is_none) || !may_stay)
+        let len = key.len();
+        let finds_place = if len <= WHOLE_BYTES_MAX {
+            let place = len - LONG_BYTES_MIN;
+            !self.whole.is_taken(place) || self.whole.may_part(place)
+        } else {
+            !self.far.is_taken(len % FAR_PLACES) || self.far.may_part(len % FAR_PLACES)
+        };
+        mark_of(len, found).is_some() && (finds_place || !may_stay)
     }
 
     /// Keeps the shape of a long key that is wanted. Answers what was kept beside the one that goes.
@@ -107,16 +113,18 @@ impl LongShapes {
         let shape = Shape::new(found.node, mark, lanes, at);
         let len = key.len();
         if len <= WHOLE_BYTES_MAX {
-            self.whole.put(len - LONG_BYTES_MIN, shape)
+            self.whole.keep(len - LONG_BYTES_MIN, shape)
         } else {
-            self.far.put(len % FAR_PLACES, shape)
+            self.far.keep(len % FAR_PLACES, shape)
         }
     }
 }
 
 /// How a shape tells keys of this length, if it can.
 fn mark_of(len: usize, found: &Found) -> Option<u32> {
-    if len <= WHOLE_BYTES_MAX || !found.is_open && found.end() <= WHOLE_BYTES_MAX {
+    if len <= WHOLE_BYTES_MAX {
+        Some(len as u32)
+    } else if !found.is_open && found.end() <= WHOLE_BYTES_MAX {
         Some(BY_CHUNKS)
     } else {
         (found.is_open && found.end() <= CHUNK).then_some(IS_OPEN)
@@ -125,7 +133,7 @@ fn mark_of(len: usize, found: &Found) -> Option<u32> {
 
 /// Whether a key of 33 to 48 bytes has a shape.
 fn has_whole(shape: &Shape<CHUNKS>, key: &[u8]) -> bool {
-    ends(key).is_some_and(|ends| shape.is_of(ends, BY_CHUNKS))
+    ends(key).is_some_and(|ends| shape.is_of(ends, key.len() as u32))
 }
 
 /// Whether a longer one has it.

@@ -79,7 +79,7 @@ impl<const CHUNKS: usize> NearShapes<CHUNKS> {
     /// Where the shape of a key with this first chunk is to be kept: in a free place, or else, unless
     /// what is there may stay, in one of the two; `turn` says in which.
     pub(super) fn place_for(
-        &self,
+        &mut self,
         len: usize,
         chunk: &[u8; CHUNK],
         may_stay: bool,
@@ -99,7 +99,7 @@ impl<const CHUNKS: usize> NearShapes<CHUNKS> {
         at: impl Fn(usize, usize) -> Option<usize>,
     ) -> (u16, Change) {
         let shape = Shape::new(node, len as u32, lanes, at);
-        self.places.put(place, shape)
+        self.places.keep(place, shape)
     }
 }
 
