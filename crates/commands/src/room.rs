@@ -201,8 +201,10 @@ impl Core {
     /// Pays a step of what this shard owes to the limit, where it owes anything. Whether it owes more and can pay it.
     #[inline]
     pub fn pay_step(&mut self) -> bool {
-        if self.limited_bytes() > self.lease.granted_bytes() + CREDIT_BYTES {
-            // A large value was written: the others are to see it now.
+        let beyond_bytes = self.limited_bytes() - self.lease.granted_bytes();
+        if beyond_bytes.abs() > CREDIT_BYTES {
+            // A large value was written, and the others are to see it now; or what a buffer held while it was not known to be
+            // one was leased, and others have need of it.
             self.settle_lease();
         }
         if self.debt_bytes() <= 0 {

@@ -17,6 +17,8 @@ use crate::value::Millis;
 
 /// Keys that are followed at a time: the share of what is cold is known to within about a twentieth.
 pub const PANEL_KEYS: usize = 512;
+/// Where memory is short fewer are, but so many: fewer say nothing of any prefix.
+const PANEL_KEYS_MIN: usize = 64;
 /// A key that was not used for so many minutes is cold: what is used once a day is not.
 pub const COLD_MINUTES: u32 = 24 * 60;
 /// A key that is there for fewer had no chance to be read.
@@ -90,6 +92,8 @@ pub(crate) struct Panels {
     today: Option<Panel>,
     yesterday: Option<Panel>,
     minute: u32,
+    /// Keys to draw.
+    keys_max: usize,
     /// The key of both panels that is looked at next; past the last one between two minutes.
     next: usize,
 }
@@ -101,6 +105,7 @@ impl Panels {
             today: None,
             yesterday: None,
             minute: 0,
+            keys_max: PANEL_KEYS,
             next: usize::MAX,
         }
     }
@@ -125,6 +130,12 @@ impl Panels {
 }
 
 impl Shard {
+    /// Sets how many bytes the keys may take that are drawn next, within bounds of their own.
+    pub fn allow_followed(&mut self, bytes: u64) {
+        let keys = bytes / size_of::<Drawn>() as u64;
+        self.panels.keys_max = keys.clamp(PANEL_KEYS_MIN as u64, PANEL_KEYS as u64) as usize;
+    }
+
     /// Begins to look at the keys of both panels, at the beginning of a minute; once a day others are drawn.
     pub(crate) fn begin_looks(&mut self, minute: u32) {
         let panels = &mut self.panels;
@@ -156,7 +167,7 @@ impl Shard {
             if keys == 0 {
                 continue;
             }
-            let wanted = (keys * PANEL_KEYS as u64).div_ceil(all);
+            let wanted = (keys * self.panels.keys_max as u64).div_ceil(all);
             panel.drawn.reserve_exact(wanted as usize);
             let before = panel.drawn.len();
             for _ in 0..wanted {

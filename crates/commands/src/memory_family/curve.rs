@@ -4,6 +4,7 @@
 
 use crate::config::MaxMemoryPolicy;
 use crate::{Call, Core, Error, Part, Progress, Reply, error};
+use memory::process::startup_allocated_bytes;
 use resp::Writer;
 use store::curve::{CurvePoint, Figures, Memory, MissRatioCurve, SIZES, Served};
 
@@ -22,15 +23,23 @@ const LIMIT_BINDS_PERCENT: u64 = 50;
 const LIMIT_STAYS_PERCENT: u64 = 40;
 /// The curve's sample takes about this part of a shard's share of the limit at most: what it takes is room for keys.
 const CURVE_PART: u64 = 64;
+/// Keys that are followed to know what nobody uses take this part of its share of what the limit leaves beside the start. From
+/// the second day on there are two such lists.
+const FOLLOWED_PART: u64 = 128;
 
 impl Core {
     /// Tells the shard's miss-ratio curve what the memory is. A few times a second, and before the curve is asked for.
     pub fn tick_curve(&mut self) {
-        let allowed_bytes = match self.config.maxmemory_bytes {
+        let limit_bytes = match self.config.maxmemory_bytes {
             0 => u64::MAX,
-            limit_bytes => limit_bytes / u64::from(self.shards) / CURVE_PART,
+            limit_bytes => limit_bytes,
         };
-        self.shard.allow_curve(allowed_bytes, self.now);
+        let share_bytes = limit_bytes / u64::from(self.shards);
+        self.shard.allow_curve(share_bytes / CURVE_PART, self.now);
+        // What an empty server has is no room for keys, and of many shards it is the most.
+        let room_bytes = limit_bytes.saturating_sub(startup_allocated_bytes());
+        let share_bytes = room_bytes / u64::from(self.shards);
+        self.shard.allow_followed(share_bytes / FOLLOWED_PART);
         let memory = self.curve_memory();
         let served = Served {
             hits: self.stats.keyspace_hits,

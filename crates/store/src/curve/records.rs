@@ -75,7 +75,7 @@ impl Records {
     }
 
     pub(super) fn is_full(&self) -> bool {
-        self.len() == self.room
+        self.len() >= self.room
     }
 
     #[inline]

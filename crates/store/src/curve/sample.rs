@@ -283,7 +283,8 @@ impl Sample {
 
     fn create(&mut self, id: u64, key: &[u8], bytes: u64, expiry: Option<Millis>, now: Millis) {
         let class = size_class_of(bytes);
-        if self.is_sampled(id, class) && self.records.is_full() {
+        // Of a few records one step may thin none.
+        while self.is_sampled(id, class) && self.records.is_full() {
             self.thin();
         }
         if !self.is_sampled(id, class) {

@@ -54,7 +54,7 @@ impl Beginnings {
     /// Where the shape of the beginning of a key is to be kept, if that tells its account: in a free
     /// place, or else, unless what is there may stay, in one of the two; `turn` says in which.
     pub(super) fn place_for(
-        &self,
+        &mut self,
         key: &[u8],
         found: &Found,
         delimiters: &Delimiters,
@@ -69,7 +69,7 @@ impl Beginnings {
     /// Keeps the shape of a beginning. Answers what was kept beside the one that goes.
     pub(super) fn keep(&mut self, place: usize, found: &Found, lanes: &Lanes) -> (u16, Change) {
         let shape = Shape::new(found.node, found.is_open, lanes, |_, place| Some(place));
-        self.places.put(place, shape)
+        self.places.keep(place, shape)
     }
 }
 

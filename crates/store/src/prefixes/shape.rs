@@ -126,17 +126,22 @@ impl<const CHUNKS: usize, const COUNT: usize> Places<Shape<CHUNKS>, COUNT> {
         self.at(place).expect("something is in it").node
     }
 
-    /// Where a shape is to be kept that is looked for first in `place`: in a free one of its two, or else, unless what is
-    /// there may stay, in one of them; `turn` says in which.
-    pub(super) fn place_for(&self, place: usize, may_stay: bool, turn: usize) -> Option<usize> {
-        let is_free = |place: &usize| self.at(*place).is_none_or(|shape| !shape.is_kept);
-        let free = [place, place ^ 1].into_iter().find(is_free);
-        free.or((!may_stay).then_some(place ^ (turn % 2)))
+    /// Where a shape is to be kept that is looked for first in `place`: in a free one of its two, of a larger table if
+    /// that is worth it, or else, unless what is there may stay, in one of them; `turn` says in which.
+    pub(super) fn place_for(&mut self, place: usize, may_stay: bool, turn: usize) -> Option<usize> {
+        let pair = [place, place ^ 1];
+        loop {
+            let free = pair.into_iter().find(|place| !self.is_taken(*place));
+            if free.is_some() || !pair.iter().any(|place| self.may_part(*place)) {
+                return free.or((!may_stay).then_some(place ^ (turn % 2)));
+            }
+            self.grow(Shape::NONE);
+        }
     }
 
     /// Keeps a shape. Answers what was kept beside the one that goes.
-    pub(super) fn put(&mut self, place: usize, shape: Shape<CHUNKS>) -> (u16, Change) {
-        let was = std::mem::replace(self.keep_at(place, Shape::NONE), shape);
+    pub(super) fn keep(&mut self, place: usize, shape: Shape<CHUNKS>) -> (u16, Change) {
+        let was = self.put(place, shape, Shape::NONE);
         (was.node, was.pending)
     }
 }

@@ -195,12 +195,14 @@ impl Shortcuts {
         match last.trailing_zeros() as usize {
             ..HEAD_BYTES => {
                 let head = masked(head, last);
-                *self.places.keep_at(place_of(head), NOWHERE) = Shortcut { head, node };
+                let shortcut = Shortcut { head, node };
+                self.places.put(place_of(head), shortcut, NOWHERE);
             }
             HEAD_BYTES..LONG_BYTES => {
                 let heads = [head, masked(scan::second_head(key), last >> HEAD_BYTES)];
                 let place = long_place_of(heads);
-                *self.long_places.keep_at(place, LONG_NOWHERE) = LongShortcut { heads, node };
+                let shortcut = LongShortcut { heads, node };
+                self.long_places.put(place, shortcut, LONG_NOWHERE);
             }
             _ => {}
         }

@@ -119,8 +119,8 @@ pub(crate) struct Tree {
     names_bytes: u64,
     free: Vec<u16>,
     sketch: Sketch,
-    /// First segments that have an account.
-    firsts: Firsts,
+    /// First segments that have an account, where keys may have none.
+    firsts: Option<Firsts>,
     /// Whether empty accounts were looked for since the latest mark of time.
     is_pruned: bool,
 }
@@ -137,7 +137,7 @@ impl Tree {
             names_bytes: 0,
             free: Vec::new(),
             sketch: Sketch::default(),
-            firsts: Firsts::new(),
+            firsts: None,
             is_pruned: false,
         }
     }
@@ -269,7 +269,7 @@ impl Tree {
             }
         };
         if parent == NO_PREFIX {
-            self.firsts.note(name);
+            self.firsts.iter_mut().for_each(|firsts| firsts.note(name));
         } else {
             self.nodes[usize::from(parent)].children += 1;
         }
@@ -378,12 +378,19 @@ impl Tree {
                 is_kept
             });
         }
-        self.firsts.clear();
+        // Only while every key has an account.
+        self.firsts = None;
+    }
+
+    /// Notes which first segments have an account, when the first key comes that has none.
+    pub(super) fn note_firsts(&mut self) {
+        let mut firsts = Firsts::new();
         for (name, number) in &self.names {
             if self.nodes[usize::from(*number)].parent == NO_PREFIX {
-                self.firsts.note(name);
+                firsts.note(name);
             }
         }
+        self.firsts = Some(firsts);
     }
 
     /// Where the segments of a key end, their delimiters included; 0 for one that is not there.
@@ -482,6 +489,6 @@ impl Tree {
             + self.past.heap_bytes()
             + self.shortcuts.heap_bytes()
             + self.sketch.heap_bytes()
-            + self.firsts.heap_bytes()
+            + self.firsts.as_ref().map_or(0, Firsts::heap_bytes)
     }
 }

@@ -87,7 +87,8 @@ impl Tree {
     #[inline(never)]
     fn settle_stranger(&mut self, key: &[u8], change: Change) {
         let (seen, last) = self.shortcuts.look(key);
-        if self.other.keys > 0 && self.firsts.surely_lack(key, seen) {
+        let firsts = self.firsts.as_ref().filter(|_| self.other.keys > 0);
+        if firsts.is_some_and(|firsts| firsts.surely_lack(key, seen)) {
             self.settle_other(key, change);
             return;
         }
@@ -166,6 +167,9 @@ impl Tree {
                 }
             }
             Err(name) => {
+                if self.firsts.is_none() {
+                    self.note_firsts();
+                }
                 self.other.take_over(change);
                 if let Some(bytes) = noticed_bytes(key, change) {
                     self.sketch.change(name.text(), bytes);
