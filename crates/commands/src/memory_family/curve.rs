@@ -23,8 +23,10 @@ const LIMIT_BINDS_PERCENT: u64 = 50;
 const LIMIT_STAYS_PERCENT: u64 = 40;
 /// The curve's sample takes about this part of a shard's share of the limit at most: what it takes is room for keys.
 const CURVE_PART: u64 = 64;
-/// Keys that are followed to know what nobody uses take this part of its share of what the limit leaves beside the start. From
-/// the second day on there are two such lists.
+/// Nor more than this part of its share of what the limit leaves beside the start: what an empty server has is no room for
+/// keys, and of many shards it is the most.
+const CURVE_PART_OF_ROOM: u64 = 32;
+/// Keys that are followed to know what nobody uses take this part of the same. From the second day on there are two such lists.
 const FOLLOWED_PART: u64 = 128;
 
 impl Core {
@@ -34,12 +36,12 @@ impl Core {
             0 => u64::MAX,
             limit_bytes => limit_bytes,
         };
-        let share_bytes = limit_bytes / u64::from(self.shards);
-        self.shard.allow_curve(share_bytes / CURVE_PART, self.now);
-        // What an empty server has is no room for keys, and of many shards it is the most.
         let room_bytes = limit_bytes.saturating_sub(startup_allocated_bytes());
-        let share_bytes = room_bytes / u64::from(self.shards);
-        self.shard.allow_followed(share_bytes / FOLLOWED_PART);
+        let [limit_bytes, room_bytes] =
+            [limit_bytes, room_bytes].map(|bytes| bytes / u64::from(self.shards));
+        let allowed_bytes = (limit_bytes / CURVE_PART).min(room_bytes / CURVE_PART_OF_ROOM);
+        self.shard.allow_curve(allowed_bytes, self.now);
+        self.shard.allow_followed(room_bytes / FOLLOWED_PART);
         let memory = self.curve_memory();
         let served = Served {
             hits: self.stats.keyspace_hits,
