@@ -73,6 +73,18 @@ pub struct Core {
 }
 
 impl Core {
+    /// The shard's share of what the limit leaves beside what an empty server has; without a limit there is no end to it.
+    pub fn room_share_bytes(&self) -> u64 {
+        match self.config.maxmemory_bytes {
+            0 => u64::MAX,
+            limit_bytes => {
+                let room_bytes =
+                    limit_bytes.saturating_sub(memory::process::startup_allocated_bytes());
+                room_bytes / u64::from(self.shards)
+            }
+        }
+    }
+
     /// The core of shard `id` with nothing in it. Its lease counts what its thread allocates, so it is made on that thread.
     ///
     /// # Errors

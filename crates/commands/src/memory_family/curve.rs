@@ -4,7 +4,6 @@
 
 use crate::config::MaxMemoryPolicy;
 use crate::{Call, Core, Error, Part, Progress, Reply, error};
-use memory::process::startup_allocated_bytes;
 use resp::Writer;
 use store::curve::{CurvePoint, Figures, Memory, MissRatioCurve, SIZES, Served};
 
@@ -32,13 +31,11 @@ const FOLLOWED_PART: u64 = 128;
 impl Core {
     /// Tells the shard's miss-ratio curve what the memory is. A few times a second, and before the curve is asked for.
     pub fn tick_curve(&mut self) {
+        let room_bytes = self.room_share_bytes();
         let limit_bytes = match self.config.maxmemory_bytes {
             0 => u64::MAX,
-            limit_bytes => limit_bytes,
+            limit_bytes => limit_bytes / u64::from(self.shards),
         };
-        let room_bytes = limit_bytes.saturating_sub(startup_allocated_bytes());
-        let [limit_bytes, room_bytes] =
-            [limit_bytes, room_bytes].map(|bytes| bytes / u64::from(self.shards));
         let allowed_bytes = (limit_bytes / CURVE_PART).min(room_bytes / CURVE_PART_OF_ROOM);
         self.shard.allow_curve(allowed_bytes, self.now);
         self.shard.allow_followed(room_bytes / FOLLOWED_PART);

@@ -23,8 +23,8 @@ use std::collections::VecDeque;
 
 /// Requests whose buckets and entries are prefetched together; see `group`.
 const GROUP_REQUESTS: usize = 16;
-/// Batches kept for the next turn.
-const SPARE_BATCHES_MAX: usize = 32;
+/// Batches kept for the next turn hold this part of the shard's share of what the limit leaves beside the start at most.
+const SPARE_PART: u64 = 64;
 /// Replies owed by one core that room is kept for.
 const OWED_IDLE: usize = 128;
 
@@ -189,11 +189,9 @@ impl Driver {
     fn replies_came(&mut self, mut batch: Batch) {
         self.core.note_buffers();
         self.hand_out(&batch);
-        self.core.travelling_bytes -= batch.uncount();
-        if self.spare_batches.len() < SPARE_BATCHES_MAX {
-            batch.clear();
-            self.spare_batches.push(batch);
-        }
+        let bytes = batch.uncount();
+        self.core.travelling_bytes -= bytes;
+        self.spares.keep(batch, bytes);
     }
 
     fn hand_out(&mut self, batch: &Batch) {
@@ -257,7 +255,7 @@ impl Driver {
             };
             let to = usize::from(command.owner.0);
             let batch = self.outbox[to].get_or_insert_with(|| {
-                let spare = self.spare_batches.pop();
+                let spare = self.spares.take();
                 Batch::between(self.core.id.0, command.owner.0, spare)
             });
             let request = Request {
@@ -284,7 +282,8 @@ impl Driver {
 
     /// Gives up the batches that are kept for the next turn, and room for more replies than are usually owed.
     pub(super) fn trim_batches(&mut self) {
-        self.spare_batches.clear();
+        self.spares.clear();
+        self.spares.allow(self.core.room_share_bytes() / SPARE_PART);
         self.allowances.trim();
         for owed in &mut self.owed {
             owed.shrink_to(OWED_IDLE);

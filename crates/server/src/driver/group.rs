@@ -567,7 +567,7 @@ impl Driver {
         };
         let to = usize::from(owner.0);
         let batch = self.outbox[to].get_or_insert_with(|| {
-            let spare = self.spare_batches.pop();
+            let spare = self.spares.take();
             Batch::between(self.core.id.0, owner.0, spare)
         });
         batch.push(&args, request);

@@ -19,6 +19,7 @@ use crate::{
         allowance::Allowances,
         batch::{Batch, ReplyTo},
         message::{Message, Task},
+        spares::Spares,
     },
     net::ring::{Event, Ring},
     replies::Pool,
@@ -54,7 +55,8 @@ pub struct Driver {
     outbox: Vec<Option<Batch>>,
     /// What other cores owe, by core.
     owed: Vec<batches::Owed>,
-    spare_batches: Vec<Batch>,
+    /// Batches that are kept for more.
+    spares: Spares,
     /// How much of large replies the connections of other cores have had.
     allowances: Allowances,
     /// Batches with a request whose key is locked, and those behind them; with where the next request begins.
@@ -149,7 +151,7 @@ impl Driver {
             group: Group::default(),
             outbox: (0..cores).map(|_| None).collect(),
             owed: (0..cores).map(|_| batches::Owed::new()).collect(),
-            spare_batches: Vec::new(),
+            spares: Spares::default(),
             allowances: Allowances::default(),
             stalled_batches: VecDeque::new(),
             coordinated: HashMap::new(),
@@ -290,8 +292,7 @@ impl Driver {
 
     /// Bytes of this core's buffers that belong to no single client, and of what is on its way.
     fn mesh_bytes(&self) -> u64 {
-        let spare = self.spare_batches.iter().map(Batch::heap_bytes);
-        let batches = self.spare_batches.capacity() + self.stalled_batches.capacity();
+        let batches = self.stalled_batches.capacity();
         let owed = self.owed.iter().map(VecDeque::capacity).sum::<usize>();
         let tables = self.connections.heap_bytes()
             + self.core.clients.table_bytes()
@@ -302,7 +303,8 @@ impl Driver {
             + batches * size_of::<Batch>()
             + owed * size_of::<ReplyTo>()
             + self.coordinated.capacity() * size_of::<(u32, Coordinated)>();
-        let kept = spare.sum::<usize>() + self.pool.bytes() + tables + self.parts_to_be_stored();
+        let kept =
+            self.spares.total_bytes() + self.pool.bytes() + tables + self.parts_to_be_stored();
         // Batches that wait or leave are among what is counted as being on its way.
         kept as u64 + self.core.travelling_bytes.max(0) as u64
     }

@@ -7,6 +7,7 @@ pub mod batch;
 pub mod doorbell;
 pub mod message;
 pub mod queue;
+pub mod spares;
 mod sync;
 
 use doorbell::Doorbell;
