@@ -25,6 +25,8 @@ const PAID_BYTES_MIN: i64 = 4096;
 const NEED_BYTES: i64 = 256;
 /// A write that waits is refused when the debt has not become smaller for so long.
 const PATIENCE_US: u64 = 200_000;
+/// No more than this is counted between two tries: where the machine took the processor away, others may not have had it either.
+const PATIENCE_STEP_US: u64 = 20_000;
 /// A shard looks at all shards' figures once in so many writes.
 const LOOK_EVERY: u32 = 8;
 
@@ -50,13 +52,31 @@ pub struct Shortage {
     pub calls_others: bool,
     /// The debt, without what the resident set is charged with, when a write was last let through in spite of it.
     debt_let_bytes: Option<i64>,
-    /// The least such debt that waiting writes have seen, and when.
-    waiting: Option<(i64, u64)>,
+    /// Writes wait.
+    waiting: Option<Waiting>,
     /// The debt when this shard, which owes nothing of it, last called those that do; 0 while there is none.
     called_bytes: i64,
     /// Whether this shard evicts for its own writes.
     gives: bool,
     looked: u32,
+}
+
+/// What writes that wait have seen.
+#[derive(Clone, Copy, Debug)]
+struct Waiting {
+    /// The least debt.
+    least_bytes: i64,
+    /// For how long there was no less, as far as this core ran.
+    waited_us: u64,
+    /// When it was last looked at.
+    looked_us: u64,
+}
+
+impl Waiting {
+    fn look(&mut self, now_us: u64) {
+        self.waited_us += (now_us - self.looked_us).min(PATIENCE_STEP_US);
+        self.looked_us = now_us;
+    }
 }
 
 /// Whether a command that works in steps may store another value of so many bytes under the key with this hash.
@@ -103,6 +123,7 @@ fn make(call: &mut Call<'_>, row: &Command) -> Room {
 impl Core {
     /// Makes room for a write that needs so many bytes, on a shard that its lease does not cover.
     fn make_room(&mut self, need_bytes: i64, written: &[u64]) -> Room {
+        self.note_wait();
         self.settle_lease();
         if self.debt_bytes() <= 0 {
             return self.let_through(None);
@@ -158,6 +179,10 @@ impl Core {
         if brings_in && own_bytes <= let_bytes + CREDIT_BYTES {
             return self.let_through(Some(own_bytes));
         }
+        // Who brings in what it takes, if only after a while, leaves the others no worse.
+        if brings_in && self.waited_us() > PATIENCE_US {
+            return self.let_through(Some(own_bytes));
+        }
         self.wait(own_bytes, own_can || others_can)
     }
 
@@ -185,17 +210,25 @@ impl Core {
     /// Has a write wait. Where pages are, or just were, short and keys can go, patience ends in going on: waiting for pages is
     /// part of it, and nobody is refused for that.
     fn wait(&mut self, debt_bytes: i64, keys_can_go: bool) -> Room {
-        let least_bytes = self.shortage.waiting.map_or(i64::MAX, |(bytes, _)| bytes);
+        let least_bytes = self
+            .shortage
+            .waiting
+            .map_or(i64::MAX, |waiting| waiting.least_bytes);
         if debt_bytes < least_bytes {
-            self.shortage.waiting = Some((debt_bytes, self.mono_us));
-        } else if self.waited_us() > PATIENCE_US {
-            if keys_can_go && self.was_short_of_pages(PATIENCE_US) {
-                return self.let_through(Some(debt_bytes));
-            }
-            self.shortage.waiting = None;
-            return Room::No;
+            self.shortage.waiting = Some(Waiting {
+                least_bytes: debt_bytes,
+                waited_us: 0,
+                looked_us: self.mono_us,
+            });
         }
-        Room::Wait
+        if self.waited_us() <= PATIENCE_US {
+            return Room::Wait;
+        }
+        if keys_can_go && self.was_short_of_pages(PATIENCE_US) {
+            return self.let_through(Some(debt_bytes));
+        }
+        self.shortage.waiting = None;
+        Room::No
     }
 
     /// Pays a step of what this shard owes to the limit, where it owes anything. Whether it owes more and can pay it.
@@ -293,6 +326,7 @@ impl Core {
 
     /// Whether a write that waits should have another try.
     pub fn may_retry(&mut self) -> bool {
+        self.note_wait();
         if self.is_waiting_for_pages() {
             return self.has_pages_again();
         }
@@ -300,13 +334,22 @@ impl Core {
         own_bytes <= CREDIT_BYTES || self.waited_us() > PATIENCE_US / 2
     }
 
+    /// Counts the time that passed since this was last done, while writes wait. A core with writes that wait looks all the time:
+    /// where it did not for long, they are gone, or it did not run, and waiting begins anew.
+    fn note_wait(&mut self) {
+        if let Some(waiting) = &mut self.shortage.waiting {
+            if self.mono_us - waiting.looked_us > PATIENCE_US {
+                self.shortage.waiting = None;
+            } else {
+                waiting.look(self.mono_us);
+            }
+        }
+    }
+
     /// For how long writes have waited without any progress.
     fn waited_us(&self) -> u64 {
-        let since_us = self
-            .shortage
-            .waiting
-            .map_or(self.mono_us, |(_, since_us)| since_us);
-        self.mono_us - since_us
+        let waiting = self.shortage.waiting;
+        waiting.map_or(0, |waiting| waiting.waited_us)
     }
 }
 
@@ -406,6 +449,28 @@ mod tests {
             });
             assert!(waited_ms > 0 && waited_ms < 500, "{waited_ms} ms");
         });
+    }
+
+    #[test]
+    fn a_write_is_refused_after_waiting_itself_and_not_for_a_shortage_long_past() {
+        let limit_bytes = 64 * MIB as u64;
+        let facts = Facts::of_this_process(2, limit_bytes, String::new(), Millis(1));
+        let mut core = Core::new(ShardId(0), Config::default(), Arc::new(facts)).unwrap();
+        core.publish_load();
+        core.facts.loads[1].show(limit_bytes, 1, 1, None);
+        let mut other = core.facts.budget.lease();
+        other.settle(limit_bytes as i64 + MIB as i64);
+        assert_eq!(core.make_room(100_000, &[]), Room::Wait);
+        core.mono_us += 10_000_000;
+        let began_us = core.mono_us;
+        while core.make_room(100_000, &[]) == Room::Wait {
+            core.mono_us += PATIENCE_STEP_US / 2;
+        }
+        let waited_us = core.mono_us - began_us;
+        assert!(
+            (PATIENCE_US..2 * PATIENCE_US).contains(&waited_us),
+            "{waited_us}"
+        );
     }
 
     #[test]
