@@ -77,16 +77,17 @@ unsafe impl GlobalAlloc for CountingAlloc {
     #[inline]
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
         if layout.align() > NATURAL_ALIGN_BYTES {
-            // SAFETY: the trait's promises on `realloc` are those of the three calls.
-            return unsafe { self.realloc_aligned(block, layout, new_size) };
+            // What mimalloc's counting call cannot.
+            // SAFETY: the trait's promises on `realloc` are those of the calls.
+            return unsafe { realloc_by_moving(block, layout, new_size) };
         }
         if new_size < layout.size() {
             // SAFETY: as above.
-            return unsafe { shrink(self, block, layout, new_size) };
+            return unsafe { shrink(block, layout, new_size) };
         }
         if layout.size() >= LARGE_BYTES {
             // SAFETY: as above.
-            return unsafe { realloc_large(self, block, layout, new_size) };
+            return unsafe { realloc_large(block, layout, new_size) };
         }
         // SAFETY: as above.
         unsafe { realloc_natural(block, layout, new_size) }
@@ -99,24 +100,13 @@ unsafe impl GlobalAlloc for CountingAlloc {
 /// # Safety
 /// That of [`GlobalAlloc::realloc`].
 #[cold]
-unsafe fn shrink(
-    allocator: &CountingAlloc,
-    block: *mut u8,
-    layout: Layout,
-    new_size: usize,
-) -> *mut u8 {
-    // SAFETY: the trait's promises on `realloc` are those of the calls; both blocks hold what is copied.
+unsafe fn shrink(block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+    // SAFETY: the caller's promise.
     unsafe {
         if good_size(new_size.max(layout.align())) >= mi::mi_usable_size(block.cast::<c_void>()) {
             return block;
         }
-        let new_layout = Layout::from_size_align_unchecked(new_size, layout.align());
-        let moved = allocator.alloc(new_layout);
-        if !moved.is_null() {
-            ptr::copy_nonoverlapping(block, moved, new_size);
-            allocator.dealloc(block, layout);
-        }
-        moved
+        realloc_by_moving(block, layout, new_size)
     }
 }
 
@@ -142,23 +132,20 @@ unsafe fn realloc_natural(block: *mut u8, layout: Layout, new_size: usize) -> *m
     moved.cast::<u8>()
 }
 
-impl CountingAlloc {
-    /// Reallocates what is aligned beyond 16 bytes, which mimalloc's counting call cannot.
-    ///
-    /// # Safety
-    /// That of [`GlobalAlloc::realloc`].
-    #[cold]
-    unsafe fn realloc_aligned(&self, block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
-        // SAFETY: the alignment is valid, and the caller promises that the size fits it.
-        let new_layout = unsafe { Layout::from_size_align_unchecked(new_size, layout.align()) };
-        // SAFETY: the caller promises a size above zero.
-        let moved = unsafe { self.alloc(new_layout) };
+/// Reallocates by taking a block, copying and freeing. Null without memory.
+///
+/// # Safety
+/// That of [`GlobalAlloc::realloc`].
+#[cold]
+unsafe fn realloc_by_moving(block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+    // SAFETY: the alignment is valid, and the caller promises a size above zero that fits it. The blocks are two live ones that
+    // do not overlap, each at least as long as what is copied; the old one is the caller's to give.
+    unsafe {
+        let new_layout = Layout::from_size_align_unchecked(new_size, layout.align());
+        let moved = CountingAlloc.alloc(new_layout);
         if !moved.is_null() {
-            // SAFETY: two live blocks that do not overlap, each at least this long.
-            unsafe {
-                ptr::copy_nonoverlapping(block, moved, layout.size().min(new_size));
-                self.dealloc(block, layout);
-            }
+            ptr::copy_nonoverlapping(block, moved, layout.size().min(new_size));
+            CountingAlloc.dealloc(block, layout);
         }
         moved
     }
@@ -170,15 +157,10 @@ impl CountingAlloc {
 /// # Safety
 /// That of [`GlobalAlloc::realloc`].
 #[cold]
-unsafe fn realloc_large(
-    allocator: &CountingAlloc,
-    block: *mut u8,
-    layout: Layout,
-    new_size: usize,
-) -> *mut u8 {
+unsafe fn realloc_large(block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
     if is_pressed() {
         // SAFETY: the caller's promise.
-        return unsafe { realloc_pressed(allocator, block, layout, new_size) };
+        return unsafe { realloc_pressed(block, layout, new_size) };
     }
     settle(layout.size() as i64);
     // SAFETY: the caller's promise.
@@ -191,25 +173,13 @@ unsafe fn realloc_large(
 ///
 /// # Safety
 /// That of [`GlobalAlloc::realloc`].
-unsafe fn realloc_pressed(
-    allocator: &CountingAlloc,
-    block: *mut u8,
-    layout: Layout,
-    new_size: usize,
-) -> *mut u8 {
-    // SAFETY: the trait's promises on `realloc` are those of the calls; both blocks hold what is copied.
+unsafe fn realloc_pressed(block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+    // SAFETY: the caller's promise.
     unsafe {
-        let usable_bytes = mi::mi_usable_size(block.cast::<c_void>());
-        if new_size <= usable_bytes {
+        if new_size <= mi::mi_usable_size(block.cast::<c_void>()) {
             return block;
         }
-        let new_layout = Layout::from_size_align_unchecked(new_size, layout.align());
-        let moved = allocator.alloc(new_layout);
-        if !moved.is_null() {
-            ptr::copy_nonoverlapping(block, moved, layout.size());
-            allocator.dealloc(block, layout);
-        }
-        moved
+        realloc_by_moving(block, layout, new_size)
     }
 }
 
