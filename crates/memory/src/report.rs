@@ -6,8 +6,14 @@
 
 use std::borrow::Cow;
 
+use crate::heap;
 use crate::process::{self, ProcessMemory};
 use crate::shard::{DatabaseMemory, ShardMemory};
+
+/// Unexplained resident bytes are normal up to this part of the resident set, in percent ...
+pub const UNACCOUNTED_PERCENT_MAX: u64 = 5;
+/// ... or up to this many, whichever is more: thread stacks, and freed pages not yet given back.
+pub const UNACCOUNTED_BYTES_MIN: u64 = 8 << 20;
 
 /// What a field of a report says.
 #[derive(Clone, Debug, PartialEq)]
@@ -139,8 +145,15 @@ impl MemoryReport {
     }
 
     /// Reads the process' figures, makes the report, and lifts the peak to its total.
+    ///
+    /// Where more is unexplained than is normal, the allocator first gives back what it keeps: that is what it
+    /// mostly is after large buffers have come and gone, and nothing else tells it from bytes outside the books.
     pub fn take(shards: Vec<ShardMemory>) -> MemoryReport {
-        let report = MemoryReport::new(shards, ProcessMemory::read());
+        let mut report = MemoryReport::new(shards, ProcessMemory::read());
+        if report.is_unexplained() {
+            heap::collect(true);
+            report.process = ProcessMemory::read();
+        }
         process::lift_peak(report.total_bytes());
         report
     }
@@ -233,6 +246,12 @@ impl MemoryReport {
     pub fn unaccounted_bytes(&self) -> u64 {
         self.resident_anonymous_bytes()
             .saturating_sub(self.active_bytes())
+    }
+
+    /// Whether more is unaccounted for than is normal.
+    pub fn is_unexplained(&self) -> bool {
+        let normal_bytes = self.process.resident_bytes / 100 * UNACCOUNTED_PERCENT_MAX;
+        self.unaccounted_bytes() > normal_bytes.max(UNACCOUNTED_BYTES_MIN)
     }
 
     /// The resident set in units of what is allocated; 0 where it is unknown.

@@ -17,10 +17,6 @@ pub const RESIDENT_PERCENT_MAX: u64 = 140;
 /// What the process holds besides data is normal up to this: the program's own pages, its stacks and what the runtime maps
 /// come to half of it.
 pub const PROCESS_BYTES_MIN: u64 = 20 * MIB;
-/// Unexplained resident bytes are normal up to this part of the resident set, in percent ...
-pub const UNACCOUNTED_PERCENT_MAX: u64 = 5;
-/// ... or up to this many, whichever is more: thread stacks and freed pages not yet given back.
-pub const UNACCOUNTED_BYTES_MIN: u64 = 8 * MIB;
 
 pub(super) fn empty_instance(report: &MemoryReport) -> Finding {
     Finding {
@@ -138,19 +134,17 @@ pub(super) fn resident_above_used(report: &MemoryReport, limits: &Limits) -> Opt
 
 pub(super) fn unaccounted(report: &MemoryReport) -> Option<Finding> {
     let (bytes, resident) = (report.unaccounted_bytes(), report.process().resident_bytes);
-    let is_large =
-        bytes > UNACCOUNTED_BYTES_MIN && exceeds(bytes, UNACCOUNTED_PERCENT_MAX, resident);
-    is_large.then(|| Finding {
+    report.is_unexplained().then(|| Finding {
         id: "unaccounted",
         severity: Severity::Warning,
         evidence: vec![
             ("unaccounted.bytes", Amount::Bytes(bytes)),
             ("resident", Amount::Bytes(resident)),
         ],
-        cause: "No account explains a part of the resident set. Right after much was freed it is \
-                memory on its way back to the operating system; if it stays, something allocates \
-                outside the books."
-            .to_owned(),
+        cause:
+            "No account explains a part of the resident set, and giving back what the allocator \
+                kept did not lower it: something allocates outside the books."
+                .to_owned(),
         remedy: "MEMORY PURGE".to_owned(),
     })
 }

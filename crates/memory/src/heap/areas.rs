@@ -14,8 +14,12 @@ use super::mimalloc::{
     mi_theap_visit_blocks,
 };
 use super::spaces::{own_theap, spaces};
+use crate::pages::resident_inside;
 use crate::shard::ShardMemory;
 
+/// From how many bytes of a page that were never handed out on it is asked whether they are in memory: less is not worth a
+/// system call.
+const REST_BYTES_MIN: usize = 64 << 10;
 /// Room for every size class of the allocator (it has 73) and the one for what is larger.
 const CLASSES_MAX: usize = 96;
 
@@ -30,8 +34,8 @@ pub struct SizeClass {
     pub blocks: u64,
     /// Bytes of live blocks.
     pub used_bytes: u64,
-    /// Bytes of blocks that were ever handed out of these pages, live or free: memory that is in
-    /// use as the operating system sees it.
+    /// Bytes of blocks that were ever handed out of these pages, live or free, and of the rest what is in memory, as it is
+    /// where a page lies in the place of a former one: memory that is in use as the operating system sees it.
     pub committed_bytes: u64,
 }
 
@@ -208,11 +212,14 @@ unsafe extern "C" fn tally_area(
     let (area, tally) = unsafe { (&*area, &mut *argument.cast::<Tally>()) };
     // A page that another thread frees this moment may show any mix of old figures and zero.
     if area.full_block_size > 0 {
-        tally.add(
-            area.full_block_size as u64,
-            area.used as u64,
-            area.committed as u64,
-        );
+        let rest_bytes = area.reserved.saturating_sub(area.committed);
+        let mut committed_bytes = area.committed as u64;
+        if rest_bytes >= REST_BYTES_MIN {
+            let rest = area.blocks.cast::<u8>().wrapping_add(area.committed);
+            committed_bytes += resident_inside(rest, rest_bytes);
+        }
+        let block_bytes = area.full_block_size as u64;
+        tally.add(block_bytes, area.used as u64, committed_bytes);
     }
     true
 }
