@@ -6,7 +6,7 @@ use resp::Reply;
 use testkit::{Client, Server};
 
 use crate::fixture::{Dice, bulk, eventually, ok, start, start_ours};
-use crate::memory::{Stats, int_field, stats};
+use crate::memory::{int_field, stats};
 
 const OOM: &str = "OOM command not allowed when used memory > 'maxmemory'.";
 const MIB: i64 = 1 << 20;
@@ -18,8 +18,10 @@ fn number(client: &mut Client, field: &str) -> i64 {
 }
 
 /// Bytes that count against the limit.
-fn limited_bytes(stats: &Stats) -> i64 {
-    stats.int("total.allocated") - stats.int("clients.normal")
+fn limited_bytes(client: &mut Client) -> i64 {
+    let fields = client.infos(["used_memory", "mem_not_counted_for_evict"]);
+    let [used, not_counted] = fields.map(|field| field.parse::<i64>().expect("a number"));
+    used - not_counted
 }
 
 /// Sets keys `prefix0` to `prefixN` in batches; every one must be taken.
@@ -44,7 +46,7 @@ fn is_paid(client: &mut Client) -> bool {
 fn over_when_paid(client: &mut Client, limit: i64, shards: usize) -> i64 {
     let mut over = i64::MAX;
     eventually("what is owed is paid", || {
-        over = limited_bytes(&stats(client)) - limit;
+        over = limited_bytes(client) - limit;
         is_paid(client) && over <= SLACK_BYTES * shards as i64
     });
     over
@@ -54,7 +56,7 @@ fn over_when_paid(client: &mut Client, limit: i64, shards: usize) -> i64 {
 fn with_room(shards: usize, policy: &str, room_bytes: i64) -> Option<(Server, i64)> {
     let server = start_ours(shards, &["--maxmemory", "0", "--maxmemory-policy", policy])?;
     let mut client = server.client();
-    let limit = limited_bytes(&stats(&mut client)) + room_bytes;
+    let limit = limited_bytes(&mut client) + room_bytes;
     assert_eq!(client.ask(&format!("CONFIG SET maxmemory {limit}")), ok());
     Some((server, limit))
 }
@@ -91,8 +93,8 @@ fn under_random_load_the_limit_is_not_passed_by_more_than_is_stated_and_the_book
             for reply in client.pipeline(&commands) {
                 assert!(!matches!(&reply, Reply::Error(text) if text.starts_with(b"OOM")));
             }
+            let over = limited_bytes(&mut witness) - limit;
             let stats = stats(&mut witness);
-            let over = limited_bytes(&stats) - limit;
             let allowed = VALUE_BYTES_MAX as i64 * 5 / 4 + SLACK_BYTES;
             assert!(
                 over <= allowed * shards as i64,
@@ -206,7 +208,7 @@ fn one_hash_tag_can_use_the_whole_limit_and_others_get_their_share_back() {
     // Those that share the shard of the tag compete there.
     assert!(lost.len() < 1_500, "{} were lost", lost.len());
     assert!(number(&mut client, "evicted_keys") > evicted);
-    let used = limited_bytes(&stats(&mut client));
+    let used = limited_bytes(&mut client);
     assert!(used <= limit + 4 * SLACK_BYTES, "{used} of {limit}");
 }
 
@@ -344,9 +346,9 @@ fn a_lowered_limit_is_met_without_a_write() {
     let lower = limit - 20 * MIB;
     assert_eq!(client.ask(&format!("CONFIG SET maxmemory {lower}")), ok());
     eventually("the new limit is met", || {
-        limited_bytes(&stats(&mut client)) <= lower + 2 * SLACK_BYTES
+        limited_bytes(&mut client) <= lower + 2 * SLACK_BYTES
     });
-    let used = limited_bytes(&stats(&mut client));
+    let used = limited_bytes(&mut client);
     assert!(used > lower - 2 * MIB, "{used} of {lower}");
     assert!(number(&mut client, "total_eviction_exceeded_time") >= 0);
 }

@@ -56,6 +56,7 @@ pub fn shard_memory(core: &Core) -> ShardMemory {
         heap_slack_bytes: heap_areas().slack_bytes(),
         clients_normal_bytes: core.clients.bytes(),
         mesh_bytes: core.mesh_bytes,
+        travelling_bytes: core.travelling_bytes.max(0) as u64,
         foreign_freed_bytes: thread_foreign_freed_bytes(),
         clients: core.clients.len() as u64,
         commands: core.stats.commands_processed,

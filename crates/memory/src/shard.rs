@@ -78,6 +78,8 @@ pub struct ShardMemory {
     pub functions_bytes: u64,
     /// Summed: bytes of the channels between shards that this shard owns.
     pub mesh_bytes: u64,
+    /// Summed: what of these bytes is on its way between shards, or was and is kept for the next commands.
+    pub travelling_bytes: u64,
     /// Summed: bytes this shard's thread freed that another had allocated; only grows.
     pub foreign_freed_bytes: u64,
     /// Summed: connected clients.
@@ -109,6 +111,7 @@ impl ShardMemory {
             scripts_bytes,
             functions_bytes,
             mesh_bytes,
+            travelling_bytes,
             foreign_freed_bytes,
             clients,
             commands,
@@ -131,6 +134,7 @@ impl ShardMemory {
         self.scripts_bytes += scripts_bytes;
         self.functions_bytes += functions_bytes;
         self.mesh_bytes += mesh_bytes;
+        self.travelling_bytes += travelling_bytes;
         self.foreign_freed_bytes += foreign_freed_bytes;
         self.clients += clients;
         self.commands += commands;
@@ -192,6 +196,7 @@ mod tests {
             scripts_bytes: by * 15,
             functions_bytes: by * 16,
             mesh_bytes: by * 17,
+            travelling_bytes: by * 21,
             foreign_freed_bytes: by * 18,
             clients: by * 19,
             commands: by * 20,

@@ -105,12 +105,20 @@ impl Client {
 
     /// The value of a `field:value` line of INFO. Panics where there is none.
     pub fn info(&mut self, field: &str) -> String {
+        let [line] = self.infos([field]);
+        line
+    }
+
+    /// Fields of one answer to INFO, as text.
+    pub fn infos<const N: usize>(&mut self, fields: [&str; N]) -> [String; N] {
         let text = self.text("INFO everything");
-        let line = text
-            .lines()
-            .find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
-        line.unwrap_or_else(|| panic!("INFO has no {field}:\n{text}"))
-            .to_string()
+        fields.map(|field| {
+            let line = text
+                .lines()
+                .find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+            line.unwrap_or_else(|| panic!("INFO has no {field}:\n{text}"))
+                .to_string()
+        })
     }
 
     /// Sends all commands in one write and returns their replies in order.

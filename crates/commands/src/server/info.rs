@@ -183,8 +183,8 @@ fn memory_section(figures: &Figures<'_>, text: &mut String) {
     memory_ratios(report, text);
     let merged = report.merged();
     lines!(text,
-        // Buffers of clients do not count against maxmemory.
-        "mem_not_counted_for_evict": merged.clients_normal_bytes,
+        // Buffers do not count against maxmemory.
+        "mem_not_counted_for_evict": merged.clients_normal_bytes + merged.travelling_bytes,
         "mem_replication_backlog": merged.backlog_bytes,
         "mem_total_replication_buffers": merged.clients_replicas_bytes,
         "mem_clients_slaves": merged.clients_replicas_bytes,

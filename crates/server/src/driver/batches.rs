@@ -186,12 +186,10 @@ impl Driver {
     }
 
     /// Hands the replies of a batch to the connections that await them.
-    fn replies_came(&mut self, mut batch: Batch) {
+    fn replies_came(&mut self, batch: Batch) {
         self.core.note_buffers();
         self.hand_out(&batch);
-        let bytes = batch.uncount();
-        self.core.travelling_bytes -= bytes;
-        self.spares.keep(batch, bytes);
+        self.core.travelling_bytes -= self.spares.keep(batch);
     }
 
     fn hand_out(&mut self, batch: &Batch) {
@@ -282,7 +280,7 @@ impl Driver {
 
     /// Gives up the batches that are kept for the next turn, and room for more replies than are usually owed.
     pub(super) fn trim_batches(&mut self) {
-        self.spares.clear();
+        self.core.travelling_bytes -= self.spares.clear();
         self.spares.allow(self.core.room_share_bytes() / SPARE_PART);
         self.allowances.trim();
         for owed in &mut self.owed {

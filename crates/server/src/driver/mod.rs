@@ -304,8 +304,8 @@ impl Driver {
             + owed * size_of::<ReplyTo>()
             + self.coordinated.capacity() * size_of::<(u32, Coordinated)>();
         let kept =
-            self.spares.total_bytes() + self.pool.bytes() + tables + self.parts_to_be_stored();
-        // Batches that wait or leave are among what is counted as being on its way.
+            self.spares.list_bytes() + self.pool.bytes() + tables + self.parts_to_be_stored();
+        // Batches that wait, leave or are kept are among what is counted as being on its way.
         kept as u64 + self.core.travelling_bytes.max(0) as u64
     }
 }

@@ -117,9 +117,9 @@ impl Batch {
         bytes - before
     }
 
-    /// Has arrived where it was made; answers how many of its bytes were counted.
-    pub fn uncount(&mut self) -> i64 {
-        std::mem::take(&mut self.counted)
+    /// How many of its bytes are counted.
+    pub fn counted_bytes(&self) -> i64 {
+        self.counted
     }
 
     /// Whether its buffers are too large to be kept for the next use.
