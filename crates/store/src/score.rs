@@ -2,8 +2,8 @@
 //! Never happens here: a look at a key, or a choice among keys.
 //! Source: GDSF (Cherkasova 1998), where a hit is worth the request and the bytes, each by its weight.
 //!
-//! A hit counts β for the request and 1 - β for its bytes, these in units of the mean size. So a
-//! byte of the cache is worth `rate × (β ÷ size + (1 - β) ÷ mean size)` where it holds a key of that
+//! A hit counts β for the request and 1 - β for its bytes, these in units of half the mean size. So a
+//! byte of the cache is worth `rate × (β ÷ size + 2 · (1 - β) ÷ mean size)` where it holds a key of that
 //! size and rate, and this is what is to be kept; the rate is told by hits and age. With β = 1 it is
 //! rate ÷ size, with 0 the rate alone. A power of the size between the two is no such sum: where
 //! sizes differ by a thousand, size^-½ keeps hardly more bytes than size^-1.
@@ -12,6 +12,9 @@
 use crate::access::{HITS_MAX, SIZE_CLASS_MAX, size_class_of};
 use crate::evict::Eviction;
 
+/// Half the mean size is what most keys have, where a few large ones make the mean: in units of it β = ½ weighs requests and
+/// bytes alike for them.
+const MEANS_OF_A_REQUEST: f64 = 2.0;
 /// Steps of a score an octave.
 const OCTAVE: f64 = 64.0;
 const HITS: usize = HITS_MAX as usize + 1;
@@ -41,7 +44,8 @@ impl IfsScores {
             }),
             sizes: std::array::from_fn(|place| {
                 let octaves = (place as f64 - f64::from(SIZE_CLASS_MAX)) / 2.0;
-                let worth = size_weight * (-octaves).exp2() + (1.0 - size_weight);
+                let bytes_weight = MEANS_OF_A_REQUEST * (1.0 - size_weight);
+                let worth = size_weight * (-octaves).exp2() + bytes_weight;
                 score(-worth.log2())
             }),
         }
@@ -129,10 +133,11 @@ mod tests {
     }
 
     #[test]
-    fn with_equal_weights_size_counts_below_the_mean_and_hardly_above() {
-        // Worth for each byte: ½ + ½ at the mean, ½ + 64 at a 128th of it, ½ + 1/256 at 128 times.
-        assert!((octaves(50, 32, 4096) - 64.5f64.log2()).abs() < 0.05);
-        assert!((octaves(50, 4096, 4096 * 128) - 1.0).abs() < 0.05);
+    fn with_equal_weights_size_counts_below_half_the_mean_and_hardly_above() {
+        // Worth for each byte: 1 + 1 at half the mean, 1 + 64 at a 128th of it, 1 + ½ at the mean, 1 + 1/256 at 128 times.
+        assert!((octaves(50, 32, 4096) - (65.0f64 / 1.5).log2()).abs() < 0.05);
+        assert!((octaves(50, 2048, 4096) - (2.0f64 / 1.5).log2()).abs() < 0.05);
+        assert!((octaves(50, 4096, 4096 * 128) - 1.5f64.log2()).abs() < 0.05);
     }
 
     #[test]
