@@ -37,7 +37,7 @@ impl Sketch {
     /// that has none and grows.
     pub(super) fn change(&mut self, name: &[u8], bytes: i64) {
         let tag = tag_of(name);
-        // All of them without a jump: that takes a quarter of what to look for one does, and most are not here.
+        // All of them without a jump: most names are not here.
         if self.tags.iter().fold(false, |any, one| any | (*one == tag)) {
             let tagged = self.tags.iter().enumerate().filter(|(_, one)| **one == tag);
             let is_it = |place: &usize| self.places[*place].text() == name;
@@ -61,14 +61,16 @@ impl Sketch {
             self.bytes.push(bytes.unsigned_abs());
             return;
         }
-        let least = self.bytes.iter().copied().min();
-        let lightest = self.bytes.iter().position(|held| Some(*held) == least);
-        if let Some(lightest) = lightest {
-            place.excess = self.bytes[lightest];
-            self.bytes[lightest] += bytes.unsigned_abs();
-            self.tags[lightest] = tag;
-            self.places[lightest] = place;
+        let (mut lightest, mut least) = (0, u64::MAX);
+        for (place, held) in self.bytes.iter().enumerate() {
+            if *held < least {
+                (lightest, least) = (place, *held);
+            }
         }
+        place.excess = least;
+        self.bytes[lightest] = least.saturating_add(bytes.unsigned_abs());
+        self.tags[lightest] = tag;
+        self.places[lightest] = place;
     }
 
     /// The prefixes with what they hold at least, heaviest first; those that may hold nothing are left out.

@@ -217,6 +217,7 @@ impl Tree {
         }
     }
 
+    /// The same where it may be one that is told of; what goes is always asked.
     #[inline(never)]
     fn settle_loss(&mut self, key: &[u8], change: Change) {
         if self.others.note_loss(change) {
