@@ -76,11 +76,23 @@ pub const SHAPES: &[Shape] = &[
         format!("{{user{index}}}:items")
     }),
     shape("all in turn, when accounts are used up", in_turn),
+    // As long as the others, which have an account.
+    shape("key:<12 digits> and {us42}:items in turn", |index| {
+        if index % 2 == 0 {
+            format!("key:{:012}", 500_000_000_000 + index)
+        } else {
+            format!("{{us{index:06}}}:items")
+        }
+    }),
+    shape("key:n42:item, below a known segment", |index| {
+        format!("key:n{index}:item")
+    }),
 ];
+/// Those that have prefixes without an account, and the one of all before them.
+const WITHOUT_ACCOUNTS: usize = 4;
 
 fn in_turn(index: usize) -> String {
-    // Those before it.
-    let shapes = SHAPES.len() - 3;
+    let shapes = SHAPES.len() - WITHOUT_ACCOUNTS - 1;
     (SHAPES[index % shapes].key)(20_000 + index)
 }
 

@@ -37,6 +37,8 @@ pub(super) enum Counted {
     No,
     /// There is more than one, and nothing was counted.
     NotYet,
+    /// There is none, and nothing was counted.
+    Nowhere,
 }
 
 impl LongShapes {
@@ -89,6 +91,19 @@ impl LongShapes {
             has_whole(shape, key)
         } else {
             has_far(shape, key, delimiters)
+        }
+    }
+
+    /// Takes back what was counted of a key.
+    #[inline(always)]
+    pub(super) fn take_back(&mut self, key: &[u8], change: Change) {
+        let (Some(chunk), len) = (key.first_chunk(), key.len()) else {
+            return;
+        };
+        if len <= WHOLE_BYTES_MAX {
+            self.whole.take_back(len - LONG_BYTES_MIN, chunk, change);
+        } else {
+            self.far.take_back(len % FAR_LENGTHS, chunk, change);
         }
     }
 
@@ -169,7 +184,7 @@ fn count_only(
     has: impl Fn(&Shape<CHUNKS>) -> bool,
 ) -> Counted {
     let Some(rack) = rack else {
-        return Counted::No;
+        return Counted::Nowhere;
     };
     let Some(shape) = rack.only() else {
         return Counted::NotYet;

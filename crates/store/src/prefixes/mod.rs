@@ -3,11 +3,12 @@
 //! Source: hierarchical heavy hitters, kept exactly where there is room and as `(other)` beyond.
 
 mod beginnings;
-mod firsts;
 mod ids;
+mod lacking;
 mod lanes;
 mod long;
 mod near;
+mod others;
 mod past;
 mod places;
 mod rack;

@@ -38,27 +38,33 @@ impl<const CHUNKS: usize, const LENGTHS: usize> NearShapes<CHUNKS, LENGTHS> {
     }
 
     /// Counts a key of the nth length beside the shape that is in its place, and answers whether it has that. If
-    /// not, [`NearShapes::count_second`] takes it back: to add before what is compared is known takes an
-    /// instruction less than to add after it.
+    /// not, [`NearShapes::count_second`] or [`NearShapes::take_back`] takes it back: to add before what is compared
+    /// is known takes an instruction less than to add after it. `None` if there is no shape of that length, and
+    /// nothing was counted.
     #[inline(always)]
     pub(super) fn count(
         &mut self,
         nth: usize,
         chunks: [&[u8; CHUNK]; CHUNKS],
         change: Change,
-    ) -> bool {
-        let Some(rack) = &mut self.racks[nth] else {
-            return false;
-        };
-        let shape = rack.of(chunks[0]);
+    ) -> Option<bool> {
+        let shape = self.racks[nth].as_mut()?.of(chunks[0]);
         shape.pending.add(change);
-        shape.is_of(chunks)
+        Some(shape.is_of(chunks))
     }
 
     /// The shapes of the nth length.
     #[inline(always)]
     pub(super) fn rack(&mut self, nth: usize) -> Option<&mut Rack<CHUNKS>> {
         self.racks[nth].as_mut()
+    }
+
+    /// Takes back what was counted beside the shape in the place of a key.
+    #[inline(always)]
+    pub(super) fn take_back(&mut self, nth: usize, chunk: &[u8; CHUNK], change: Change) {
+        if let Some(rack) = &mut self.racks[nth] {
+            rack.of(chunk).pending.subtract(change);
+        }
     }
 
     /// Takes back what was counted beside the shape in the place of a key, and counts it beside the one next to
@@ -122,9 +128,14 @@ impl<const CHUNKS: usize, const LENGTHS: usize> NearShapes<CHUNKS, LENGTHS> {
             return;
         }
         if let Some(rack) = &mut self.racks[nth] {
-            let place = rack.aim().place_of(&shape);
-            let was = rack.put(place, shape);
-            each(was.node, was.pending);
+            if rack.aim().is_sure_of(&shape) {
+                let place = rack.aim().place_of(&shape);
+                let was = rack.put(place, shape);
+                return each(was.node, was.pending);
+            }
+            // It would be looked for here and there. So those that are here are to come anew, beside it.
+            self.give_up(nth, &mut each);
+            self.arrange(nth, shape, &mut each);
         }
     }
 

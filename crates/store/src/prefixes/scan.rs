@@ -33,6 +33,62 @@ pub(super) fn head(key: &[u8]) -> [u64; 2] {
     [word, 0]
 }
 
+/// What is kept of the first bytes up to one at this place; nothing where that is beyond the head.
+static MASKS: [[u64; 2]; 64] = {
+    let mut masks = [[0; 2]; 64];
+    let mut place = 0;
+    while place < CHUNK {
+        let both = u128::MAX >> (120 - 8 * place as u32);
+        masks[place] = [both as u64, (both >> 64) as u64];
+        place += 1;
+    }
+    masks
+};
+/// A head up to the place of the lowest bit of `last`, zeroes behind it.
+#[inline(always)]
+pub(super) fn masked(head: [u64; 2], last: u64) -> [u64; 2] {
+    let mask = MASKS[last.trailing_zeros() as usize % 64];
+    [head[0] & mask[0], head[1] & mask[1]]
+}
+
+/// A key of fewer than sixteen bytes, and zeroes behind it.
+#[inline(always)]
+pub(super) fn padded(key: &[u8]) -> [u8; CHUNK] {
+    bytes(head(key))
+}
+
+/// Both words of a head in one, in which most heads differ.
+#[inline(always)]
+pub(super) fn folded([low, high]: [u64; 2]) -> u64 {
+    low ^ high << FOLD_BITS
+}
+
+/// So that digits of both words do not meet.
+const FOLD_BITS: i32 = 5;
+
+/// A chunk up to the lowest of these places, folded as a head; 0 if there is none.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+pub(super) fn folded_to(chunk: &[u8; CHUNK], places: u32) -> u64 {
+    use std::arch::x86_64::*;
+    // Nothing is left up to a place behind its end.
+    let place = (places | 1 << CHUNK).trailing_zeros();
+    let mask = &MASKS[place as usize];
+    // SAFETY: SSE2 is part of x86_64; chunk and mask are sixteen bytes, and their loads need no alignment.
+    let word = unsafe {
+        let bytes = _mm_loadu_si128(chunk.as_ptr().cast());
+        let kept = _mm_and_si128(bytes, _mm_loadu_si128(mask.as_ptr().cast()));
+        let high = _mm_slli_epi64::<FOLD_BITS>(_mm_unpackhi_epi64(kept, kept));
+        _mm_cvtsi128_si64(_mm_xor_si128(kept, high))
+    };
+    word.cast_unsigned()
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+pub(super) fn folded_to(chunk: &[u8; CHUNK], places: u32) -> u64 {
+    folded(masked(words(chunk), u64::from(places | 1 << CHUNK)))
+}
+
 #[inline(always)]
 pub(super) fn words(chunk: &[u8; CHUNK]) -> [u64; 2] {
     let both = u128::from_le_bytes(*chunk);
@@ -72,6 +128,11 @@ impl Delimiters {
     /// The delimiter, if there is one alone.
     pub(super) fn only(&self) -> Option<u8> {
         (!self.has_several()).then_some(self.each[0][0])
+    }
+
+    /// The first of them, as it is looked for.
+    pub(super) fn first(&self) -> [u8; CHUNK] {
+        self.each[0]
     }
 
     /// The places of a chunk that hold the only delimiter there is.
@@ -432,7 +493,7 @@ fn marks(key: &[u8], head: [u64; 2], look: impl Fn(&[u8; CHUNK]) -> u32) -> u64 
 /// The places of a chunk that hold the same byte as another.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
-fn equal(chunk: &[u8; CHUNK], other: &[u8; CHUNK]) -> u32 {
+pub(super) fn equal(chunk: &[u8; CHUNK], other: &[u8; CHUNK]) -> u32 {
     use std::arch::x86_64::*;
     // SAFETY: SSE2 is part of x86_64; both are sixteen bytes, and the loads need no alignment.
     let found = unsafe {
@@ -465,7 +526,7 @@ fn digits(chunk: &[u8; CHUNK]) -> [u32; 2] {
 
 #[cfg(not(target_arch = "x86_64"))]
 #[inline(always)]
-fn equal(chunk: &[u8; CHUNK], other: &[u8; CHUNK]) -> u32 {
+pub(super) fn equal(chunk: &[u8; CHUNK], other: &[u8; CHUNK]) -> u32 {
     bits(chunk, |byte| byte == other[0])
 }
 

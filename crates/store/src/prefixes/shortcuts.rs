@@ -6,7 +6,7 @@
 use super::lanes::Found;
 use super::long::Counted;
 use super::places::Places;
-use super::scan::{self, Delimiters, Seen};
+use super::scan::{self, Delimiters, Seen, masked};
 use super::shapes::Shapes;
 use super::{Change, PREFIX_DELIMITERS_MAX};
 
@@ -19,17 +19,6 @@ pub(super) const LONG_BYTES: usize = 2 * HEAD_BYTES;
 /// Odd, and its bits in no order.
 const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
 
-/// What is kept of the first bytes up to one at this place; nothing where that is beyond the head.
-static MASKS: [[u64; 2]; 64] = {
-    let mut masks = [[0; 2]; 64];
-    let mut place = 0;
-    while place < HEAD_BYTES {
-        let both = u128::MAX >> (120 - 8 * place as u32);
-        masks[place] = [both as u64, (both >> 64) as u64];
-        place += 1;
-    }
-    masks
-};
 /// No prefix: those end in a delimiter.
 const NOWHERE: Shortcut = Shortcut {
     head: [u64::MAX; 2],
@@ -87,6 +76,16 @@ impl Shortcuts {
         self.places.heap_bytes() + self.long_places.heap_bytes() + self.shapes.heap_bytes()
     }
 
+    /// What ends a segment.
+    pub(super) fn delimiters(&self) -> &Delimiters {
+        &self.delimiters
+    }
+
+    /// Segments that count.
+    pub(super) fn depth(&self) -> u8 {
+        self.depth
+    }
+
     /// The shapes of keys.
     #[inline(always)]
     pub(super) fn shapes(&mut self) -> &mut Shapes {
@@ -110,6 +109,12 @@ impl Shortcuts {
     #[inline(always)]
     pub(super) fn count_second(&mut self, key: &[u8], change: Change) -> bool {
         self.shapes.count_second(key, &self.delimiters, change)
+    }
+
+    /// Takes back what was counted of a key beside the shape that was looked at.
+    #[inline(always)]
+    pub(super) fn take_back(&mut self, key: &[u8], change: Change) {
+        self.shapes.take_back(key, change);
     }
 
     /// Counts a key beside the shape of its beginning, if that is known. Answers its account, and
@@ -212,13 +217,6 @@ impl Shortcuts {
 #[inline(always)]
 fn long_place_of([first, [low, high]]: [[u64; 2]; 2]) -> usize {
     place_of([first[0] ^ low, first[1] ^ high.rotate_left(7)]) % LONG_PLACES
-}
-
-/// A head up to the place of the lowest bit of `last`, zeroes behind it.
-#[inline(always)]
-pub(super) fn masked(head: [u64; 2], last: u64) -> [u64; 2] {
-    let mask = MASKS[last.trailing_zeros() as usize % 64];
-    [head[0] & mask[0], head[1] & mask[1]]
 }
 
 #[inline(always)]

@@ -27,7 +27,7 @@ struct Place {
 pub(super) struct Sketch {
     places: Vec<Place>,
     /// For each place, in what most names differ: all of them are looked through for every change.
-    tags: Vec<u64>,
+    tags: Vec<u32>,
     /// For each place, bytes, or more than there are by at most its excess.
     bytes: Vec<u64>,
 }
@@ -37,11 +37,14 @@ impl Sketch {
     /// that has none and grows.
     pub(super) fn change(&mut self, name: &[u8], bytes: i64) {
         let tag = tag_of(name);
-        let tagged = self.tags.iter().enumerate().filter(|(_, one)| **one == tag);
-        let is_it = |place: &usize| self.places[*place].text() == name;
-        if let Some(place) = tagged.map(|(place, _)| place).find(is_it) {
-            self.bytes[place] = self.bytes[place].saturating_add_signed(bytes);
-            return;
+        // All of them without a jump: most names are not here.
+        if self.tags.iter().fold(false, |any, one| any | (*one == tag)) {
+            let tagged = self.tags.iter().enumerate().filter(|(_, one)| **one == tag);
+            let is_it = |place: &usize| self.places[*place].text() == name;
+            if let Some(place) = tagged.map(|(place, _)| place).find(is_it) {
+                self.bytes[place] = self.bytes[place].saturating_add_signed(bytes);
+                return;
+            }
         }
         if bytes <= 0 {
             return;
@@ -58,17 +61,16 @@ impl Sketch {
             self.bytes.push(bytes.unsigned_abs());
             return;
         }
-        let lightest = self
-            .bytes
-            .iter()
-            .enumerate()
-            .min_by_key(|(_, bytes)| **bytes);
-        if let Some((lightest, held)) = lightest {
-            place.excess = *held;
-            self.bytes[lightest] += bytes.unsigned_abs();
-            self.tags[lightest] = tag;
-            self.places[lightest] = place;
+        let (mut lightest, mut least) = (0, u64::MAX);
+        for (place, held) in self.bytes.iter().enumerate() {
+            if *held < least {
+                (lightest, least) = (place, *held);
+            }
         }
+        place.excess = least;
+        self.bytes[lightest] = least.saturating_add(bytes.unsigned_abs());
+        self.tags[lightest] = tag;
+        self.places[lightest] = place;
     }
 
     /// The prefixes with what they hold at least, heaviest first; those that may hold nothing are left out.
@@ -83,7 +85,7 @@ impl Sketch {
     /// Bytes of its own.
     pub(super) fn heap_bytes(&self) -> u64 {
         heap_bytes(self.places.capacity() * size_of::<Place>())
-            + heap_bytes(self.tags.capacity() * size_of::<u64>())
+            + heap_bytes(self.tags.capacity() * size_of::<u32>())
             + heap_bytes(self.bytes.capacity() * size_of::<u64>())
     }
 }
@@ -95,13 +97,13 @@ impl Place {
 }
 
 /// What names of other lengths, beginnings or ends have another of, for the most part.
-fn tag_of(name: &[u8]) -> u64 {
+fn tag_of(name: &[u8]) -> u32 {
     let [low, high] = scan::head(name);
     let last = name
         .last_chunk()
         .map_or(0, |last| u64::from_le_bytes(*last));
     let both = (low ^ high.rotate_left(23)).wrapping_mul(FACTOR);
-    (both ^ last).wrapping_mul(FACTOR) ^ name.len() as u64
+    ((both ^ last).wrapping_mul(FACTOR) >> u32::BITS) as u32 ^ name.len() as u32
 }
 
 #[cfg(test)]

@@ -18,12 +18,12 @@ use ahash::RandomState;
 use crate::collections::heap_bytes;
 use crate::hasher::Hasher;
 
-use super::firsts::Firsts;
 use super::ids::is_id;
+use super::lacking::Lacking;
+use super::others::Others;
 use super::past::Past;
 use super::scan::Seen;
 use super::shortcuts::{LONG_BYTES, Shortcuts};
-use super::sketch::Sketch;
 use super::{PrefixRules, Sums};
 
 /// The account of keys without a delimiter; the parent of accounts of one segment.
@@ -112,15 +112,12 @@ enum Place {
 pub(crate) struct Tree {
     nodes: Vec<Node>,
     shortcuts: Shortcuts,
-    other: Sums,
+    others: Others,
     past: Past,
     names: HashMap<Box<[u8]>, u16, RandomState>,
     /// Bytes of the names' blocks.
     names_bytes: u64,
     free: Vec<u16>,
-    sketch: Sketch,
-    /// First segments that have an account, where keys may have none.
-    firsts: Option<Firsts>,
     /// Whether empty accounts were looked for since the latest mark of time.
     is_pruned: bool,
 }
@@ -131,13 +128,11 @@ impl Tree {
         Tree {
             nodes: vec![Node::default()],
             shortcuts: Shortcuts::new(rules.delimiters, rules.depth),
-            other: Sums::default(),
+            others: Others::of(Sums::default()),
             past: Past::default(),
             names: HashMap::with_hasher(RandomState::with_seeds(first, second, third, fourth)),
             names_bytes: 0,
             free: Vec::new(),
-            sketch: Sketch::default(),
-            firsts: None,
             is_pruned: false,
         }
     }
@@ -147,7 +142,7 @@ impl Tree {
         let mut tree = Tree::new(rules);
         // Not even keys without a delimiter have their account.
         tree.nodes.clear();
-        tree.other = sums;
+        tree.others = Others::of(sums);
         tree.past = Past::unknown_before(minute, sums.bytes);
         tree
     }
@@ -160,7 +155,7 @@ impl Tree {
                 tree.nodes[usize::from(node)].is_collapsed = true;
             }
         }
-        let mut wanted: Vec<(&[u8], u64)> = self.sketch.nominations();
+        let mut wanted: Vec<(&[u8], u64)> = self.others.sketch().nominations();
         let (held, sums) = (self.names.iter(), self.settled());
         wanted.extend(held.map(|(name, node)| (&**name, sums[usize::from(*node)].bytes)));
         wanted.sort_by_key(|(_, bytes)| std::cmp::Reverse(*bytes));
@@ -176,7 +171,7 @@ impl Tree {
     /// Takes over what is known of the past, from the tree that counted before; what that did not tell apart begins now.
     pub(crate) fn inherit(&mut self, former: &mut Tree, minute: u32) {
         self.take_pending();
-        self.past = Past::unknown_before(minute, self.other.bytes);
+        self.past = Past::unknown_before(minute, self.other_bytes());
         for (name, node) in &self.names {
             let known = former.names.get(name).copied();
             let known = known.map(|known| (&mut former.past, known));
@@ -224,7 +219,7 @@ impl Tree {
     fn find_or_make(&mut self, key: &[u8]) -> Result<u16, Name> {
         let mut place = self.find(key);
         if let Place::Missing { .. } = place
-            && self.other.keys == 0
+            && self.others.has_none()
             && self.names.len() + 2 > NODES_MAX
             && !self.is_pruned
         {
@@ -236,7 +231,7 @@ impl Tree {
             Place::Missing { name, parent } => (name, parent),
         };
         let wanted = usize::from(parent.is_none()) + usize::from(name.has_second());
-        if self.other.keys > 0 || self.names.len() + wanted > NODES_MAX {
+        if !self.others.has_none() || self.names.len() + wanted > NODES_MAX {
             return Err(name);
         }
         let parent = parent.unwrap_or_else(|| self.add(name.first(), 0, NO_PREFIX));
@@ -268,9 +263,8 @@ impl Tree {
                 (self.nodes.len() - 1) as u16
             }
         };
-        if parent == NO_PREFIX {
-            self.firsts.iter_mut().for_each(|firsts| firsts.note(name));
-        } else {
+        self.others.forget_names();
+        if parent != NO_PREFIX {
             self.nodes[usize::from(parent)].children += 1;
         }
         if let [.., b'*', delimiter] = name
@@ -378,19 +372,17 @@ impl Tree {
                 is_kept
             });
         }
-        // Only while every key has an account.
-        self.firsts = None;
+        self.others.forget_names();
     }
 
-    /// Notes which first segments have an account, when the first key comes that has none.
-    pub(super) fn note_firsts(&mut self) {
-        let mut firsts = Firsts::new();
-        for (name, number) in &self.names {
-            if self.nodes[usize::from(*number)].parent == NO_PREFIX {
-                firsts.note(name);
-            }
+    /// Notes which names have an account, when the first key comes that has none.
+    fn note_names(&mut self) {
+        if self.others.wants_names() {
+            let has_seconds = self.shortcuts.depth() > 1;
+            let names = self.names.keys().map(|name| &**name);
+            let lacking = Lacking::of(names, self.shortcuts.delimiters(), has_seconds);
+            self.others.note(lacking);
         }
-        self.firsts = Some(firsts);
     }
 
     /// Where the segments of a key end, their delimiters included; 0 for one that is not there.
@@ -422,13 +414,14 @@ impl Tree {
 
     /// Begins to mark what every account holds at the beginning of a minute; [`Tree::mark_step`] goes on.
     pub(crate) fn mark_begin(&mut self, minute: u32) {
-        if self.other.keys == 0 {
-            self.sketch = Sketch::default();
+        let has_others = !self.others.has_none();
+        if !has_others {
+            self.others.forget_told();
             self.prune();
         }
         self.is_pruned = false;
-        self.past
-            .begin(minute, self.other.keys > 0, self.other.bytes);
+        let other_bytes = self.other_bytes();
+        self.past.begin(minute, has_others, other_bytes);
     }
 
     /// Marks so many accounts. Whether there are more.
@@ -441,10 +434,10 @@ impl Tree {
     /// Whether a prefix that has no account seems heavier than one that has, by so much that it is
     /// worth a walk over all keys.
     pub(crate) fn is_worth_a_walk(&self) -> bool {
-        if self.other.keys == 0 {
+        if self.others.has_none() {
             return false;
         }
-        let nominations = self.sketch.nominations();
+        let nominations = self.others.sketch().nominations();
         let Some((_, heaviest)) = nominations.first() else {
             return false;
         };
@@ -457,7 +450,7 @@ impl Tree {
 
     /// The sums of all accounts.
     pub(crate) fn sums(&self) -> Sums {
-        let mut sums = self.other;
+        let mut sums = self.others.sums();
         let held = self.settled().into_iter().enumerate();
         // What is free has its old figures.
         held.filter(|(number, _)| !self.free.contains(&(*number as u16)))
@@ -467,7 +460,7 @@ impl Tree {
 
     /// Bytes of keys without an account of their own.
     pub(crate) fn other_bytes(&self) -> u64 {
-        self.other.bytes
+        self.others.sums().bytes
     }
 
     fn collapsed(&self) -> impl Iterator<Item = &Box<[u8]>> {
@@ -488,7 +481,6 @@ impl Tree {
             + heap_bytes(self.free.capacity() * size_of::<u16>())
             + self.past.heap_bytes()
             + self.shortcuts.heap_bytes()
-            + self.sketch.heap_bytes()
-            + self.firsts.as_ref().map_or(0, Firsts::heap_bytes)
+            + self.others.heap_bytes()
     }
 }

@@ -6,6 +6,7 @@
 use std::cmp::Reverse;
 
 use crate::account::Footprint;
+use crate::prefixes::lacking::Lacking;
 use crate::prefixes::{Change, PrefixReport, PrefixRow, Sums};
 
 use super::{NO_PREFIX, NODES_MAX, Place, Tree};
@@ -32,12 +33,13 @@ impl Tree {
         };
         let prefixes = named.into_iter().map(told).collect();
         let none = (!self.nodes.is_empty()).then(|| row(NO_PREFIX));
-        let other_trend = self.past.trend_of_other(self.other.bytes, elapsed_ms);
+        let other = self.others.sums();
+        let other_trend = self.past.trend_of_other(other.bytes, elapsed_ms);
         PrefixReport {
             prefixes,
             collapsed: self.collapsed().cloned().collect(),
             none: none.unwrap_or_default(),
-            other: PrefixRow::of(self.other, other_trend),
+            other: PrefixRow::of(other, other_trend),
         }
     }
 
@@ -73,13 +75,18 @@ impl Tree {
                             key.escape_ascii()
                         );
                     }
+                    let lacks = |lacking: &Lacking| lacking.has(key, seen, last);
+                    let is_other = self.others.has_at_once(key)
+                        || self.others.has_soon(key)
+                        || self.others.lacking().is_some_and(lacks);
+                    assert!(!is_other, "{} has an account", key.escape_ascii());
                     &mut sums[usize::from(node)]
                 }
                 Place::Missing { .. } => &mut other,
             };
             place.take_over(Change::between(None, Some(footprint)));
         }
-        assert_eq!(other, self.other);
+        assert_eq!(other, self.others.sums());
         for (number, settled) in self.settled().into_iter().enumerate() {
             if !self.free.contains(&(number as u16)) {
                 assert_eq!(sums[number], settled);

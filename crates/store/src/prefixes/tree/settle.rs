@@ -4,17 +4,10 @@
 #![forbid(unsafe_code)]
 
 use crate::prefixes::long::{Counted, LONG_BYTES_MIN, WHOLE_BYTES_MAX};
-use crate::prefixes::scan::{self, CHUNK, Seen};
+use crate::prefixes::scan::{CHUNK, Seen};
 use crate::prefixes::{Change, Sums};
 
 use super::{NO_PREFIX, Node, Place, Tree};
-
-/// Changes of so many bytes are all told to the sketch of what has no account.
-const LARGE_BYTES_MIN: u64 = 1024;
-/// Of keys that change by fewer, one in so many is.
-const NOTICED_SHARE: i64 = 16;
-/// Odd, and their bits in no order.
-const FACTORS: [u64; 2] = [0x9e37_79b9_7f4a_7c15, 0xff51_afd7_ed55_8ccd];
 
 impl Tree {
     /// Settles a change of a key in the account of its prefix. A call of its own, which needs no
@@ -26,8 +19,12 @@ impl Tree {
             self.settle_long(key, change);
         } else if key.len() < CHUNK {
             self.settle_short(key, change);
-        } else if !self.shortcuts.shapes().count_middle(key, change) {
-            self.settle_second(key, change);
+        } else {
+            match self.shortcuts.shapes().count_middle(key, change) {
+                Some(true) => {}
+                Some(false) => self.settle_second(key, change),
+                None => self.settle_unshaped(key, change),
+            }
         }
     }
 
@@ -35,15 +32,21 @@ impl Tree {
     fn settle_short(&mut self, key: &[u8], change: Change) {
         if key.len() < CHUNK / 2 {
             self.settle_tiny(key, change);
-        } else if !self.shortcuts.shapes().count_short(key, change) {
-            self.settle_second(key, change);
+        } else {
+            match self.shortcuts.shapes().count_short(key, change) {
+                Some(true) => {}
+                Some(false) => self.settle_second(key, change),
+                None => self.settle_unshaped_short(key, change),
+            }
         }
     }
 
     #[inline(never)]
     fn settle_tiny(&mut self, key: &[u8], change: Change) {
-        if !self.shortcuts.shapes().count_tiny(key, change) {
-            self.settle_second(key, change);
+        match self.shortcuts.shapes().count_tiny(key, change) {
+            Some(true) => {}
+            Some(false) => self.settle_second(key, change),
+            None => self.settle_unshaped_short(key, change),
         }
     }
 
@@ -56,6 +59,7 @@ impl Tree {
             Counted::Yes => {}
             Counted::No => self.settle_second(key, change),
             Counted::NotYet => self.settle_one_of_several(key, change),
+            Counted::Nowhere => self.settle_unshaped(key, change),
         }
     }
 
@@ -65,6 +69,7 @@ impl Tree {
             Counted::Yes => {}
             Counted::No => self.settle_second(key, change),
             Counted::NotYet => self.settle_one_of_several(key, change),
+            Counted::Nowhere => self.settle_unshaped(key, change),
         }
     }
 
@@ -75,9 +80,31 @@ impl Tree {
         }
     }
 
+    /// The same for a key of sixteen bytes or more of whose length no shape is known. Nothing was counted of it.
+    #[inline(never)]
+    fn settle_unshaped(&mut self, key: &[u8], change: Change) {
+        if key.len() >= CHUNK && self.others.has_at_once(key) {
+            return self.settle_other(key, change);
+        }
+        self.settle_stranger(key, change);
+    }
+
+    /// The same for one of fewer.
+    #[inline(never)]
+    fn settle_unshaped_short(&mut self, key: &[u8], change: Change) {
+        if self.others.has_at_once(key) {
+            return self.settle_other(key, change);
+        }
+        self.settle_stranger(key, change);
+    }
+
     /// The same for a key whose shape is not in the place where it is looked for first.
     #[inline(never)]
     fn settle_second(&mut self, key: &[u8], change: Change) {
+        if self.others.has_at_once(key) {
+            self.shortcuts.take_back(key, change);
+            return self.settle_other(key, change);
+        }
         if !self.shortcuts.count_second(key, change) {
             self.settle_stranger(key, change);
         }
@@ -86,11 +113,19 @@ impl Tree {
     /// The same for a key whose shape is not known.
     #[inline(never)]
     fn settle_stranger(&mut self, key: &[u8], change: Change) {
+        if self.others.has_soon(key) {
+            return self.settle_other(key, change);
+        }
+        self.settle_seen(key, change);
+    }
+
+    /// The same for one that has to be looked at.
+    #[inline(never)]
+    fn settle_seen(&mut self, key: &[u8], change: Change) {
         let (seen, last) = self.shortcuts.look(key);
-        let firsts = self.firsts.as_ref().filter(|_| self.other.keys > 0);
-        if firsts.is_some_and(|firsts| firsts.surely_lack(key, seen)) {
-            self.settle_other(key, change);
-            return;
+        let lacking = self.others.lacking();
+        if lacking.is_some_and(|lacking| lacking.has(key, seen, last)) {
+            return self.settle_other(key, change);
         }
         if let Some((number, may_keep)) = self.shortcuts.count_beginning(key, change) {
             if may_keep {
@@ -129,7 +164,8 @@ impl Tree {
                 nodes[usize::from(node)].sums.take_over(pending);
             }
         });
-        debug_assert!(nodes.iter().all(|node| node.sums.is_possible()));
+        self.others.take_pending();
+        debug_assert!(self.nodes.iter().all(|node| node.sums.is_possible()));
     }
 
     /// Forgets shapes and shortcuts, before what they say is no longer so.
@@ -151,7 +187,7 @@ impl Tree {
 
     #[inline(never)]
     fn settle_anew(&mut self, key: &[u8], change: Change) {
-        if self.nodes.is_empty() && self.other.keys == 0 {
+        if self.nodes.is_empty() && self.others.has_none() {
             self.nodes.push(Node::default());
         }
         let known = self.names.len();
@@ -166,42 +202,37 @@ impl Tree {
                     self.keep_shape(key, seen, last, node);
                 }
             }
-            Err(name) => {
-                if self.firsts.is_none() {
-                    self.note_firsts();
-                }
-                self.other.take_over(change);
-                if let Some(bytes) = noticed_bytes(key, change) {
-                    self.sketch.change(name.text(), bytes);
-                }
+            Err(_) => {
+                self.note_names();
+                self.settle_other(key, change);
             }
         }
     }
 
     /// Settles a change of a key that counts among others.
+    #[inline(always)]
     fn settle_other(&mut self, key: &[u8], change: Change) {
-        self.other.take_over(change);
-        if let Some(bytes) = noticed_bytes(key, change)
-            && let Place::Missing { name, .. } = self.find(key)
-        {
-            self.sketch.change(name.text(), bytes);
+        if self.others.count(change) {
+            self.settle_loss(key, change);
         }
     }
-}
 
-/// What the sketch is told of a change of a key: all of a large one; of small ones, to spare work,
-/// those of one key in sixteen, the same ones whenever they change, as so much more.
-fn noticed_bytes(key: &[u8], change: Change) -> Option<i64> {
-    let bytes = change.bytes.cast_signed();
-    if bytes.unsigned_abs() >= LARGE_BYTES_MIN {
-        return Some(bytes);
+    /// The same where it may be one that is told of; what goes is always asked.
+    #[inline(never)]
+    fn settle_loss(&mut self, key: &[u8], change: Change) {
+        if self.others.note_loss(change) {
+            self.tell_other(key, change);
+        }
     }
-    let [low, high] = scan::head(key);
-    let last = key.last_chunk().map_or(0, |last| u64::from_le_bytes(*last));
-    let mixed = (low ^ high.rotate_left(29)).wrapping_mul(FACTORS[0]);
-    let mixed = (mixed ^ last).wrapping_mul(FACTORS[1]);
-    let is_noticed = mixed >> (u64::BITS - NOTICED_SHARE.ilog2()) == 0;
-    is_noticed.then(|| bytes * NOTICED_SHARE)
+
+    /// Tells of a key that counts among others to who nominates the heaviest.
+    #[inline(never)]
+    fn tell_other(&mut self, key: &[u8], change: Change) {
+        let bytes = self.others.told(change);
+        if let Place::Missing { name, .. } = self.find(key) {
+            self.others.sketch_mut().change(name.text(), bytes);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -219,7 +250,7 @@ mod tests {
             0 => format!("{prefix}:"),
             1 => format!("n{prefix}x:"),
             2 => format!("N{}:{:08x}:", prefix % 5, rng.next_u64() as u32),
-            3 => format!("user:n{prefix}:"),
+            3 => format!("user{}:n{prefix}:", prefix % 100),
             4 => format!("same:nam{}:", prefix % 10),
             _ => String::new(),
         };
@@ -231,9 +262,15 @@ mod tests {
     #[test]
     fn keys_of_every_length_and_shape_are_counted_once_and_taken_away_once() {
         // Some dozens of prefixes that have accounts, and more than there can be.
-        for (prefixes, count) in [(40, 30_000), (60_000, 60_000)] {
+        for (prefixes, count, delimiters, depth) in [
+            (40, 30_000, &b":"[..], 2),
+            (60_000, 60_000, b":", 2),
+            (60_000, 60_000, b":", 1),
+            (60_000, 60_000, b":;", 2),
+        ] {
             let mut rng = Rng::seeded(prefixes);
-            let mut tree = Tree::new(&PrefixRules::default());
+            let rules = PrefixRules::new(true, delimiters, depth).expect("they are allowed");
+            let mut tree = Tree::new(&rules);
             let mut keys: Vec<(Vec<u8>, Footprint)> = Vec::new();
             for step in 0..count {
                 let grows = step < count / 2 || step > count * 3 / 4;
