@@ -13,6 +13,8 @@ const SEEDS: [u64; 4] = [1, 2, 3, 4];
 /// Keys that the background looks at for expiry at each new second of the trace.
 const EXPIRE_STEP_KEYS: usize = 512;
 const EXPIRE_STEPS_MAX: usize = 64;
+/// The part of a shard's share of the room for keys that the server lets the curve's sample take.
+const SAMPLE_PART: u64 = 32;
 /// Requests between two ticks of the curve.
 const TICK_REQUESTS: u64 = 1000;
 
@@ -61,6 +63,7 @@ impl Cache {
             let mut shard = Shard::new(options).expect("there is address space for a shard");
             shard.set_eviction(eviction, BASE);
             shard.set_curve(looks_apart.is_some());
+            shard.allow_curve(limit_bytes / shards as u64 / SAMPLE_PART, BASE);
             Part {
                 shard,
                 served: Served::default(),
