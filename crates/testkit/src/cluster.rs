@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use commands::gather::{self, Next, Place, Plan, Stage};
 use commands::locks::Transaction;
+use commands::reading::Step;
 use commands::table::RowId;
 use commands::{
     Call, Client, ClientId, Core, Error, Facts, Part, Progress, ShardId, Table,
@@ -230,8 +231,12 @@ impl Cluster {
         );
         let proto = call.proto;
         let mut tries = 0;
-        while execute::run(&mut call, id, &mut Writer::new(bytes, proto)) != Ran::Yes {
-            tries += 1;
+        loop {
+            match execute::run(&mut call, id, &mut Writer::new(bytes, proto)) {
+                Ran::Yes => return,
+                Ran::InSteps => return read(call.core, id, bytes),
+                Ran::NotSettled | Ran::NotYet => tries += 1,
+            }
             assert!(tries < TRIES_MAX, "a command waits without end");
             self.pay_for_room();
             call = self.call(core, args, hash);
@@ -331,6 +336,22 @@ impl Cluster {
             }
         }
     }
+}
+
+/// Answers a command by reading a large collection to its end.
+fn read(core: &mut Core, id: RowId, bytes: &mut Vec<u8>) {
+    let mut reading = core.reading.take().expect("a command in steps has one");
+    core.locks.begin_reading(reading.hash());
+    let pieces = loop {
+        match reading.step(core) {
+            Step::More => {}
+            Step::Done(pieces) => break pieces,
+            Step::Lost => panic!("nothing runs that could take a collection away"),
+        }
+    };
+    core.locks.end_reading();
+    execute::count_read(core, id);
+    bytes.extend(pieces.into_iter().flatten());
 }
 
 fn core(id: ShardId, facts: &Arc<Facts>) -> Core {
