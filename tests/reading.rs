@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use resp::Reply;
 use testkit::{Client, Server, client::encode};
 
-use crate::fixture::{bulk, elements, ok, start, start_ours, text};
+use crate::fixture::{bulk, elements, error, ok, start, start_ours, text};
 
 /// Enough for several steps.
 const MANY: usize = 30_000;
@@ -41,7 +41,7 @@ fn fill_set(client: &mut Client, key: &str, count: usize) {
     fill(client, count, |number| vec![member(number)], ["SADD", key]);
 }
 
-/// A set, a hash, a sorted set and a list under keys that end so.
+/// A set, a hash, a sorted set, a list and one of numbers under keys that end so.
 fn fill_all(client: &mut Client, end: usize) {
     let key = |kind: &str| format!("{kind}{end}");
     fill_set(client, &key("set"), MANY);
@@ -55,6 +55,9 @@ fn fill_all(client: &mut Client, end: usize) {
         |number| vec![member(number)],
         ["RPUSH", &key("list")],
     );
+    // Each number once, in no order: 7 and 30,000 have no common divisor.
+    let number = |number: usize| vec![(7 * number % MANY).to_string()];
+    fill(client, MANY, number, ["RPUSH", &key("numbers")]);
 }
 
 fn words(line: &str) -> Vec<String> {
@@ -110,6 +113,17 @@ fn questions(end: usize) -> Vec<(String, bool, Vec<String>)> {
             scored(&mut (3..MANY).rev()),
         ),
         (format!("ZREVRANGE zset{end} 0 -1"), true, backwards),
+        (format!("SORT set{end} ALPHA"), true, all.clone()),
+        (
+            format!("SORT_RO zset{end} ALPHA DESC LIMIT 3 25000"),
+            true,
+            all[MANY - 25_003..MANY - 3].iter().rev().cloned().collect(),
+        ),
+        (
+            format!("SORT numbers{end} LIMIT 5 -1"),
+            true,
+            (5..MANY).map(|number| number.to_string()).collect(),
+        ),
         (
             format!("ZRANGE zset{end} ({} +inf BYSCORE LIMIT 2 25000", 9),
             true,
@@ -147,6 +161,30 @@ fn every_answer_is_whole_and_in_its_place_among_those_of_a_pipeline() {
                 assert_eq!(of_this[2..], [bulk(&number), bulk(&number)]);
             }
         }
+    }
+}
+
+#[test]
+fn what_cannot_be_sorted_is_told_in_the_place_of_the_answer() {
+    for shards in [1, 2] {
+        let server = start(shards, &[]);
+        let mut client = server.client();
+        let key = |end: usize| format!("set{end}");
+        (0..3).for_each(|end| fill_set(&mut client, &key(end), MANY));
+        client.ask("CONFIG RESETSTAT");
+        for end in 0..3 {
+            let commands = [
+                words("ECHO before"),
+                words(&format!("SORT {}", key(end))),
+                words("ECHO after"),
+            ];
+            let told = "ERR One or more scores can't be converted into double";
+            let expected = [bulk("before"), error(told), bulk("after")];
+            assert_eq!(client.pipeline(&commands), expected);
+        }
+        let stats = client.info("cmdstat_sort");
+        assert!(stats.starts_with("calls=3,"), "{stats}");
+        assert!(stats.ends_with("failed_calls=3"), "{stats}");
     }
 }
 
@@ -216,8 +254,9 @@ fn nobody_sees_half_of_what_another_connection_has_written() {
         };
         beside(&server, write, || {
             let mut client = server.client();
-            for _ in 0..12 {
-                let members = texts(&client.ask("SMEMBERS set0"));
+            for round in 0..16 {
+                let question = ["SMEMBERS set0", "SORT set0 ALPHA"][round % 2];
+                let members = texts(&client.ask(question));
                 let with = |prefix: &str| {
                     let of = members
                         .iter()

@@ -80,6 +80,13 @@ pub fn count_read(core: &mut Core, id: RowId) {
     core.stats.keyspace_hits += 1;
 }
 
+/// Counts a command that failed in one of its steps, and writes why.
+pub fn fail_read(call: &mut Call<'_>, id: RowId, error: Error, out: &mut Writer<'_>) {
+    count_read(call.core, id);
+    call.core.stats.calls[id.0 as usize].failed += 1;
+    refuse(call, error, out);
+}
+
 /// Takes back what was counted of a command that is to be answered in steps.
 #[cold]
 fn uncount(core: &mut Core, id: RowId) {

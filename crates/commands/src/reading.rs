@@ -9,6 +9,7 @@ use std::ops::Range;
 use store::{Key, Millis, Place, View};
 
 use crate::lookup::bulk_item;
+use crate::sort::Sorting;
 use crate::zsets::write_pair;
 
 /// An answer of so many elements is made in steps: a shorter one takes less than about two milliseconds.
@@ -36,7 +37,7 @@ fn takes_long(count: usize, len: usize, bytes: u64) -> bool {
 }
 
 /// What is answered of a collection, and from where on.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub enum What {
     /// The members of a set from a place on.
     Members(Place),
@@ -60,6 +61,8 @@ pub enum What {
         /// Each with its score.
         with_scores: bool,
     },
+    /// All elements in another order.
+    Sorted(Box<Sorting>),
 }
 
 /// A large collection that is being read for an answer.
@@ -84,6 +87,8 @@ pub enum Step {
     More,
     /// The answer, in pieces one after the other.
     Done(Vec<Vec<u8>>),
+    /// The command fails on what it has read.
+    Failed(Error),
     /// The collection is not what it was when this was begun: the command begins anew.
     Lost,
 }
@@ -126,6 +131,11 @@ impl Reading {
         let Some(view) = view.filter(|view| view.large_at() == Some(self.large_at)) else {
             return Step::Lost;
         };
+        if let What::Sorted(sorting) = &mut self.what
+            && let Some(step) = sorting.prepare(&view)
+        {
+            return step;
+        }
         let mut piece = self.piece();
         let has_more = self.what.read(&view, &mut piece, self.proto);
         piece.shrink_to_fit();
@@ -191,6 +201,7 @@ impl What {
                 }
                 left.start < left.end
             }
+            What::Sorted(sorting) => sorting.answer(out),
             What::Ranks {
                 ranks,
                 is_reverse,
@@ -224,14 +235,14 @@ impl What {
 
 /// How much of a step is done.
 #[derive(Default)]
-struct Budget {
+pub struct Budget {
     shown: usize,
 }
 
 impl Budget {
     /// Whether one element more, which was just answered, leaves room for another.
     #[inline]
-    fn goes_on(&mut self, out: &Writer<'_>) -> bool {
+    pub fn goes_on(&mut self, out: &Writer<'_>) -> bool {
         self.shown += 1;
         self.shown < STEP_ELEMENTS && out.len() < STEP_BYTES
     }

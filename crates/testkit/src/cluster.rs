@@ -234,7 +234,7 @@ impl Cluster {
         loop {
             match execute::run(&mut call, id, &mut Writer::new(bytes, proto)) {
                 Ran::Yes => return,
-                Ran::InSteps => return read(call.core, id, bytes),
+                Ran::InSteps => return read(&mut call, id, bytes),
                 Ran::NotSettled | Ran::NotYet => tries += 1,
             }
             assert!(tries < TRIES_MAX, "a command waits without end");
@@ -339,19 +339,27 @@ impl Cluster {
 }
 
 /// Answers a command by reading a large collection to its end.
-fn read(core: &mut Core, id: RowId, bytes: &mut Vec<u8>) {
-    let mut reading = core.reading.take().expect("a command in steps has one");
-    core.locks.begin_reading(reading.hash());
-    let pieces = loop {
-        match reading.step(core) {
+fn read(call: &mut Call<'_>, id: RowId, bytes: &mut Vec<u8>) {
+    let reading = call.core.reading.take();
+    let mut reading = reading.expect("a command in steps has one");
+    call.core.locks.begin_reading(reading.hash());
+    loop {
+        match reading.step(call.core) {
             Step::More => {}
-            Step::Done(pieces) => break pieces,
+            Step::Done(pieces) => {
+                execute::count_read(call.core, id);
+                bytes.extend(pieces.into_iter().flatten());
+                break;
+            }
+            Step::Failed(error) => {
+                let proto = call.proto;
+                execute::fail_read(call, id, error, &mut Writer::new(bytes, proto));
+                break;
+            }
             Step::Lost => panic!("nothing runs that could take a collection away"),
         }
-    };
-    core.locks.end_reading();
-    execute::count_read(core, id);
-    bytes.extend(pieces.into_iter().flatten());
+    }
+    call.core.locks.end_reading();
 }
 
 fn core(id: ShardId, facts: &Arc<Facts>) -> Core {

@@ -136,23 +136,27 @@ impl Driver {
     }
 
     fn try_alone(&mut self, task: &Task, bytes: &mut Vec<u8>) -> Ran {
-        let (client, args) = (self.client_of(task), task.args.as_args());
         let row = self.table.row(task.row);
-        if gather::must_wait(&self.core, row, &args, task.hash) {
+        if gather::must_wait(&self.core, row, &task.args.as_args(), task.hash) {
             return Ran::NotYet;
         }
-        let mut call = Call {
+        let mut call = self.call_of(task);
+        let ran = execute::run(&mut call, task.row, &mut Writer::new(bytes, task.proto));
+        self.waits_for_room |= ran == Ran::NotYet;
+        ran
+    }
+
+    fn call_of<'c>(&'c mut self, task: &'c Task) -> Call<'c> {
+        let client = self.client_of(task);
+        Call {
             core: &mut self.core,
-            args,
+            args: task.args.as_args(),
             db: usize::from(task.db),
             proto: task.proto,
             hash: task.hash,
             client,
             no_touch: task.no_touch,
-        };
-        let ran = execute::run(&mut call, task.row, &mut Writer::new(bytes, task.proto));
-        self.waits_for_room |= ran == Ran::NotYet;
-        ran
+        }
     }
 
     /// Begins to read what a task has found to be large, unless another collection is being read.
@@ -193,6 +197,13 @@ impl Driver {
             Step::Lost => {
                 self.end_reading(&mut task, reading);
                 self.run_alone(task);
+            }
+            Step::Failed(error) => {
+                self.end_reading(&mut task, reading);
+                let mut bytes = Vec::new();
+                let out = &mut Writer::new(&mut bytes, task.proto);
+                execute::fail_read(&mut self.call_of(&task), task.row, error, out);
+                self.finish_whole(task, vec![bytes]);
             }
             Step::Done(pieces) => {
                 execute::count_read(&mut self.core, task.row);
