@@ -125,14 +125,16 @@ impl Driver {
                 }
                 let before = replies.len();
                 let ran = self.run_request(arrived, replies);
-                if ran == Ran::InSteps {
-                    replies.refuse(Refusal::Long);
-                    // What its connection has asked behind it must not overtake it.
-                    self.allowances.note(*maker, &arrived.request, usize::MAX);
-                    continue;
-                }
-                if ran != Ran::Yes {
-                    return Some((arrived.start, ran));
+                match ran {
+                    Ran::Yes => {}
+                    Ran::InSteps => {
+                        self.core.reading = None;
+                        replies.refuse(Refusal::Long);
+                        // What its connection has asked behind it must not overtake it.
+                        self.allowances.note(*maker, &arrived.request, usize::MAX);
+                        continue;
+                    }
+                    Ran::NotSettled | Ran::NotYet => return Some((arrived.start, ran)),
                 }
                 self.allowances
                     .note(*maker, &arrived.request, replies.len() - before);
@@ -194,7 +196,6 @@ impl Driver {
             core.stats.hops_served += 1;
         }
         *waits_for_room |= ran == Ran::NotYet;
-        core.reading = None;
         ran
     }
 

@@ -108,17 +108,15 @@ impl<'a> HashView<'a> {
                     visit(field, value, expiry);
                 }
             }),
-            None => self
-                .table()
-                .entries(self.arena)
-                .filter(|entry| !entry.is_expired(self.now))
-                .for_each(|entry| {
-                    visit(
-                        Item::Bytes(entry.key()),
-                        Item::from(entry.value()),
-                        entry.expiry(),
-                    );
-                }),
+            None => {
+                self.table().walk(self.arena, Place::default(), |entry| {
+                    if !entry.is_expired(self.now) {
+                        let (field, value) = (Item::Bytes(entry.key()), entry.value());
+                        visit(field, Item::from(value), entry.expiry());
+                    }
+                    true
+                });
+            }
         }
     }
 

@@ -135,9 +135,14 @@ impl<'a> SetView<'a> {
         match self.form {
             Form::Ints(ints) => intset::iter(ints).all(|number| visit(Item::Int(number))),
             Form::Pack(pack) => pack::iter(pack).all(visit),
-            Form::Table(table) => table
-                .entries(self.arena)
-                .all(|entry| visit(Item::Bytes(entry.key()))),
+            Form::Table(table) => {
+                let mut goes_on = true;
+                table.walk(self.arena, Place::default(), |entry| {
+                    goes_on = visit(Item::Bytes(entry.key()));
+                    goes_on
+                });
+                goes_on
+            }
         }
     }
 

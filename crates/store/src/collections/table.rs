@@ -280,7 +280,7 @@ impl Table {
     /// Every element, expired ones included, in the order of their hashes' segments.
     pub(crate) fn entries<'a>(&'a self, arena: Arena<'a>) -> impl Iterator<Item = Entry<'a>> + 'a {
         self.index
-            .slots_ahead(arena.slab)
+            .slots(arena.slab)
             .map(move |slot| Entry::at(arena.slab, slot.block, arena.base))
     }
 

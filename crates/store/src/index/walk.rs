@@ -217,23 +217,6 @@ impl Index {
         None
     }
 
-    /// As [`Index::slots`], for one who reads the entries: they are fetched ahead.
-    pub(crate) fn slots_ahead<'a>(&'a self, slab: &'a Slab) -> impl Iterator<Item = Slot> + 'a {
-        /// Enough to hide the way to memory, few enough to be in the nearest cache yet.
-        const AHEAD: usize = 16;
-        self.segments(slab).flat_map(move |(_, segment)| {
-            let slots: Vec<Slot> = segment.slots().collect();
-            let first = slots.iter().take(AHEAD);
-            first.for_each(|slot| slab.prefetch(slot.block));
-            (0..slots.len()).map(move |number| {
-                if let Some(soon) = slots.get(number + AHEAD) {
-                    slab.prefetch(soon.block);
-                }
-                slots[number]
-            })
-        })
-    }
-
     /// Every slot.
     pub(crate) fn slots<'a>(&'a self, slab: &'a Slab) -> impl Iterator<Item = Slot> + 'a {
         self.segments(slab)
