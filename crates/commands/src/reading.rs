@@ -23,15 +23,15 @@ const STEP_ELEMENTS: usize = 4096;
 /// A step ends with the element that brings its piece of the answer to so many bytes.
 const STEP_BYTES: usize = 128 * 1024;
 
-/// Whether to answer so many elements of a collection, which has `len` in so many bytes, takes long.
+/// Whether it takes long to answer so many elements of a collection of so many bytes: `counts` are those, and all of them.
 #[inline]
-pub fn is_long(count: usize, len: usize, bytes: u64) -> bool {
+pub fn is_long(bytes: u64, counts: impl FnOnce() -> (usize, usize)) -> bool {
     // One comparison is all that others pay.
-    bytes >= LARGE_BYTES && takes_long(count, len, bytes)
+    bytes >= LARGE_BYTES && takes_long(bytes, counts())
 }
 
 #[cold]
-fn takes_long(count: usize, len: usize, bytes: u64) -> bool {
+fn takes_long(bytes: u64, (count, len): (usize, usize)) -> bool {
     let answered_bytes = u128::from(bytes) * count as u128 / len.max(1) as u128;
     count >= LONG_ELEMENTS || answered_bytes >= u128::from(LONG_BYTES)
 }
@@ -294,6 +294,7 @@ mod tests {
     #[test]
     fn an_answer_is_long_by_its_elements_or_by_their_bytes_and_not_by_what_is_not_asked() {
         let mebibytes = |count: u64| count << 20;
+        let is_long = |count, len, bytes| is_long(bytes, || (count, len));
         assert!(is_long(LONG_ELEMENTS, LONG_ELEMENTS, mebibytes(1)));
         assert!(!is_long(LONG_ELEMENTS - 1, LONG_ELEMENTS, mebibytes(1)));
         assert!(is_long(1000, 1000, LONG_BYTES));

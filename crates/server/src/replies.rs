@@ -28,6 +28,7 @@ impl Pieces {
         self.queue.push_back(piece);
     }
 
+    #[cold]
     fn heap_bytes(&self) -> usize {
         let each = self.queue.iter();
         size_of::<Pieces>()
@@ -370,6 +371,7 @@ impl Pool {
     }
 
     /// Keeps an empty buffer, or frees it.
+    #[inline]
     pub fn give(&mut self, buffer: Vec<u8>) {
         debug_assert!(buffer.is_empty(), "only empty buffers are kept");
         let fits = (1..=Self::BUFFER_BYTES_MAX).contains(&buffer.capacity());

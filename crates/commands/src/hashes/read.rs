@@ -44,8 +44,8 @@ pub fn hmget(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
 #[inline]
 fn is_long(hash: Option<HashView<'_>>) -> bool {
     hash.is_some_and(|hash| {
-        let stored = hash.stored_len();
-        reading::is_long(stored, stored, hash.bytes()) && !hash.expires()
+        let counts = || (hash.stored_len(), hash.stored_len());
+        reading::is_long(hash.bytes(), counts) && !hash.expires()
     })
 }
 

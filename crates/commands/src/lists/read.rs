@@ -26,7 +26,7 @@ pub fn lrange(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
         return Ok(());
     };
     let (start, count) = span(start, end, list.len());
-    if reading::is_long(count, list.len(), list.bytes()) {
+    if reading::is_long(list.bytes(), || (count, list.len())) {
         let what = What::Elements(start..start + count);
         return Err(reading::begin(call, what, |out| out.array(count)));
     }

@@ -44,7 +44,7 @@ fn srem(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
 fn smembers(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
     let key = call.key(1);
     match lookup::read_as(call, key, as_set)? {
-        Some(set) if reading::is_long(set.len(), set.len(), set.bytes()) => {
+        Some(set) if reading::is_long(set.bytes(), || (set.len(), set.len())) => {
             let (len, what) = (set.len(), What::Members(Place::default()));
             return Err(reading::begin(call, what, |out| out.set(len)));
         }

@@ -80,16 +80,18 @@ impl Merging {
 /// # Errors
 /// The one that stands for an answer in steps.
 pub fn begin(call: &mut Call<'_>, stores: bool) -> Reply {
+    let (key, db, now) = (call.key(1), call.db, call.now());
+    let view = call.core.shard.view_beside(db, key, now);
+    let Some(len) = view.and_then(long_len) else {
+        return Ok(());
+    };
     // What is wrong with the arguments is told by the rounds.
     let Ok(request) = Request::read(&call.args, stores) else {
         return Ok(());
     };
-    let is_plain = request.target.is_none() && request.gets.is_empty() && request.by.is_none();
-    let (key, db, now) = (call.key(1), call.db, call.now());
-    let view = call.core.shard.view_beside(db, key, now);
-    let Some(len) = view.filter(|_| is_plain).and_then(long_len) else {
+    if request.target.is_some() || !request.gets.is_empty() || request.by.is_some() {
         return Ok(());
-    };
+    }
     // It counts as read, which is counted when it is answered.
     lookup::view(call, key);
     let range = request.range(len);
@@ -110,14 +112,19 @@ pub fn begin(call: &mut Call<'_>, stores: bool) -> Reply {
 
 /// How many elements a value has, where it takes long to sort them.
 fn long_len(view: View<'_>) -> Option<usize> {
-    let (len, bytes) = match view.kind() {
-        Kind::Set => view.set().map(|set| (set.len(), set.bytes()))?,
-        Kind::List => view.list().map(|list| (list.len(), list.bytes()))?,
-        Kind::Zset => view.zset().map(|zset| (zset.len(), zset.bytes()))?,
-        _ => return None,
-    };
-    let is_long = reading::is_long(len, len, bytes) && u32::try_from(len).is_ok();
+    let (len, bytes) = extent(&view)?;
+    let is_long = reading::is_long(bytes, || (len, len)) && u32::try_from(len).is_ok();
     is_long.then_some(len)
+}
+
+/// How many elements a value has that can be sorted, and how many bytes they take.
+fn extent(view: &View<'_>) -> Option<(usize, u64)> {
+    match view.kind() {
+        Kind::Set => view.set().map(|set| (set.len(), set.bytes())),
+        Kind::List => view.list().map(|list| (list.len(), list.bytes())),
+        Kind::Zset => view.zset().map(|zset| (zset.len(), zset.bytes())),
+        _ => None,
+    }
 }
 
 impl Sorting {
@@ -145,6 +152,11 @@ impl Sorting {
 
     fn load(&mut self, view: &View<'_>, place: Place) {
         let (mut buffer, loaded) = (IntBuffer::new(), self.elements.len());
+        if loaded == 0 {
+            // They are not copied again as they become more; what is not written takes no memory.
+            let (len, bytes) = extent(view).expect("it can be sorted");
+            self.elements = Strings::with_room(len, bytes as usize);
+        }
         let (elements, common_bytes) = (&mut self.elements, &mut self.common_bytes);
         let bytes_max = elements.text_bytes() + STEP_BYTES;
         let mut push = |element: Item<'_>| {

@@ -119,7 +119,7 @@ fn answer(call: &mut Call<'_>, out: &mut Writer<'_>, form: Form) -> Reply {
     let nests = asked.with_scores && out.proto() == Proto::Resp3;
     let flat = if asked.with_scores && !nests { 2 } else { 1 };
     let (count, is_reverse, with_scores) = (ranks.len(), asked.is_reverse, asked.with_scores);
-    if reading::is_long(count, zset.len(), zset.bytes()) {
+    if reading::is_long(zset.bytes(), || (count, zset.len())) {
         let what = What::Ranks {
             ranks,
             is_reverse,

@@ -176,7 +176,14 @@ impl Driver {
     }
 
     /// Does a step of reading a large collection, if there is one to be read.
+    #[inline]
     pub(super) fn read_on(&mut self) {
+        if !self.whole.is_quiet() {
+            self.read_step();
+        }
+    }
+
+    fn read_step(&mut self) {
         let Some((mut task, mut reading)) = self.whole.reading.take() else {
             if let Some(task) = self.whole.next.pop_front() {
                 self.run_alone(task);
