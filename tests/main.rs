@@ -21,6 +21,7 @@ mod oracle;
 mod page;
 mod pipelining;
 mod protocol;
+mod reading;
 mod scan;
 mod sharding;
 mod tidy;

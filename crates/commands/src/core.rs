@@ -9,6 +9,7 @@ use crate::{
     locks::Locks,
     past::Past,
     pressure::Pressure,
+    reading::Reading,
     room::Shortage,
     stats::{CommandStats, CoreStats, ShardCounts},
 };
@@ -37,6 +38,8 @@ pub struct Core {
     pub stats: CoreStats,
     /// Keys locked by commands over several shards.
     pub locks: Locks,
+    /// What the command that just ran is to be answered by in steps.
+    pub reading: Option<Box<Reading>>,
     /// This shard's share of the memory limit.
     pub lease: Lease,
     /// What is known when that share is used up.
@@ -113,6 +116,7 @@ impl Core {
             config,
             stats,
             locks: Locks::default(),
+            reading: None,
             lease: facts.budget.lease(),
             shortage: Shortage::default(),
             pressure: Pressure::default(),

@@ -3,7 +3,7 @@
 //! Commands over several keys whose keys all lie here run whole, without locks.
 
 use crate::{
-    Call, Error, Flags, Part, Reply, Run, error, log,
+    Call, Core, Error, Flags, Part, Reply, Run, error, log,
     reply_limit::ReplyLimit,
     room::{self, Room},
     rounds,
@@ -23,6 +23,8 @@ pub enum Ran {
     NotSettled,
     /// Nothing happened yet: it needs memory that is being freed.
     NotYet,
+    /// Nothing happened yet: `Core::reading` holds what it is answered by in steps.
+    InSteps,
 }
 
 /// Runs a command whose data lie on this core, start to end, and writes its reply.
@@ -51,6 +53,10 @@ pub fn run(call: &mut Call<'_>, id: RowId, out: &mut Writer<'_>) -> Ran {
         Ok(Ok(())) => {}
         Ok(Err(error)) => {
             out.truncate(start);
+            if call.core.reading.is_some() {
+                uncount(call.core, id);
+                return Ran::InSteps;
+            }
             call.core.stats.calls[id.0 as usize].failed += 1;
             refuse(call, error, out);
         }
@@ -65,6 +71,28 @@ pub fn run(call: &mut Call<'_>, id: RowId, out: &mut Writer<'_>) -> Ran {
         }
     }
     Ran::Yes
+}
+
+/// Counts a command that is answered, now that all of its steps are done.
+pub fn count_read(core: &mut Core, id: RowId) {
+    core.stats.commands_processed += 1;
+    core.stats.calls[id.0 as usize].calls += 1;
+    core.stats.keyspace_hits += 1;
+}
+
+/// Counts a command that failed in one of its steps, and writes why.
+pub fn fail_read(call: &mut Call<'_>, id: RowId, error: Error, out: &mut Writer<'_>) {
+    count_read(call.core, id);
+    call.core.stats.calls[id.0 as usize].failed += 1;
+    refuse(call, error, out);
+}
+
+/// Takes back what was counted of a command that is to be answered in steps.
+#[cold]
+fn uncount(core: &mut Core, id: RowId) {
+    core.stats.commands_processed -= 1;
+    core.stats.calls[id.0 as usize].calls -= 1;
+    core.stats.keyspace_hits -= 1;
 }
 
 /// Writes an error reply and counts it.

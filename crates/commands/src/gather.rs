@@ -91,12 +91,14 @@ pub fn must_wait(core: &Core, row: &Command, args: &Args<'_>, hash: u64) -> bool
 
 #[inline(never)]
 fn meets_a_lock(core: &Core, row: &Command, args: &Args<'_>, hash: u64) -> bool {
+    let writes = !row.flags.has(Flags::READONLY);
+    let blocks = |hash| core.locks.blocks(hash) || writes && core.locks.is_read(hash);
     match row.run {
-        Run::Owner(_) => core.locks.blocks(hash),
+        Run::Owner(_) => blocks(hash),
         _ => row
             .keys
             .indexes(args)
-            .any(|index| core.locks.blocks(core.shard.hash(args.at(index)))),
+            .any(|index| blocks(core.shard.hash(args.at(index)))),
     }
 }
 
@@ -146,6 +148,7 @@ pub(crate) fn stage_of(
 ) -> Result<Progress, Error> {
     match (stage, row.run) {
         (Stage::Release, _) => {}
+        (Stage::Whole, _) => unreachable!("runs through `execute`"),
         (Stage::Commit, Run::Atomic(atomic)) => (atomic.commit)(call, part),
         (Stage::Commit, Run::Joint(joint)) => joint::commit(call, &joint, part),
         (Stage::Commit, Run::Rounds(rounds)) => (rounds.commit)(call, part),

@@ -48,6 +48,7 @@ mod object;
 mod plan;
 mod positions;
 pub mod pressure;
+pub mod reading;
 mod reply_limit;
 pub mod room;
 mod rounds;

@@ -39,23 +39,67 @@ impl Scope {
 pub struct Locks {
     keys: HashMap<u64, Transaction>,
     everything: Option<Transaction>,
+    /// The key that is being read in steps, which others may read too.
+    reading: Option<u64>,
+    /// How many locks there are.
+    count: usize,
 }
 
 impl Locks {
     /// Whether nothing is locked on this shard.
     #[inline]
     pub fn is_free(&self) -> bool {
-        self.keys.is_empty() && self.everything.is_none()
+        self.count == 0
     }
 
-    /// Whether a command on the key with this hash must wait.
+    /// Whether any command on the key with this hash must wait.
     pub fn blocks(&self, hash: u64) -> bool {
         self.everything.is_some() || self.keys.contains_key(&hash)
     }
 
+    /// Whether the key with this hash is being read in steps: a command that changes it must wait.
+    pub fn is_read(&self, hash: u64) -> bool {
+        self.reading == Some(hash)
+    }
+
+    /// Whether any key is.
+    pub fn is_reading(&self) -> bool {
+        self.reading.is_some()
+    }
+
     /// Whether the key with this hash is locked, be it alone or not: it must not be evicted.
     pub fn holds(&self, hash: u64) -> bool {
-        self.keys.contains_key(&hash)
+        self.keys.contains_key(&hash) || self.is_read(hash)
+    }
+
+    /// Locks a key against all who change it, while it is read in steps. No other key is read in steps meanwhile.
+    pub fn begin_reading(&mut self, hash: u64) {
+        assert!(
+            !self.is_reading() && !self.blocks(hash),
+            "one reads a key that is free"
+        );
+        self.reading = Some(hash);
+        self.recount();
+    }
+
+    /// Ends that.
+    pub fn end_reading(&mut self) {
+        assert!(self.is_reading(), "what has begun is ended once");
+        self.reading = None;
+        self.recount();
+    }
+
+    fn recount(&mut self) {
+        let others = usize::from(self.everything.is_some()) + usize::from(self.reading.is_some());
+        self.count = self.keys.len() + others;
+    }
+
+    /// Whether it is the reading of a key in steps that keeps `scope` from being locked.
+    pub fn is_read_within(&self, scope: &Scope) -> bool {
+        self.reading.is_some_and(|reading| match scope {
+            Scope::Everything => true,
+            Scope::Keys(hashes) => hashes.contains(&reading),
+        })
     }
 
     /// Whether the whole shard is locked.
@@ -70,7 +114,7 @@ impl Locks {
 
     /// Takes all of `scope` for `transaction`, or nothing.
     pub fn try_lock(&mut self, transaction: Transaction, scope: &Scope) -> bool {
-        if self.everything.is_some() {
+        if self.everything.is_some() || self.is_read_within(scope) {
             return false;
         }
         match scope {
@@ -84,6 +128,7 @@ impl Locks {
                     .extend(hashes.iter().map(|&hash| (hash, transaction)));
             }
         }
+        self.recount();
         true
     }
 
@@ -112,6 +157,7 @@ impl Locks {
                 }
             }
         }
+        self.recount();
     }
 }
 
@@ -153,6 +199,22 @@ mod tests {
         assert!(locks.blocks(1));
         assert!(!locks.try_lock(FIRST, &Scope::Keys(vec![7])));
         locks.release(SECOND, &Scope::Everything);
+        assert!(locks.is_free());
+    }
+
+    #[test]
+    fn a_key_that_is_read_is_locked_against_those_who_change_it_or_the_whole_shard() {
+        let mut locks = Locks::default();
+        locks.begin_reading(7);
+        assert!(locks.is_read(7) && !locks.is_read(8) && !locks.blocks(7));
+        assert!(locks.holds(7) && !locks.is_free());
+        assert!(!locks.try_lock(FIRST, &Scope::Keys(vec![8, 7])));
+        assert!(!locks.try_lock(FIRST, &Scope::Everything));
+        assert!(locks.try_lock(FIRST, &Scope::Keys(vec![8])));
+        locks.end_reading();
+        assert!(!locks.is_free() && locks.try_lock(SECOND, &Scope::Keys(vec![7])));
+        locks.release(SECOND, &Scope::Keys(vec![7]));
+        locks.release(FIRST, &Scope::Keys(vec![8]));
         assert!(locks.is_free());
     }
 

@@ -17,6 +17,8 @@ pub enum Part {
     Empty,
     /// A number.
     Count(i64),
+    /// A reply, in pieces one after the other.
+    Reply(Vec<Vec<u8>>),
     /// Encoded reply elements, and where each ends.
     Elements {
         /// The elements, one after the other.

@@ -46,6 +46,8 @@ impl Plan {
 pub enum Stage {
     /// Its part; after its locks are taken, where the plan has some.
     Part,
+    /// All of a command whose keys lie on this shard, through `execute::run`, as soon as none of them is locked.
+    Whole,
     /// Its part in a further round; its locks are held since the first.
     Again,
     /// What follows a decision to commit; then its locks are given back.

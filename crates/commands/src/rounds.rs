@@ -13,6 +13,7 @@ use resp::Writer;
 /// # Errors
 /// The command's own.
 pub fn run_here(call: &mut Call<'_>, rounds: &Rounds, out: &mut Writer<'_>) -> Reply {
+    (rounds.in_steps)(call)?;
     let mut parts = [Part::Empty];
     loop {
         while (rounds.part)(call, &mut parts[0])? == Progress::Again {}
@@ -97,6 +98,7 @@ mod tests {
             keys: Keys::SORT,
             run: Run::Rounds(Rounds {
                 is_wide,
+                in_steps: |_| Ok(()),
                 part,
                 merge,
                 commit,

@@ -202,6 +202,8 @@ pub struct Target {
 pub struct Rounds {
     /// Whether the call may need other keys than its arguments name.
     pub is_wide: fn(&Args<'_>) -> bool,
+    /// Where one shard owns all keys: leaves a reading if the command takes long there.
+    pub in_steps: fn(&mut Call<'_>) -> Reply,
     /// One shard's share of a round; changes nothing. It fails in the first round on arguments that make no sense.
     pub part: PartHandler,
     /// What the round led to. It writes the reply when it answers anything but [`Turn::Again`].

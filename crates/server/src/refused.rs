@@ -1,10 +1,10 @@
-//! Commands of one connection that other cores did not run, since it has to read the large replies before them first.
+//! Commands of one connection that other cores did not run: it has to read large replies first, or one of them takes long.
 //! Never lets one overtake another: they are asked for again in the order of the connection, before any further command.
-//! See `mesh::allowance` for when that happens.
+//! See `mesh::allowance` and `driver::whole` for when that happens.
 
 use crate::mesh::batch::Request;
 use commands::ShardId;
-use resp::{Args, OwnedArgs};
+use resp::OwnedArgs;
 use std::collections::VecDeque;
 
 /// A command that is to be asked for again.
@@ -17,6 +17,8 @@ pub struct RefusedCommand {
     pub request: Request,
     /// Its arguments.
     pub args: OwnedArgs,
+    /// It is to come as a task of its own.
+    pub is_long: bool,
 }
 
 /// Those of one connection, in its order.
@@ -28,19 +30,18 @@ pub struct RefusedCommands {
 
 impl RefusedCommands {
     /// Adds one that has come home. They come home in order from each core, but not from all of them.
-    pub fn keep(&mut self, owner: ShardId, sequence: u32, request: Request, args: Args<'_>) {
-        let args = OwnedArgs::from_args(args);
-        self.args_bytes += args.capacity_bytes();
-        let command = RefusedCommand {
-            owner,
-            sequence,
-            request,
-            args,
-        };
+    pub fn keep(&mut self, command: RefusedCommand) {
+        let sequence = command.sequence;
+        self.args_bytes += command.args.capacity_bytes();
         // Sequence numbers wrap around, but what is owed at one moment lies close together.
         let is_before = |other: &RefusedCommand| (other.sequence.wrapping_sub(sequence) as i32) < 0;
         let place = self.commands.partition_point(is_before);
         self.commands.insert(place, command);
+    }
+
+    /// Whether the first is to come as a task of its own.
+    pub fn is_next_long(&self) -> bool {
+        self.commands.front().is_some_and(|next| next.is_long)
     }
 
     /// Takes the first.
@@ -89,7 +90,13 @@ mod tests {
         for sequence in [u32::MAX, 1, 3, u32::MAX - 1, 0, 2] {
             let mut args = OwnedArgs::new();
             args.push(&sequence.to_ne_bytes());
-            refused.keep(ShardId(1), sequence, request, args.as_args());
+            refused.keep(RefusedCommand {
+                owner: ShardId(1),
+                sequence,
+                request,
+                args,
+                is_long: false,
+            });
         }
         assert!(refused.total_bytes() > 6 * 4 && refused.len() == 6);
         for sequence in [u32::MAX - 1, u32::MAX, 0, 1, 2, 3] {

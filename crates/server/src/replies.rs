@@ -15,13 +15,42 @@ pub fn block_bytes(capacity: usize) -> usize {
     }
 }
 
+/// Large replies in the pieces that they were made in.
+#[derive(Default)]
+struct Pieces {
+    queue: VecDeque<Vec<u8>>,
+    bytes: usize,
+}
+
+impl Pieces {
+    fn push(&mut self, piece: Vec<u8>) {
+        self.bytes += piece.len();
+        self.queue.push_back(piece);
+    }
+
+    #[cold]
+    fn heap_bytes(&self) -> usize {
+        let each = self.queue.iter();
+        size_of::<Pieces>()
+            + self.queue.capacity() * size_of::<Vec<u8>>()
+            + each
+                .map(|piece| block_bytes(piece.capacity()))
+                .sum::<usize>()
+    }
+}
+
+/// What is left to send is moved to the beginning of its buffer only where it is no more than this.
+const MOVED_BYTES_MAX: usize = 256 * 1024;
+
 /// Replies on their way to a client.
 ///
 /// While other cores owe some, those known here lie one behind the other in `staged`, and each owed one is a hole between them.
 pub struct Replies {
     /// Encoded replies in order, ready to be sent.
     out: Vec<u8>,
-    /// How much of `out` the socket has taken.
+    /// What goes before `out`, where large replies are on their way; none of it is empty.
+    pieces: Option<Box<Pieces>>,
+    /// How much of what goes first, a piece or `out`, the socket has taken.
     sent: usize,
     /// Sequence number of the first hole.
     first_awaited: u32,
@@ -62,6 +91,7 @@ impl Default for Replies {
     fn default() -> Replies {
         Replies {
             out: Vec::new(),
+            pieces: None,
             sent: 0,
             first_awaited: 0,
             holes: VecDeque::new(),
@@ -125,6 +155,12 @@ impl Replies {
             State::Unwanted => {}
             State::Early { .. } => unreachable!("a reply arrives once"),
         }
+        self.bring_what_follows();
+    }
+
+    /// Brings what was behind a hole that was closed just now.
+    #[inline]
+    fn bring_what_follows(&mut self) {
         if self.holes.len() > self.awaited as usize {
             self.bring_early();
         }
@@ -133,6 +169,36 @@ impl Replies {
             self.staged.clear();
             self.staged_done = 0;
         }
+    }
+
+    /// As [`Replies::arrived`], of the first that is awaited, for a reply in pieces.
+    pub fn arrived_in_pieces(&mut self, sequence: u32, pieces: Vec<Vec<u8>>) {
+        assert_eq!(sequence, self.first_awaited, "earlier ones have come");
+        self.awaited -= 1;
+        let hole = self.close_hole();
+        self.bring_staged(hole.staged_before as usize);
+        if let State::Awaited = hole.state {
+            self.adopt(pieces);
+        }
+        self.bring_what_follows();
+    }
+
+    /// Takes a reply in pieces that is known now; none is owed. Large ones are not copied.
+    pub fn adopt(&mut self, mut pieces: Vec<Vec<u8>>) {
+        /// What is not larger is copied.
+        const SMALL_BYTES: usize = 4096;
+        pieces.retain(|piece| !piece.is_empty());
+        if pieces.iter().map(Vec::len).sum::<usize>() <= SMALL_BYTES {
+            pieces
+                .iter()
+                .for_each(|piece| self.out.extend_from_slice(piece));
+            return;
+        }
+        let queue = self.pieces.get_or_insert_default();
+        if !self.out.is_empty() {
+            queue.push(std::mem::take(&mut self.out));
+        }
+        pieces.into_iter().for_each(|piece| queue.push(piece));
     }
 
     /// Keeps a reply that came before an earlier one that is owed.
@@ -198,19 +264,34 @@ impl Replies {
         self.awaited
     }
 
-    /// Bytes that can be sent.
+    /// Bytes that can be sent, of those that go first.
+    #[inline]
     pub fn unsent(&self) -> &[u8] {
-        &self.out[self.sent..]
+        let first = match &self.pieces {
+            None => &self.out,
+            Some(pieces) => &pieces.queue[0],
+        };
+        &first[self.sent..]
+    }
+
+    /// How many bytes can be sent.
+    #[inline]
+    pub fn unsent_bytes(&self) -> usize {
+        let pieces = self.pieces.as_ref().map_or(0, |pieces| pieces.bytes);
+        pieces + self.out.len() - self.sent
     }
 
     /// Bytes held for the client, sendable or not.
     pub fn pending_bytes(&self) -> usize {
-        self.out.len() - self.sent + self.staged.len() + self.early.len()
+        self.unsent_bytes() + self.staged.len() + self.early.len()
     }
 
     /// Records that the socket took `count` bytes; the buffer goes back to `pool` when all is sent.
     pub fn took(&mut self, count: usize, pool: &mut Pool) {
         self.sent += count;
+        if self.pieces.is_some() {
+            return self.took_of_piece();
+        }
         debug_assert!(
             self.sent <= self.out.len(),
             "no more can be sent than there is"
@@ -219,9 +300,22 @@ impl Replies {
             self.sent = 0;
             self.out.clear();
             pool.give(std::mem::take(&mut self.out));
-        } else if self.sent > self.out.len() / 2 {
+        } else if self.sent > self.out.len() / 2 && self.out.len() - self.sent <= MOVED_BYTES_MAX {
             self.out.drain(..self.sent);
             self.sent = 0;
+        }
+    }
+
+    /// Frees the first piece if all of it is sent.
+    #[cold]
+    fn took_of_piece(&mut self) {
+        let pieces = self.pieces.as_mut().expect("there are pieces");
+        if self.sent == pieces.queue[0].len() {
+            pieces.bytes -= std::mem::take(&mut self.sent);
+            pieces.queue.pop_front();
+        }
+        if pieces.queue.is_empty() {
+            self.pieces = None;
         }
     }
 
@@ -247,7 +341,9 @@ impl Replies {
 
     /// Bytes reserved.
     pub fn heap_bytes(&self) -> usize {
-        block_bytes(self.out.capacity())
+        let pieces = self.pieces.as_ref();
+        pieces.map_or(0, |pieces| pieces.heap_bytes())
+            + block_bytes(self.out.capacity())
             + block_bytes(self.staged.capacity())
             + block_bytes(self.early.capacity())
             + self.holes.capacity() * size_of::<Hole>()
@@ -275,6 +371,7 @@ impl Pool {
     }
 
     /// Keeps an empty buffer, or frees it.
+    #[inline]
     pub fn give(&mut self, buffer: Vec<u8>) {
         debug_assert!(buffer.is_empty(), "only empty buffers are kept");
         let fits = (1..=Self::BUFFER_BYTES_MAX).contains(&buffer.capacity());
@@ -337,7 +434,20 @@ mod tests {
             let (mut replies, mut pool) = (Replies::default(), Pool::default());
             let (mut awaited, mut heard) = (Vec::new(), String::new());
             let (mut number, mut expected) = (0, String::new());
+            let pieces_of = |text: &str, below: &mut dyn FnMut(usize) -> usize| {
+                // Some are long enough not to be copied.
+                let text = text.repeat(1 + below(2) * 2000);
+                let cut = below(text.len() + 1);
+                let (one, other) = text.as_bytes().split_at(cut);
+                (text.clone(), vec![one.to_vec(), Vec::new(), other.to_vec()])
+            };
             for _ in 0..1 + below(60) {
+                if awaited.is_empty() {
+                    let (text, pieces) = pieces_of(&format!("{number},"), &mut below);
+                    number += 1;
+                    expected.push_str(&text);
+                    replies.adopt(pieces);
+                }
                 for _ in 0..below(9) {
                     let text = format!("{number},");
                     number += 1;
@@ -360,6 +470,9 @@ mod tests {
                     replies.arrived(sequence, text.as_bytes(), &mut pool);
                 }
                 let count = below(replies.unsent().len() + 1);
+                if replies.pieces.is_none() {
+                    assert_eq!(replies.unsent_bytes(), replies.unsent().len());
+                }
                 heard.push_str(&text_of(&replies)[..count]);
                 replies.took(count, &mut pool);
                 replies.settle(&mut pool);
@@ -372,10 +485,36 @@ mod tests {
             for (sequence, text) in awaited {
                 replies.arrived(sequence, text.as_bytes(), &mut pool);
             }
-            heard.push_str(text_of(&replies));
+            while replies.unsent_bytes() > 0 {
+                heard.push_str(text_of(&replies));
+                replies.took(replies.unsent().len(), &mut pool);
+            }
             assert_eq!(heard, expected);
+            assert!(replies.pieces.is_none());
             assert_eq!(replies.pending_bytes(), replies.unsent().len());
         }
+    }
+
+    #[test]
+    fn a_large_reply_in_pieces_is_not_copied_and_holds_its_place() {
+        let (mut replies, mut pool) = (Replies::default(), Pool::default());
+        replies.local(|out| out.extend_from_slice(b"a"));
+        let first = replies.await_one(true, &mut pool);
+        replies.local(|out| out.extend_from_slice(b"c"));
+        let second = replies.await_one(true, &mut pool);
+        replies.local(|out| out.extend_from_slice(b"e"));
+        let piece = vec![b'b'; 10_000];
+        let lies_at = piece.as_ptr();
+        replies.arrived(second, b"d", &mut pool);
+        replies.arrived_in_pieces(first, vec![piece]);
+        assert_eq!((text_of(&replies), replies.unsent_bytes()), ("a", 10_004));
+        replies.took(1, &mut pool);
+        assert_eq!(replies.unsent().as_ptr(), lies_at);
+        assert!(replies.heap_bytes() >= 10_000);
+        replies.took(9_999, &mut pool);
+        assert_eq!((text_of(&replies), replies.unsent_bytes()), ("b", 4));
+        replies.took(1, &mut pool);
+        assert_eq!((text_of(&replies), replies.pending_bytes()), ("cde", 3));
     }
 
     #[test]

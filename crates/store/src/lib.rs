@@ -50,7 +50,7 @@ pub use books::StoreAccounts;
 pub use classes::{BLOCK_BYTES_MAX, CLASSES, block_bytes};
 pub use collections::{
     AddRule, Added, Door, Elements, FieldPicker, HashEdit, HashView, LexBound, Lifetime, ListEdit,
-    ListEnd, ListView, NotANumber, Presence, SetEdit, SetView, StreamEdit, Thresholds, View,
+    ListEnd, ListView, NotANumber, Place, Presence, SetEdit, SetView, StreamEdit, Thresholds, View,
     WrongKind, ZsetEdit, ZsetRange, ZsetView,
 };
 pub use content::{

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use commands::gather::{self, Next, Place, Plan, Stage};
 use commands::locks::Transaction;
+use commands::reading::Step;
 use commands::table::RowId;
 use commands::{
     Call, Client, ClientId, Core, Error, Facts, Part, Progress, ShardId, Table,
@@ -230,8 +231,12 @@ impl Cluster {
         );
         let proto = call.proto;
         let mut tries = 0;
-        while execute::run(&mut call, id, &mut Writer::new(bytes, proto)) != Ran::Yes {
-            tries += 1;
+        loop {
+            match execute::run(&mut call, id, &mut Writer::new(bytes, proto)) {
+                Ran::Yes => return,
+                Ran::InSteps => return read(&mut call, id, bytes),
+                Ran::NotSettled | Ran::NotYet => tries += 1,
+            }
             assert!(tries < TRIES_MAX, "a command waits without end");
             self.pay_for_room();
             call = self.call(core, args, hash);
@@ -331,6 +336,30 @@ impl Cluster {
             }
         }
     }
+}
+
+/// Answers a command by reading a large collection to its end.
+fn read(call: &mut Call<'_>, id: RowId, bytes: &mut Vec<u8>) {
+    let reading = call.core.reading.take();
+    let mut reading = reading.expect("a command in steps has one");
+    call.core.locks.begin_reading(reading.hash());
+    loop {
+        match reading.step(call.core) {
+            Step::More => {}
+            Step::Done(pieces) => {
+                execute::count_read(call.core, id);
+                bytes.extend(pieces.into_iter().flatten());
+                break;
+            }
+            Step::Failed(error) => {
+                let proto = call.proto;
+                execute::fail_read(call, id, error, &mut Writer::new(bytes, proto));
+                break;
+            }
+            Step::Lost => panic!("nothing runs that could take a collection away"),
+        }
+    }
+    call.core.locks.end_reading();
 }
 
 fn core(id: ShardId, facts: &Arc<Facts>) -> Core {

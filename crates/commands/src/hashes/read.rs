@@ -2,9 +2,10 @@
 //! Never shows a field past its expiry, and never changes anything.
 //! Source: redis-server 7 for replies and the order of checks; NOVALUES is HSCAN's in 7.4.
 
+use crate::reading::{self, What};
 use crate::{Call, Error, Reply, element_scan, lookup, reply_limit::ReplyLimit};
 use resp::Writer;
-use store::{HashView, IntBuffer, Item, View};
+use store::{HashView, IntBuffer, Item, Place, View};
 
 /// The hash under the first key, to read.
 pub fn hash<'c>(call: &'c mut Call<'_>) -> Result<Option<HashView<'c>>, Error> {
@@ -39,8 +40,38 @@ pub fn hmget(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
     Ok(())
 }
 
+/// Whether to answer all fields takes long. Those that expire may go at any time, and are answered at once.
+#[inline]
+fn is_long(hash: Option<HashView<'_>>) -> bool {
+    hash.is_some_and(|hash| {
+        let counts = || (hash.stored_len(), hash.stored_len());
+        reading::is_long(hash.bytes(), counts) && !hash.expires()
+    })
+}
+
+/// Has the fields be answered in steps.
+#[cold]
+fn in_steps(call: &mut Call<'_>, fields: usize, names: bool, values: bool) -> Error {
+    let what = What::Fields {
+        place: Place::default(),
+        names,
+        values,
+    };
+    reading::begin(call, what, |out| {
+        if names && values {
+            out.map(fields);
+        } else {
+            out.array(fields);
+        }
+    })
+}
+
 pub fn hgetall(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
     let hash = hash(call)?;
+    if is_long(hash) {
+        let fields = hash.map_or(0, |hash| hash.len());
+        return Err(in_steps(call, fields, true, true));
+    }
     out.map(hash.map_or(0, |hash| hash.len()));
     if let Some(hash) = hash {
         hash.each(&mut |field, value, _| {
@@ -53,6 +84,10 @@ pub fn hgetall(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
 
 pub fn hkeys(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
     let hash = hash(call)?;
+    if is_long(hash) {
+        let fields = hash.map_or(0, |hash| hash.len());
+        return Err(in_steps(call, fields, true, false));
+    }
     out.array(hash.map_or(0, |hash| hash.len()));
     if let Some(hash) = hash {
         hash.each(&mut |field, _, _| lookup::bulk_item(out, field));
@@ -62,6 +97,10 @@ pub fn hkeys(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
 
 pub fn hvals(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
     let hash = hash(call)?;
+    if is_long(hash) {
+        let fields = hash.map_or(0, |hash| hash.len());
+        return Err(in_steps(call, fields, false, true));
+    }
     out.array(hash.map_or(0, |hash| hash.len()));
     if let Some(hash) = hash {
         hash.each(&mut |_, value, _| lookup::bulk_item(out, value));

@@ -3,6 +3,7 @@
 //! Source: redis-server 7, also for which mistakes a missing key hides.
 
 use super::{index_from_head, list, span};
+use crate::reading::{self, What};
 use crate::{Call, Error, Reply, error, lookup};
 use resp::Writer;
 
@@ -25,6 +26,10 @@ pub fn lrange(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
         return Ok(());
     };
     let (start, count) = span(start, end, list.len());
+    if reading::is_long(list.bytes(), || (count, list.len())) {
+        let what = What::Elements(start..start + count);
+        return Err(reading::begin(call, what, |out| out.array(count)));
+    }
     out.array(count);
     list.range(start, count)
         .for_each(|item| lookup::bulk_item(out, item));

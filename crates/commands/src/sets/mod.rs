@@ -6,10 +6,11 @@ mod combine;
 mod draw;
 mod moves;
 
+use crate::reading::{self, What};
 use crate::row::{Atomic, Doc, Handler, Joint, Keys, Target};
 use crate::{Call, Command, Flags, Reply, Run, element_scan, lookup};
 use resp::Writer;
-use store::{IntBuffer, Item, Kind, SetView, View};
+use store::{IntBuffer, Item, Kind, Place, SetView, View};
 
 pub(crate) fn as_set<'c>(view: &View<'c>) -> Option<SetView<'c>> {
     view.set()
@@ -43,6 +44,10 @@ fn srem(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
 fn smembers(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
     let key = call.key(1);
     match lookup::read_as(call, key, as_set)? {
+        Some(set) if reading::is_long(set.bytes(), || (set.len(), set.len())) => {
+            let (len, what) = (set.len(), What::Members(Place::default()));
+            return Err(reading::begin(call, what, |out| out.set(len)));
+        }
         Some(set) => whole(&set, out),
         None => out.set(0),
     }

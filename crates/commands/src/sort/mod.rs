@@ -5,9 +5,11 @@
 mod order;
 mod request;
 mod share;
+mod steps;
 mod work;
 
 pub use share::Share;
+pub use steps::Sorting;
 
 use crate::row::{Doc, Keys, Rounds, Turn};
 use crate::{Call, Command, Error, Flags, Part, Progress, Run};
@@ -98,6 +100,7 @@ pub const ROWS: &[Command] = &[
         &["RO", "access", "/", "RO", "access", "/", "OW", "update"],
         Rounds {
             is_wide: is_wide::<true>,
+            in_steps: |call| steps::begin(call, true),
             part: part::<true>,
             merge: merge::<true>,
             commit: commit::<true>,
@@ -117,6 +120,7 @@ pub const ROWS: &[Command] = &[
         &["RO", "access", "/", "RO", "access"],
         Rounds {
             is_wide: is_wide::<false>,
+            in_steps: |call| steps::begin(call, false),
             part: part::<false>,
             merge: merge::<false>,
             commit: commit::<false>,

@@ -86,6 +86,25 @@ fn front_of<T>(
     all
 }
 
+/// A text's number, as one that is in the order of such numbers.
+///
+/// # Errors
+/// It is no number.
+pub fn weight(text: &[u8]) -> Result<u64, Error> {
+    const SIGN: u64 = 1 << 63;
+    // The two zeros are the same number.
+    let bits = (number(text).ok_or(NO_NUMBER)? + 0.0).to_bits();
+    Ok(if bits & SIGN == 0 { bits | SIGN } else { !bits })
+}
+
+/// The first eight bytes of a text, as a number that is in the order of texts as far as these tell.
+pub fn beginning(text: &[u8]) -> u64 {
+    let mut bytes = [0; 8];
+    let len = text.len().min(bytes.len());
+    bytes[..len].copy_from_slice(&text[..len]);
+    u64::from_be_bytes(bytes)
+}
+
 /// A number as C reads it: after white space, up to the end or to a zero byte; nothing is 0. What is no number, too large,
 /// or so small that digits are lost, is none.
 fn number(text: &[u8]) -> Option<f64> {
@@ -129,6 +148,26 @@ mod tests {
         ] {
             assert_eq!(read(text), None, "{text:?}");
         }
+    }
+
+    #[test]
+    fn weights_and_beginnings_are_in_the_order_of_what_they_stand_for() {
+        let numbers = [
+            "-inf", "-1e300", "-2", "-1.5", "-0", "0", "1e-300", "1", "7", "inf",
+        ];
+        let weights = numbers.map(|text| weight(text.as_bytes()).expect("it is a number"));
+        assert!(weights.is_sorted());
+        assert_eq!(weights[4], weights[5]);
+        assert_eq!(
+            weights
+                .iter()
+                .collect::<std::collections::BTreeSet<_>>()
+                .len(),
+            9
+        );
+        let texts: [&[u8]; 6] = [b"", b"\0", b"a", b"a\0b", b"abcdefgh", b"b"];
+        assert!(texts.map(beginning).is_sorted());
+        assert!(weight(b"x").is_err());
     }
 
     #[test]

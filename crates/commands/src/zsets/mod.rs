@@ -11,7 +11,7 @@ mod remove;
 
 pub(crate) use add::add_scored;
 pub(crate) use range::store;
-pub(crate) use read::{read, read_key};
+pub(crate) use read::{read, read_key, write_pair};
 
 use crate::row::{Atomic, Doc, Joint, Keys, Target};
 use crate::{Command, Flags, Run};

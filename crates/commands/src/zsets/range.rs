@@ -9,6 +9,7 @@ use store::{Content, Detached, IntBuffer, Strings, ZsetView};
 
 use super::bounds::{By, Span};
 use super::read::{read, read_key, write_pair};
+use crate::reading::{self, What};
 use crate::{Call, Error, Reply, error, lookup};
 
 const LIMIT_BY_RANK: &str =
@@ -117,7 +118,16 @@ fn answer(call: &mut Call<'_>, out: &mut Writer<'_>, form: Form) -> Reply {
     let ranks = asked.ranks(zset);
     let nests = asked.with_scores && out.proto() == Proto::Resp3;
     let flat = if asked.with_scores && !nests { 2 } else { 1 };
-    out.array(flat * ranks.len());
+    let (count, is_reverse, with_scores) = (ranks.len(), asked.is_reverse, asked.with_scores);
+    if reading::is_long(zset.bytes(), || (count, zset.len())) {
+        let what = What::Ranks {
+            ranks,
+            is_reverse,
+            with_scores,
+        };
+        return Err(reading::begin(call, what, |out| out.array(flat * count)));
+    }
+    out.array(flat * count);
     let mut range = zset.range(ranks);
     while let Some((member, score)) = if asked.is_reverse {
         range.next_back()

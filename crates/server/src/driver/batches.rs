@@ -9,16 +9,17 @@ use super::{
 use crate::{
     connection::{Connection, Pause},
     mesh::{
-        batch::{Arrived, Batch, BatchReplies, ReplyTo, Request},
+        batch::{Arrived, Batch, BatchReplies, Refusal, ReplyTo, Request},
         message::Message,
     },
+    refused::RefusedCommand,
 };
 use commands::{
     Call, ShardId,
     execute::{self, Ran},
     gather,
 };
-use resp::Writer;
+use resp::{OwnedArgs, Writer};
 use std::collections::VecDeque;
 
 /// Requests whose buckets and entries are prefetched together; see `group`.
@@ -119,13 +120,21 @@ impl Driver {
             for arrived in group.iter().map_while(Option::as_ref) {
                 end = Some(arrived.end);
                 if self.allowances.refuses(*maker, &arrived.request) {
-                    replies.refuse();
+                    replies.refuse(Refusal::Unread);
                     continue;
                 }
                 let before = replies.len();
                 let ran = self.run_request(arrived, replies);
-                if ran != Ran::Yes {
-                    return Some((arrived.start, ran));
+                match ran {
+                    Ran::Yes => {}
+                    Ran::InSteps => {
+                        self.core.reading = None;
+                        replies.refuse(Refusal::Long);
+                        // What its connection has asked behind it must not overtake it.
+                        self.allowances.note(*maker, &arrived.request, usize::MAX);
+                        continue;
+                    }
+                    Ran::NotSettled | Ran::NotYet => return Some((arrived.start, ran)),
                 }
                 self.allowances
                     .note(*maker, &arrived.request, replies.len() - before);
@@ -161,7 +170,12 @@ impl Driver {
         } = self;
         let Arrived { request, args, .. } = arrived;
         if gather::must_wait(core, table.row(request.row), args, request.hash) {
-            return Ran::NotYet;
+            // Who waits until a large collection is read must not hold up the others of the batch.
+            return if core.locks.is_reading() {
+                Ran::InSteps
+            } else {
+                Ran::NotYet
+            };
         }
         let mut call = Call {
             core,
@@ -204,11 +218,13 @@ impl Driver {
                 && let Some(to) = owed.front().filter(|to| to.is_to_same(&first))
             {
                 match (&mut connection, reply) {
-                    (Some(connection), Some(reply)) => {
+                    (Some(connection), Ok(reply)) => {
                         let Connection { replies, .. } = connection;
                         replies.arrived(to.sequence, reply, &mut self.pool);
                     }
-                    (Some(connection), None) => keep_refused(connection, batch, number, to),
+                    (Some(connection), Err(refusal)) => {
+                        keep_refused(connection, batch, number, to, refusal);
+                    }
                     (None, _) => {}
                 }
                 owed.pop_front();
@@ -238,7 +254,7 @@ impl Driver {
     /// Asks other cores again for what they did not run, as much of it as is likely to have room, if the client has read.
     pub(super) fn ask_again(&mut self, place: u32) {
         let connection = self.connections.at(place);
-        let unsent_bytes = connection.replies.unsent().len();
+        let unsent_bytes = connection.replies.unsent_bytes();
         if connection.dead || !connection.is_all_home() || unsent_bytes > UNSENT_BYTES_MAX / 2 {
             return;
         }
@@ -246,8 +262,18 @@ impl Driver {
             return;
         };
         connection.begin_round();
+        if refused.is_next_long() {
+            let command = refused.take().expect("there is a next one");
+            // It is asked on when that is answered.
+            connection.refused = Some(refused);
+            return self.begin_refused(place, command);
+        }
+        let connection = self.connections.at(place);
         let (generation, round) = (connection.generation, connection.round);
         for _ in 0..connection.replies.fit_in(UNSENT_BYTES_MAX) {
+            if refused.is_next_long() {
+                break;
+            }
             let Some(command) = refused.take() else {
                 break;
             };
@@ -291,10 +317,22 @@ impl Driver {
 
 /// Keeps a command that came home as it was sent; nothing further of its connection is run before it.
 #[cold]
-fn keep_refused(connection: &mut Connection, batch: &Batch, number: usize, to: &ReplyTo) {
+fn keep_refused(
+    connection: &mut Connection,
+    batch: &Batch,
+    number: usize,
+    to: &ReplyTo,
+    refusal: Refusal,
+) {
     let asked = batch.requests.from(0).nth(number);
     let asked = asked.expect("a request for each reply");
     connection.pause = Pause::Refused;
     let refused = connection.refused.get_or_insert_default();
-    refused.keep(ShardId(batch.owner), to.sequence, asked.request, asked.args);
+    refused.keep(RefusedCommand {
+        owner: ShardId(batch.owner),
+        sequence: to.sequence,
+        request: asked.request,
+        args: OwnedArgs::from_args(asked.args),
+        is_long: refusal == Refusal::Long,
+    });
 }

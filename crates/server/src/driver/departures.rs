@@ -7,6 +7,8 @@ use crate::{connection::Pause, mesh::message::Message, net::socket};
 use commands::ClientId;
 use std::{io::ErrorKind, sync::atomic::Ordering};
 
+/// A connection that reads as fast as it is sent to gets this much in a turn: a quarter of a millisecond to half of one.
+const SENT_BYTES_MAX: usize = 1 << 20;
 /// Replies up to this many bytes wait for those of the same connection that other cores owe.
 const HELD_BYTES_MAX: usize = 64 * 1024;
 
@@ -74,7 +76,7 @@ impl Driver {
             connection.settled = false;
             // What other cores owe comes within microseconds: one send then carries all.
             let complete = connection.replies.awaited() == 0;
-            if complete || connection.replies.unsent().len() > HELD_BYTES_MAX {
+            if complete || connection.replies.unsent_bytes() > HELD_BYTES_MAX {
                 self.flush(place);
             }
             self.settle(place);
@@ -85,8 +87,9 @@ impl Driver {
         self.core.note_buffers();
     }
 
-    /// Sends what the socket takes; ends the connection when it is due.
+    /// Sends what the socket takes, or what a turn has time for; ends the connection when it is due.
     pub(super) fn flush(&mut self, place: u32) {
+        let mut sent_bytes = 0;
         loop {
             let connection = self.connections.at(place);
             if connection.dead
@@ -95,18 +98,21 @@ impl Driver {
             {
                 break;
             }
-            match socket::send(connection.socket(), connection.replies.unsent()) {
+            if sent_bytes >= SENT_BYTES_MAX {
+                self.send_on_later(place);
+                break;
+            }
+            let unsent = connection.replies.unsent();
+            let unsent = &unsent[..unsent.len().min(SENT_BYTES_MAX)];
+            match socket::send(connection.socket(), unsent) {
                 Ok(count) => {
+                    sent_bytes += count;
                     connection.replies.took(count, &mut self.pool);
                     self.core.stats.net_output_bytes += count as u64;
                     self.core.stats.writes_processed += 1;
                     self.core.clients.at_mut(ClientId(place)).output_total_bytes += count as u64;
                 }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    connection.awaiting_writable = true;
-                    let descriptor = connection.descriptor();
-                    self.ring.await_writable(place, descriptor);
-                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => self.send_on_later(place),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(_) => return self.kill(place),
             }
@@ -122,6 +128,14 @@ impl Driver {
         }
     }
 
+    /// Has the ring say when the socket takes more, be it at once.
+    fn send_on_later(&mut self, place: u32) {
+        let connection = self.connections.at(place);
+        connection.awaiting_writable = true;
+        let descriptor = connection.descriptor();
+        self.ring.await_writable(place, descriptor);
+    }
+
     pub(super) fn writable(&mut self, place: u32) {
         let connection = self.connections.at(place);
         connection.awaiting_writable = false;
@@ -135,7 +149,7 @@ impl Driver {
             return;
         }
         if connection.pause == Pause::Output
-            && connection.replies.unsent().len() <= UNSENT_BYTES_MAX / 2
+            && connection.replies.unsent_bytes() <= UNSENT_BYTES_MAX / 2
         {
             self.unpause(place);
             self.to_receive.push(place);

@@ -48,7 +48,7 @@ impl Driver {
             if connection.dead || connection.closing || connection.pause != Pause::Http {
                 return;
             }
-            if connection.replies.unsent().len() > UNSENT_BYTES_MAX {
+            if connection.replies.unsent_bytes() > UNSENT_BYTES_MAX {
                 return self.wait_for_reader(place);
             }
             match watch::request::decode(&connection.input) {

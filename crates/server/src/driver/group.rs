@@ -54,7 +54,7 @@ struct Source {
 }
 
 /// One decoded command.
-struct Pending {
+pub(super) struct Pending {
     source: usize,
     offset: usize,
     what: What,
@@ -333,7 +333,7 @@ impl Driver {
         }
     }
 
-    fn stop_at(&mut self, command: &Pending) {
+    pub(super) fn stop_at(&mut self, command: &Pending) {
         let source = &mut self.group.sources[command.source];
         source.stopped_at.get_or_insert(command.offset);
     }
@@ -347,7 +347,7 @@ impl Driver {
         if connection.dead {
             return true;
         }
-        if connection.replies.unsent().len() > UNSENT_BYTES_MAX {
+        if connection.replies.unsent_bytes() > UNSENT_BYTES_MAX {
             connection.pause = Pause::Output;
         } else if connection.replies.pending_bytes() > UNSENT_BYTES_MAX {
             // What is behind replies that other cores owe cannot leave before they come.
@@ -435,7 +435,7 @@ impl Driver {
         with(self, owned.as_args())
     }
 
-    fn owned_args(&mut self, command: &Pending) -> OwnedArgs {
+    pub(super) fn owned_args(&mut self, command: &Pending) -> OwnedArgs {
         if let Some(inline) = &command.inline {
             return (**inline).clone();
         }
@@ -452,6 +452,7 @@ impl Driver {
             match self.try_here(place, command, id, hash) {
                 Ran::Yes => return,
                 Ran::NotSettled => self.settle_touched(),
+                Ran::InSteps => return self.begin_long(place, command, id, hash),
                 Ran::NotYet => {
                     let connection = self.connections.at(place);
                     connection.pause = Pause::Locked;

@@ -11,6 +11,7 @@ mod gateway;
 mod group;
 mod shares;
 mod tasks;
+mod whole;
 
 use crate::{
     connection::{Connection, Connections, Pause},
@@ -70,6 +71,8 @@ pub struct Driver {
     to_self: VecDeque<Message>,
     /// Parts that work in steps.
     jobs: VecDeque<Box<Task>>,
+    /// Commands that run whole here, as tasks.
+    whole: whole::Whole,
     /// Tasks that wait for locks, first come first served.
     lock_queue: VecDeque<Box<Task>>,
     /// Connections whose next command wants a locked key.
@@ -159,6 +162,7 @@ impl Driver {
             last_transaction: 0,
             to_self: VecDeque::new(),
             jobs: VecDeque::new(),
+            whole: whole::Whole::default(),
             lock_queue: VecDeque::new(),
             stalled: Vec::new(),
             unlocked: false,
@@ -213,6 +217,7 @@ impl Driver {
         self.resume();
         self.run_group();
         self.run_jobs();
+        self.read_on();
         self.background_step();
         self.take_to_self();
         self.call_for_room();
@@ -229,6 +234,7 @@ impl Driver {
     /// Whether a turn would do nothing; only then may the core sleep.
     pub fn is_quiet(&mut self) -> bool {
         self.jobs.is_empty()
+            && self.whole.is_quiet()
             && self.to_self.is_empty()
             && self.resumed.is_empty()
             && !self.unlocked
@@ -298,6 +304,7 @@ impl Driver {
             + self.core.clients.table_bytes()
             + self.core.locks.heap_bytes()
             + self.group.heap_bytes()
+            + self.whole.heap_bytes()
             + self.allowances.heap_bytes()
             + self.port.heap_bytes()
             + batches * size_of::<Batch>()

@@ -2,7 +2,7 @@
 //! A coordinator never waits on anything but tasks, and tasks never wait on batches, so locks are always given back.
 //! Decision 0001 has the argument; what each stage does is `commands::gather`'s.
 
-use super::Driver;
+use super::{Driver, whole};
 use crate::{
     connection::Pause,
     mesh::message::{Message, Task},
@@ -19,15 +19,17 @@ use std::sync::Arc;
 
 /// A command over several shards under way.
 pub(super) struct Coordinated {
-    place: u32,
-    generation: u32,
+    pub(super) place: u32,
+    pub(super) generation: u32,
     row: RowId,
     plan: Plan,
+    /// It runs whole on one shard.
+    pub(super) whole: Option<whole::Asked>,
     args: Arc<OwnedArgs>,
     db: u8,
     proto: Proto,
     no_touch: bool,
-    parts: Vec<Part>,
+    pub(super) parts: Vec<Part>,
     error: Option<Error>,
     /// Shards asked so far, in plan order.
     asked: usize,
@@ -36,7 +38,15 @@ pub(super) struct Coordinated {
     /// The reply is known and waits for the last stage.
     reply: Option<Vec<u8>>,
     /// Bytes of its arguments, parts and reply, which are counted as being on their way.
-    counted: i64,
+    pub(super) counted: i64,
+}
+
+/// How a client wants its command run.
+#[derive(Clone, Copy)]
+pub(super) struct Manners {
+    pub(super) db: u8,
+    pub(super) proto: Proto,
+    pub(super) no_touch: bool,
 }
 
 impl Driver {
@@ -57,8 +67,28 @@ impl Driver {
             };
             gather::check(&mut call, self.table.row(row))
         };
+        self.connections.at(place).pause = Pause::Task;
+        let manners = Manners {
+            db,
+            proto,
+            no_touch,
+        };
+        let number = self.coordinate(place, row, args, plan, manners);
+        let coordinated = self.coordinated.get_mut(&number).expect("it is new");
+        coordinated.error = checked.err();
+        self.ask(number);
+    }
+
+    /// A new record of a command for a connection; answers its number.
+    pub(super) fn coordinate(
+        &mut self,
+        place: u32,
+        row: RowId,
+        args: OwnedArgs,
+        plan: Plan,
+        manners: Manners,
+    ) -> u32 {
         let connection = self.connections.at(place);
-        connection.pause = Pause::Task;
         self.last_transaction = self.last_transaction.wrapping_add(1);
         let shards = plan.shards.len();
         let bytes = (block_bytes(args.heap_bytes()) + plan.heap_bytes()) as i64;
@@ -67,12 +97,13 @@ impl Driver {
             generation: connection.generation,
             row,
             plan,
+            whole: None,
             args: Arc::new(args),
-            db,
-            proto,
-            no_touch,
+            db: manners.db,
+            proto: manners.proto,
+            no_touch: manners.no_touch,
             parts: (0..shards).map(|_| Part::Empty).collect(),
-            error: checked.err(),
+            error: None,
             asked: 0,
             outstanding: 0,
             reply: None,
@@ -80,7 +111,7 @@ impl Driver {
         };
         self.core.travelling_bytes += bytes;
         self.coordinated.insert(self.last_transaction, coordinated);
-        self.ask(self.last_transaction);
+        self.last_transaction
     }
 
     /// Asks the next shard under locks, or all shards at once without; concludes when there is nobody left to ask.
@@ -102,7 +133,7 @@ impl Driver {
         coordinated.asked = until;
     }
 
-    fn send_task(&mut self, number: u32, place: usize, stage: Stage) {
+    pub(super) fn send_task(&mut self, number: u32, place: usize, stage: Stage) {
         let coordinated = self.coordinated.get_mut(&number).expect("it is under way");
         coordinated.outstanding += 1;
         let (shard, scope) = &coordinated.plan.shards[place];
@@ -126,6 +157,8 @@ impl Driver {
             db: coordinated.db,
             proto: coordinated.proto,
             no_touch: coordinated.no_touch,
+            hash: coordinated.whole.as_ref().map_or(0, |asked| asked.hash),
+            interrupted: 0,
             scope: scope.clone(),
             part,
             error: None,
@@ -137,7 +170,7 @@ impl Driver {
         self.send_to(shard, Message::Task(task));
     }
 
-    fn send_to(&mut self, shard: ShardId, mut message: Message) {
+    pub(super) fn send_to(&mut self, shard: ShardId, mut message: Message) {
         if shard == self.core.id {
             return self.to_self.push_back(message);
         }
@@ -174,7 +207,9 @@ impl Driver {
         if coordinated.error.is_none() {
             coordinated.error = task.error;
         }
-        if coordinated.reply.is_some() {
+        if coordinated.whole.is_some() {
+            self.deliver_whole(number);
+        } else if coordinated.reply.is_some() {
             if coordinated.outstanding == 0 {
                 self.deliver(number);
             }
@@ -268,14 +303,14 @@ impl Driver {
     /// A stage for this shard.
     pub(super) fn task_came(&mut self, task: Box<Task>) {
         match (&task.scope, task.stage) {
-            (Some(scope), Stage::Part) => {
-                let first = self.lock_queue.is_empty();
-                if first && self.core.locks.try_lock(task.transaction, scope) {
+            (Some(_), Stage::Part) => {
+                if self.lock_queue.is_empty() && self.take_locks(&task) {
                     self.run_task(task);
                 } else {
                     self.lock_queue.push_back(task);
                 }
             }
+            (_, Stage::Whole) => self.run_alone(task),
             (Some(_), Stage::After) => {
                 self.release(&task);
                 self.run_task(task);
@@ -324,7 +359,7 @@ impl Driver {
     }
 
     /// The client that asked, where its connection is held by this core and still there.
-    fn client_of(&mut self, task: &Task) -> Option<ClientId> {
+    pub(super) fn client_of(&mut self, task: &Task) -> Option<ClientId> {
         if task.transaction.coordinator != self.core.id {
             return None;
         }
@@ -354,6 +389,14 @@ impl Driver {
         gathered.chain(waiting).map(Part::carried_bytes).sum()
     }
 
+    /// Takes all that a task wants to lock, or nothing.
+    fn take_locks(&mut self, task: &Task) -> bool {
+        let scope = task.scope.as_ref();
+        let scope = scope.expect("only tasks with a scope wait for locks");
+        self.interrupt_reading(scope);
+        self.core.locks.try_lock(task.transaction, scope)
+    }
+
     fn release(&mut self, task: &Task) {
         if let Some(scope) = &task.scope {
             self.core.locks.release(task.transaction, scope);
@@ -372,16 +415,13 @@ impl Driver {
     /// Lets those go on that waited for a lock: first tasks, so that commands over several shards come to an end.
     pub(super) fn retry_locked(&mut self) {
         while let Some(task) = self.lock_queue.pop_front() {
-            let scope = task
-                .scope
-                .as_ref()
-                .expect("only tasks with a scope wait for locks");
-            if !self.core.locks.try_lock(task.transaction, scope) {
+            if !self.take_locks(&task) {
                 self.lock_queue.push_front(task);
                 break;
             }
             self.run_task(task);
         }
+        self.retry_whole();
         self.serve_stalled();
         for (place, generation) in std::mem::take(&mut self.stalled) {
             if let Some(connection) = self.connections.still(place, generation)

@@ -298,6 +298,15 @@ fn bytes_of(words: &[u64]) -> &[u8] {
     unsafe { std::slice::from_raw_parts(words.as_ptr().cast(), size_of_val(words)) }
 }
 
+/// Why a request was not run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// The connection must read first what it was answered.
+    Unread,
+    /// It takes longer than others may be held up, or waits for one that does: it comes again as a task.
+    Long,
+}
+
 /// Replies one behind the other, each behind its length.
 #[derive(Default)]
 pub struct BatchReplies {
@@ -306,8 +315,9 @@ pub struct BatchReplies {
 
 impl BatchReplies {
     const HEAD_BYTES: usize = 8;
-    /// In the place of a length: the request was not run.
+    /// In the place of a length: the request was not run, see [`Refusal`].
     const REFUSED: u64 = u64::MAX;
+    const REFUSED_IN_BATCHES: u64 = u64::MAX - 1;
 
     /// Has `write` append a reply to the buffer; what it appended is taken away again where it answers that there is none.
     #[inline]
@@ -323,9 +333,13 @@ impl BatchReplies {
         }
     }
 
-    /// Says of the next request that it was not run.
-    pub fn refuse(&mut self) {
-        self.bytes.extend_from_slice(&Self::REFUSED.to_ne_bytes());
+    /// Says of the next request that it was not run, and why.
+    pub fn refuse(&mut self, refusal: Refusal) {
+        let head = match refusal {
+            Refusal::Unread => Self::REFUSED,
+            Refusal::Long => Self::REFUSED_IN_BATCHES,
+        };
+        self.bytes.extend_from_slice(&head.to_ne_bytes());
     }
 
     /// Bytes of all replies.
@@ -333,19 +347,23 @@ impl BatchReplies {
         self.bytes.len()
     }
 
-    /// The replies in order; none for a request that was not run.
-    pub fn iter(&self) -> impl Iterator<Item = Option<&[u8]>> {
+    /// The replies in order, or why a request was not run.
+    pub fn iter(&self) -> impl Iterator<Item = Result<&[u8], Refusal>> {
         let mut rest = &self.bytes[..];
         std::iter::from_fn(move || {
             let (head, after) = rest.split_first_chunk()?;
             let len = u64::from_ne_bytes(*head);
-            if len == Self::REFUSED {
+            if len >= Self::REFUSED_IN_BATCHES {
                 rest = after;
-                return Some(None);
+                return Some(Err(if len == Self::REFUSED {
+                    Refusal::Unread
+                } else {
+                    Refusal::Long
+                }));
             }
             let (reply, others) = after.split_at(len as usize);
             rest = others;
-            Some(Some(reply))
+            Some(Ok(reply))
         })
     }
 }
@@ -413,7 +431,7 @@ mod tests {
             replies
                 .iter()
                 .map(|reply| reply.map(<[u8]>::to_vec))
-                .eq(given.map(|number| Some(vec![number as u8; number])))
+                .eq(given.map(|number| Ok(vec![number as u8; number])))
         );
     }
 
@@ -421,12 +439,14 @@ mod tests {
     fn a_request_that_was_not_run_is_told_from_one_without_a_reply() {
         let mut replies = BatchReplies::default();
         replies.write(|_| true);
-        replies.refuse();
+        replies.refuse(Refusal::Unread);
+        replies.refuse(Refusal::Long);
         replies.write(|out| {
             out.push(b'x');
             true
         });
         let told: Vec<_> = replies.iter().collect();
-        assert_eq!(told, [Some(&b""[..]), None, Some(b"x")]);
+        let (unread, long) = (Err(Refusal::Unread), Err(Refusal::Long));
+        assert_eq!(told, [Ok(&b""[..]), unread, long, Ok(b"x")]);
     }
 }

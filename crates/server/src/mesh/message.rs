@@ -45,6 +45,10 @@ pub struct Task {
     pub proto: Proto,
     /// CLIENT NO-TOUCH.
     pub no_touch: bool,
+    /// Table hash of the first key, where the stage is all of a command.
+    pub hash: u64,
+    /// How often its reading in steps had to begin anew for a command over several shards.
+    pub interrupted: u8,
     /// What to lock before the part, and to release after the last stage.
     pub scope: Option<Scope>,
     /// The shard's contribution.

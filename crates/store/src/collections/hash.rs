@@ -15,7 +15,7 @@ use crate::pack::{self, IntBuffer, Item};
 use crate::value::{Expiry, Millis, Value};
 
 use super::door::{Body, Open};
-use super::{Arena, ArenaMut, Big, Door, PackForm, Table};
+use super::{Arena, ArenaMut, Big, Door, PackForm, Place, Table};
 
 use packed::{PLAIN, stride};
 
@@ -61,6 +61,15 @@ impl<'a> HashView<'a> {
         }
     }
 
+    /// Fields, those that have expired and are there yet included.
+    #[inline]
+    pub fn stored_len(&self) -> usize {
+        match self.packed() {
+            Some((form, pack)) => pack::len(pack) / stride(form),
+            None => self.table().len(),
+        }
+    }
+
     /// Whether there are no fields, which is so only when all have expired.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -99,18 +108,50 @@ impl<'a> HashView<'a> {
                     visit(field, value, expiry);
                 }
             }),
-            None => self
-                .table()
-                .entries(self.arena)
-                .filter(|entry| !entry.is_expired(self.now))
-                .for_each(|entry| {
-                    visit(
-                        Item::Bytes(entry.key()),
-                        Item::from(entry.value()),
-                        entry.expiry(),
-                    );
-                }),
+            None => {
+                self.table().walk(self.arena, Place::default(), |entry| {
+                    if !entry.is_expired(self.now) {
+                        let (field, value) = (Item::Bytes(entry.key()), entry.value());
+                        visit(field, Item::from(value), entry.expiry());
+                    }
+                    true
+                });
+            }
         }
+    }
+
+    /// Bytes of the fields and of what they are found by; 0 where they lie in their key's entry.
+    #[inline]
+    pub fn bytes(&self) -> u64 {
+        match self.held {
+            Held::Big(Big::Hash(table)) => table.bytes(),
+            _ => 0,
+        }
+    }
+
+    /// Whether any field ever expires.
+    pub fn expires(&self) -> bool {
+        match self.held {
+            Held::Big(big) => big.field_expiry().is_some(),
+            Held::Packed(form, _) => form == PackForm::HashEx,
+        }
+    }
+
+    /// Shows fields and values from a place on, as long as `visit` says so; a small hash is shown
+    /// whole. Returns where to go on, which holds as long as the hash does not change, or `None` at
+    /// the end.
+    pub fn walk(
+        &self,
+        place: Place,
+        mut visit: impl FnMut(Item<'a>, Item<'a>) -> bool,
+    ) -> Option<Place> {
+        if self.packed().is_some() {
+            self.each(&mut |field, value, _| _ = visit(field, value));
+            return None;
+        }
+        self.table().walk(self.arena, place, |entry| {
+            entry.is_expired(self.now) || visit(Item::Bytes(entry.key()), Item::from(entry.value()))
+        })
     }
 
     /// Shows fields and values from `cursor` on, looking at about `budget_slots` slots; a small

@@ -26,6 +26,7 @@ use memory::heap::SparsePages;
 use memory::heap::good_size;
 
 use crate::hasher::Hasher;
+pub use crate::index::Place;
 use crate::index::{Passage, Passed, Rehash};
 use crate::slab::{BlockRef, Slab};
 use crate::stream::Stream;

@@ -13,7 +13,7 @@ use crate::random::Rng;
 use crate::value::{Millis, Value, canonical_int};
 
 use super::door::{Body, Open};
-use super::{Arena, ArenaMut, Big, Door, PackForm, Table, Thresholds};
+use super::{Arena, ArenaMut, Big, Door, PackForm, Place, Table, Thresholds};
 
 /// A sample of more than one member in so many is taken in a walk over all of them: a walk costs a
 /// member a tenth of what a pick does.
@@ -135,10 +135,34 @@ impl<'a> SetView<'a> {
         match self.form {
             Form::Ints(ints) => intset::iter(ints).all(|number| visit(Item::Int(number))),
             Form::Pack(pack) => pack::iter(pack).all(visit),
-            Form::Table(table) => table
-                .entries(self.arena)
-                .all(|entry| visit(Item::Bytes(entry.key()))),
+            Form::Table(table) => {
+                let mut goes_on = true;
+                table.walk(self.arena, Place::default(), |entry| {
+                    goes_on = visit(Item::Bytes(entry.key()));
+                    goes_on
+                });
+                goes_on
+            }
         }
+    }
+
+    /// Bytes of the members and of what they are found by; 0 where they lie in their key's entry.
+    #[inline]
+    pub fn bytes(&self) -> u64 {
+        match self.form {
+            Form::Table(table) => table.bytes(),
+            Form::Ints(_) | Form::Pack(_) => 0,
+        }
+    }
+
+    /// Shows members from a place on, as long as `visit` says so; a small set is shown whole. Returns
+    /// where to go on, which holds as long as the set does not change, or `None` at the end.
+    pub fn walk(&self, place: Place, mut visit: impl FnMut(Item<'a>) -> bool) -> Option<Place> {
+        let Form::Table(table) = self.form else {
+            self.each(|member| _ = visit(member));
+            return None;
+        };
+        table.walk(self.arena, place, |entry| visit(Item::Bytes(entry.key())))
     }
 
     /// Shows members from `cursor` on, looking at about `budget_slots` slots; a small set is shown

@@ -7,7 +7,7 @@ use crate::access::Access;
 use crate::classes::Class;
 use crate::entry::{Draft, Entry, NewValue, Scratch, edit};
 use crate::hasher::Key;
-use crate::index::{Cursor, Found, Index, PREFIX_END, Passage, Passed};
+use crate::index::{Cursor, Found, Index, PREFIX_END, Passage, Passed, Place};
 use crate::random::Rng;
 use crate::slab::{BlockRef, Slab};
 use crate::value::{Expiry, Millis, Value};
@@ -282,6 +282,19 @@ impl Table {
         self.index
             .slots(arena.slab)
             .map(move |slot| Entry::at(arena.slab, slot.block, arena.base))
+    }
+
+    /// Shows elements from a place on, expired ones included, as long as `visit` says so. Returns
+    /// where to go on, which holds as long as no element comes or goes; `None` at the end.
+    pub(crate) fn walk<'a>(
+        &self,
+        arena: Arena<'a>,
+        place: Place,
+        mut visit: impl FnMut(Entry<'a>) -> bool,
+    ) -> Option<Place> {
+        self.index.walk(arena.slab, place, |slot| {
+            visit(Entry::at(arena.slab, slot.block, arena.base))
+        })
     }
 
     /// Shows elements from `cursor` on that have not expired; see [`crate::Shard::scan`].

@@ -56,6 +56,15 @@ impl<'a> View<'a> {
         self.held_as(Kind::List).map(ListView::of)
     }
 
+    /// Where a large collection is, by which one who reads it in steps knows that it is still the same: another one in its
+    /// place lies elsewhere. The same may be told for another while nothing refers to the collection any more.
+    pub fn large_at(&self) -> Option<usize> {
+        match self.entry.held()? {
+            Held::Big(big) => Some(std::ptr::from_ref(big).addr()),
+            Held::Packed(..) => None,
+        }
+    }
+
     /// The value as plain data.
     pub(crate) fn plain(&self) -> Content {
         let elements = self.elements();

@@ -68,6 +68,15 @@ impl<'a> ZsetView<'a> {
         self.len() == 0
     }
 
+    /// Bytes of the members and of what they are found by; 0 where they lie in their key's entry.
+    #[inline]
+    pub fn bytes(&self) -> u64 {
+        match self.form() {
+            Form::Packed(_) => 0,
+            Form::Large(zset) => zset.bytes(),
+        }
+    }
+
     /// The score of a member.
     #[inline]
     pub fn score(&self, member: &[u8]) -> Option<f64> {

@@ -16,6 +16,7 @@ pub(crate) use bucket::Slot;
 pub(crate) use cursor::{CURSOR_BITS, Cursor};
 pub(crate) use evacuate::{Passage, Passed};
 pub(crate) use segment::Found;
+pub use walk::Place;
 
 use crate::access::Access;
 use crate::entry::Entry;

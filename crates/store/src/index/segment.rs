@@ -370,6 +370,37 @@ impl Segment {
         (0..self.buckets).flat_map(|number| self.bucket(number).slots())
     }
 
+    /// Shows slots in the order of [`Segment::slots`] from a place on, as long as `visit` says so; entries are prefetched
+    /// ahead of it. Returns where to go on, unless it came to the end.
+    #[inline]
+    pub(super) fn each_while(
+        &self,
+        slab: &Slab,
+        from: usize,
+        mut visit: impl FnMut(Slot) -> bool,
+    ) -> Option<usize> {
+        let prefetch = |number: usize| {
+            if number < self.buckets {
+                let slots = self.bucket(number).slots();
+                slots.for_each(|slot| slab.prefetch(slot.block));
+            }
+        };
+        let (first, mut lane) = (from / LANES, from % LANES);
+        prefetch(first);
+        prefetch(first + 1);
+        for number in first..self.buckets {
+            prefetch(number + 2);
+            for slot in self.bucket(number).slots().skip(lane) {
+                lane += 1;
+                if !visit(slot) {
+                    return Some(number * LANES + lane);
+                }
+            }
+            lane = 0;
+        }
+        None
+    }
+
     /// Asks of every slot which of two sides it belongs to; entries are prefetched ahead of the
     /// question.
     pub(super) fn divide(&self, slab: &Slab, mut is_second: impl FnMut(Slot) -> bool) -> Division {

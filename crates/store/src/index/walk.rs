@@ -11,6 +11,14 @@ use crate::value::Millis;
 use super::segment::Division;
 use super::*;
 
+/// Where a walk in steps stands, which begins at the default place.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Place {
+    prefix: u32,
+    /// Of the segment of that prefix.
+    slot: usize,
+}
+
 impl Index {
     /// The directory entry where the segment of `prefix` begins, and the prefix after it.
     /// `None` for an empty index.
@@ -185,6 +193,28 @@ impl Index {
         segment
             .slots_with(hash as u16)
             .find(|found| is_it(found.block))
+    }
+
+    /// Shows slots from a place on, as long as `visit` says so; their entries are fetched ahead.
+    /// Returns where to go on, which holds as long as no key comes or goes, or `None` at the end.
+    pub(crate) fn walk(
+        &self,
+        slab: &Slab,
+        mut at: Place,
+        mut visit: impl FnMut(Slot) -> bool,
+    ) -> Option<Place> {
+        while at.prefix < PREFIX_END {
+            let (place, next) = self.segment_at(at.prefix)?;
+            let segment = self.directory[place].segment(slab);
+            if let Some(slot) = segment.each_while(slab, at.slot, &mut visit) {
+                return Some(Place { slot, ..at });
+            }
+            at = Place {
+                prefix: next,
+                slot: 0,
+            };
+        }
+        None
     }
 
     /// Every slot.

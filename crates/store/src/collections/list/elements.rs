@@ -41,6 +41,15 @@ impl<'a> ListView<'a> {
         self.len() == 0
     }
 
+    /// Bytes of the nodes; 0 where the elements lie in their key's entry.
+    #[inline]
+    pub fn bytes(self) -> u64 {
+        match self.0 {
+            Form::Packed(_) => 0,
+            Form::Big(list) => list.bytes() as u64,
+        }
+    }
+
     /// The element at `index`, if the list is longer than that.
     pub fn at(self, index: usize) -> Option<Item<'a>> {
         (index < self.len()).then(|| self.cursor(index).item())

@@ -1,0 +1,372 @@
+//! Reading a large collection in steps: who asks for it is answered once all of it is read, and others go on in between.
+//! Never changes anything, and never mixes two collections: where the one that was begun is gone, the command begins anew.
+//! Source: decision 0010; the key is locked meanwhile against writers alone.
+
+use crate::{Call, Core, Error};
+use resp::{Proto, Writer};
+use std::borrow::Cow;
+use std::ops::Range;
+use store::{Key, Millis, Place, View};
+
+use crate::lookup::bulk_item;
+use crate::sort::Sorting;
+use crate::zsets::write_pair;
+
+/// An answer of so many elements is made in steps: a shorter one takes less than about two milliseconds.
+pub const LONG_ELEMENTS: usize = 20_000;
+/// So is one that is likely to have so many bytes.
+pub const LONG_BYTES: u64 = 2 << 20;
+/// No collection with fewer bytes has so many elements.
+const LARGE_BYTES: u64 = 2 * LONG_ELEMENTS as u64;
+/// Elements of a step: half a millisecond.
+const STEP_ELEMENTS: usize = 4096;
+/// A step ends with the element that brings its piece of the answer to so many bytes.
+const STEP_BYTES: usize = 128 * 1024;
+
+/// Whether it takes long to answer so many elements of a collection of so many bytes: `counts` are those, and all of them.
+#[inline]
+pub fn is_long(bytes: u64, counts: impl FnOnce() -> (usize, usize)) -> bool {
+    // One comparison is all that others pay.
+    bytes >= LARGE_BYTES && takes_long(bytes, counts())
+}
+
+#[cold]
+fn takes_long(bytes: u64, (count, len): (usize, usize)) -> bool {
+    let answered_bytes = u128::from(bytes) * count as u128 / len.max(1) as u128;
+    count >= LONG_ELEMENTS || answered_bytes >= u128::from(LONG_BYTES)
+}
+
+/// What is answered of a collection, and from where on.
+#[derive(Debug)]
+pub enum What {
+    /// The members of a set from a place on.
+    Members(Place),
+    /// Fields of a hash from a place on.
+    Fields {
+        /// Where to go on.
+        place: Place,
+        /// Whether their names are answered.
+        names: bool,
+        /// Whether their values are.
+        values: bool,
+    },
+    /// Elements of a list.
+    Elements(Range<usize>),
+    /// Members of a sorted set.
+    Ranks {
+        /// Those not shown yet.
+        ranks: Range<usize>,
+        /// From the last to the first.
+        is_reverse: bool,
+        /// Each with its score.
+        with_scores: bool,
+    },
+    /// All elements in another order.
+    Sorted(Box<Sorting>),
+}
+
+/// A large collection that is being read for an answer.
+#[derive(Debug)]
+pub struct Reading {
+    db: usize,
+    key: Box<[u8]>,
+    hash: u64,
+    /// The moment of the answer, as far as expiry is concerned.
+    since: Millis,
+    proto: Proto,
+    /// Where the collection is: another one is not gone on with.
+    large_at: usize,
+    what: What,
+    pieces: Vec<Vec<u8>>,
+}
+
+/// What a step has led to.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Step {
+    /// There is more to read.
+    More,
+    /// The answer, in pieces one after the other.
+    Done(Vec<Vec<u8>>),
+    /// The command fails on what it has read.
+    Failed(Error),
+    /// The collection is not what it was when this was begun: the command begins anew.
+    Lost,
+}
+
+/// Has the first key, whose collection is large, be read in steps, behind a header of the answer. What this returns is the
+/// handler's error, which nobody sees.
+#[cold]
+pub fn begin(call: &mut Call<'_>, what: What, header: impl FnOnce(&mut Writer<'_>)) -> Error {
+    let (key, db, since, proto) = (call.key(1), call.db, call.now(), call.proto);
+    let view = call.core.shard.view_beside(db, key, since);
+    let large_at = view.and_then(|view| view.large_at());
+    let mut piece = Vec::new();
+    header(&mut Writer::new(&mut piece, proto));
+    call.core.reading = Some(Box::new(Reading {
+        db,
+        key: key.bytes.into(),
+        hash: key.hash,
+        since,
+        proto,
+        large_at: large_at.expect("what is packed is not large"),
+        what,
+        pieces: vec![piece],
+    }));
+    Error(Cow::Borrowed(b"to be answered in steps"))
+}
+
+impl Reading {
+    /// Table hash of the key, by which it is locked.
+    pub fn hash(&self) -> u64 {
+        self.hash
+    }
+
+    /// Reads on.
+    pub fn step(&mut self, core: &Core) -> Step {
+        let key = Key {
+            bytes: &self.key,
+            hash: self.hash,
+        };
+        let view = core.shard.view_beside(self.db, key, self.since);
+        let Some(view) = view.filter(|view| view.large_at() == Some(self.large_at)) else {
+            return Step::Lost;
+        };
+        if let What::Sorted(sorting) = &mut self.what
+            && let Some(step) = sorting.prepare(&view)
+        {
+            return step;
+        }
+        let mut piece = self.piece();
+        let has_more = self.what.read(&view, &mut piece, self.proto);
+        piece.shrink_to_fit();
+        self.pieces.push(piece);
+        if has_more {
+            Step::More
+        } else {
+            Step::Done(std::mem::take(&mut self.pieces))
+        }
+    }
+
+    /// The buffer of the next piece: the header of the answer is the beginning of the first.
+    fn piece(&mut self) -> Vec<u8> {
+        let mut piece = if self.pieces.len() == 1 && self.pieces[0].len() < STEP_BYTES / 2 {
+            self.pieces.pop().expect("there is one")
+        } else {
+            Vec::new()
+        };
+        // An element more than the step has room for makes it grow.
+        piece.reserve_exact(STEP_BYTES + STEP_BYTES / 8 - piece.len());
+        piece
+    }
+}
+
+impl What {
+    /// Answers the next elements. Whether there are more.
+    fn read(&mut self, view: &View<'_>, piece: &mut Vec<u8>, proto: Proto) -> bool {
+        const KIND: &str = "a collection keeps its type";
+        let mut step = Budget::default();
+        let out = &mut Writer::new(piece, proto);
+        match self {
+            What::Members(place) => {
+                let next = view.set().expect(KIND).walk(*place, |member| {
+                    bulk_item(out, member);
+                    step.goes_on(out)
+                });
+                next.map(|next| *place = next).is_some()
+            }
+            What::Fields {
+                place,
+                names,
+                values,
+            } => {
+                let next = view.hash().expect(KIND).walk(*place, |name, value| {
+                    if *names {
+                        bulk_item(out, name);
+                    }
+                    if *values {
+                        bulk_item(out, value);
+                    }
+                    step.goes_on(out)
+                });
+                next.map(|next| *place = next).is_some()
+            }
+            What::Elements(left) => {
+                let list = view.list().expect(KIND);
+                for element in list.range(left.start, left.len()) {
+                    bulk_item(out, element);
+                    left.start += 1;
+                    if !step.goes_on(out) {
+                        break;
+                    }
+                }
+                left.start < left.end
+            }
+            What::Sorted(sorting) => sorting.answer(out),
+            What::Ranks {
+                ranks,
+                is_reverse,
+                with_scores,
+            } => {
+                let mut range = view.zset().expect(KIND).range(ranks.clone());
+                while let Some((member, score)) = if *is_reverse {
+                    range.next_back()
+                } else {
+                    range.next()
+                } {
+                    if *with_scores {
+                        write_pair(out, member, score, proto == Proto::Resp3);
+                    } else {
+                        bulk_item(out, member);
+                    }
+                    if *is_reverse {
+                        ranks.end -= 1;
+                    } else {
+                        ranks.start += 1;
+                    }
+                    if !step.goes_on(out) {
+                        break;
+                    }
+                }
+                ranks.start < ranks.end
+            }
+        }
+    }
+}
+
+/// How much of a step is done.
+#[derive(Default)]
+pub struct Budget {
+    shown: usize,
+}
+
+impl Budget {
+    /// Whether one element more, which was just answered, leaves room for another.
+    #[inline]
+    pub fn goes_on(&mut self, out: &Writer<'_>) -> bool {
+        self.shown += 1;
+        self.shown < STEP_ELEMENTS && out.len() < STEP_BYTES
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Table;
+    use crate::execute::{self, Ran};
+    use crate::trial::{START, Trial};
+    use resp::OwnedArgs;
+    use store::Kind;
+
+    fn call<'c>(core: &'c mut Core, args: &'c OwnedArgs) -> Call<'c> {
+        let args = args.as_args();
+        let hash = core.shard.hash(args.get(1).unwrap_or_default());
+        Call {
+            core,
+            args,
+            db: 0,
+            proto: Proto::Resp2,
+            hash,
+            client: None,
+            no_touch: false,
+        }
+    }
+
+    fn run(core: &mut Core, line: &str) -> (Ran, Vec<u8>) {
+        let mut args = OwnedArgs::new();
+        line.split(' ').for_each(|word| args.push(word.as_bytes()));
+        let id = Table::instance()
+            .resolve(&args.as_args())
+            .expect("it is a command");
+        let mut bytes = Vec::new();
+        let mut out = Writer::new(&mut bytes, Proto::Resp2);
+        (execute::run(&mut call(core, &args), id, &mut out), bytes)
+    }
+
+    fn fill(core: &mut Core, key: &str, members: usize, bytes: usize) {
+        let key = core.shard.key(key.as_bytes());
+        let door = core.shard.open_or_new(0, key, Kind::Set, START);
+        let mut set = door.unwrap_or_else(|_| panic!("it is a set")).set();
+        for number in 0..members {
+            set.add(format!("{number:0bytes$}").as_bytes());
+        }
+    }
+
+    #[test]
+    fn an_answer_is_long_by_its_elements_or_by_their_bytes_and_not_by_what_is_not_asked() {
+        let mebibytes = |count: u64| count << 20;
+        let is_long = |count, len, bytes| is_long(bytes, || (count, len));
+        assert!(is_long(LONG_ELEMENTS, LONG_ELEMENTS, mebibytes(1)));
+        assert!(!is_long(LONG_ELEMENTS - 1, LONG_ELEMENTS, mebibytes(1)));
+        assert!(is_long(1000, 1000, LONG_BYTES));
+        assert!(is_long(10, 1000, mebibytes(1000)));
+        assert!(!is_long(10, 1_000_000, mebibytes(1000)));
+        assert!(!is_long(1000, 1000, LONG_BYTES - 1));
+    }
+
+    #[test]
+    fn no_step_makes_much_more_of_an_answer_than_its_bound() {
+        let mut trial = Trial::new(1);
+        for (members, bytes) in [(LONG_ELEMENTS, 6), (LONG_ELEMENTS, 50), (500, 8000)] {
+            let core = &mut trial.cores[0];
+            let key = format!("set{members}:{bytes}");
+            fill(core, &key, members, bytes);
+            assert_eq!(
+                run(core, &format!("smembers {key}")),
+                (Ran::InSteps, Vec::new())
+            );
+            let mut reading = core.reading.take().expect("it was left");
+            let (mut steps, mut pieces) = (1, Step::More);
+            while pieces == Step::More {
+                pieces = reading.step(core);
+                steps += 1;
+            }
+            let Step::Done(pieces) = pieces else {
+                panic!("nothing was taken away");
+            };
+            assert!(steps > members / STEP_ELEMENTS);
+            let longest = pieces.iter().map(Vec::len).max();
+            assert!(longest < Some(STEP_BYTES + bytes + 40));
+            let encoded = format!("${bytes}\r\n").len() + bytes + 2;
+            let all: usize = pieces.iter().map(Vec::len).sum();
+            assert_eq!(all, format!("*{members}\r\n").len() + members * encoded);
+        }
+    }
+
+    #[test]
+    fn another_collection_in_the_place_of_the_one_that_is_read_is_not_gone_on_with() {
+        let mut trial = Trial::new(1);
+        let core = &mut trial.cores[0];
+        fill(core, "set", LONG_ELEMENTS, 6);
+        assert_eq!(run(core, "smembers set").0, Ran::InSteps);
+        let mut reading = core.reading.take().expect("it was left");
+        assert_eq!(reading.step(core), Step::More);
+        fill(core, "other", LONG_ELEMENTS, 7);
+        core.shard.swap_databases(0, 1);
+        assert_eq!(reading.step(core), Step::Lost);
+        core.shard.swap_databases(0, 1);
+        assert_eq!(reading.step(core), Step::More);
+        assert_eq!(run(core, "rename other set").0, Ran::Yes);
+        assert_eq!(reading.step(core), Step::Lost);
+    }
+
+    #[test]
+    fn a_hash_with_fields_that_expire_is_answered_at_once() {
+        let mut trial = Trial::new(1);
+        let core = &mut trial.cores[0];
+        let key = core.shard.key(b"hash");
+        let door = core.shard.open_or_new(0, key, Kind::Hash, START);
+        let mut hash = door.unwrap_or_else(|_| panic!("it is a hash")).hash();
+        for number in 0..LONG_ELEMENTS {
+            hash.set(
+                number.to_string().as_bytes(),
+                b"value",
+                store::Expiry::Clear,
+            );
+        }
+        drop(hash);
+        assert_eq!(run(core, "hkeys hash").0, Ran::InSteps);
+        core.reading = None;
+        assert_eq!(run(core, "hexpire hash 100 fields 1 7").0, Ran::Yes);
+        assert_eq!(run(core, "hkeys hash").0, Ran::Yes);
+    }
+}
