@@ -488,6 +488,24 @@ fn an_idle_server_is_small_and_its_databases_have_no_tables() {
 }
 
 #[test]
+fn what_a_command_of_very_many_arguments_took_goes_back_by_itself() {
+    for shards in [1, 2] {
+        let Some(server) = start_ours(shards, &[]) else {
+            return;
+        };
+        let mut client = server.client();
+        let members = (0..200_000).map(|member: i32| member.to_string());
+        let mut command = vec!["SADD".to_owned(), "set".to_owned()];
+        command.extend(members);
+        assert_eq!(client.pipeline(&[command]), [Reply::Int(200_000)]);
+        let kept = |client: &mut Client| client.info("mem_mesh").parse::<u64>().expect("a number");
+        eventually("the room of its arguments went back", || {
+            kept(&mut client) < 200_000
+        });
+    }
+}
+
+#[test]
 fn the_figures_of_info_are_those_of_memory_stats() {
     let Some(server) = start_ours(2, &[]) else {
         return;

@@ -17,6 +17,8 @@ const PURGE_STEP_KEYS: usize = 1024;
 const SURVEY_STEP_KEYS: usize = 128;
 /// Buffers of clients that outlive a tick.
 const POOLED_BUFFERS_IDLE: usize = 4;
+/// Places of arguments that there is room for after a tick, of the commands of a turn.
+const SPANS_IDLE: usize = 4096;
 /// How long a listener that could not accept waits, unless a connection closes before.
 const ACCEPT_RETRY_US: u64 = 1_000_000;
 
@@ -91,6 +93,7 @@ impl Driver {
         // Under load new ones come within microseconds.
         self.trim_batches();
         self.pool.trim(POOLED_BUFFERS_IDLE);
+        self.group.trim_spans(SPANS_IDLE);
         self.background.releasing = true;
         self.consider_defrag();
         self.background.expiring = self.core.active_expire;
@@ -139,6 +142,7 @@ impl Driver {
     pub(super) fn trim(&mut self) {
         self.trim_batches();
         self.pool.trim(0);
+        self.group.trim();
         memory::heap::collect(true);
     }
 

@@ -92,6 +92,18 @@ impl Group {
             + self.spans.capacity() * size_of::<Span>()
             + self.sources.capacity() * size_of::<Source>()
     }
+
+    /// Gives up room for more than so many arguments: a command of a million takes 16 MB while it waits.
+    pub(super) fn trim_spans(&mut self, kept: usize) {
+        self.spans.shrink_to(kept);
+    }
+
+    /// Gives up all room.
+    pub(super) fn trim(&mut self) {
+        self.commands.shrink_to_fit();
+        self.spans.shrink_to_fit();
+        self.sources.shrink_to_fit();
+    }
 }
 
 /// Whether a command is a line of HTTP by which Redis knows, too, that a browser was made to send what its user never wrote:
