@@ -2,7 +2,7 @@
 //! Bytes are decoded where the kernel put them; only what is no whole command yet is copied.
 //! Announced bytes reserve nothing; a client that does not read its replies is not read from.
 
-use super::{Driver, group::From};
+use super::{Driver, pending::From};
 use crate::{
     connection::Pause,
     mesh::{batch::Request, message::Message},

@@ -2,7 +2,10 @@
 //! A command runs in the order of its connection; a connection that must wait keeps its bytes and is decoded again.
 //! Groups of 16: enough to overlap the misses, few enough that prefetched lines are still there when they are used.
 
-use super::Driver;
+use super::{
+    Driver,
+    pending::{From, Pending, Source, What},
+};
 use crate::{
     connection::Pause,
     mesh::batch::{Batch, ReplyTo, Request},
@@ -16,95 +19,12 @@ use commands::{
     gather::{self, Place},
     table::RowId,
 };
-use resp::{Args, Decoded, Limits, OwnedArgs, ProtocolError, Span, Writer};
+use resp::{Args, Decoded, Limits, OwnedArgs, Span, Writer};
 
-/// Commands of a group that run on this core.
-const GROUP_COMMANDS: usize = 16;
-/// Commands of a group with those for other cores, which need no prefetching here.
-const GROUP_COMMANDS_ALL: usize = 64;
 /// Replies that take more are settled before they can be taken for data.
 pub(super) const LARGE_REPLY_BYTES: usize = 64 * 1024;
 /// A connection with this much unsent is not served further until it reads.
 pub(super) const UNSENT_BYTES_MAX: usize = 256 * 1024;
-
-/// Where a connection's bytes lie.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum From {
-    /// In a provided buffer.
-    Buffer {
-        /// Which.
-        buffer: u16,
-        /// How many bytes.
-        len: usize,
-    },
-    /// In the connection's own input.
-    Input,
-}
-
-/// Bytes that are being decoded and run.
-struct Source {
-    place: u32,
-    from: From,
-    /// End of the last whole command.
-    decoded: usize,
-    /// Start of the first command that could not run yet.
-    stopped_at: Option<usize>,
-    /// All its commands are in the group or done.
-    complete: bool,
-}
-
-/// One decoded command.
-pub(super) struct Pending {
-    source: usize,
-    offset: usize,
-    what: What,
-    spans: std::ops::Range<usize>,
-    inline: Option<Box<OwnedArgs>>,
-    hash: u64,
-    owner: ShardId,
-}
-
-enum What {
-    Row(RowId),
-    Refused(Box<Error>),
-    Violation(ProtocolError),
-    /// A line of an HTTP request.
-    Http,
-}
-
-/// The commands decoded and not yet run.
-#[derive(Default)]
-pub(super) struct Group {
-    commands: Vec<Pending>,
-    /// How many of them run on this core.
-    here: usize,
-    spans: Vec<Span>,
-    sources: Vec<Source>,
-}
-
-impl Group {
-    fn is_full(&self) -> bool {
-        self.here >= GROUP_COMMANDS || self.commands.len() >= GROUP_COMMANDS_ALL
-    }
-
-    pub(super) fn heap_bytes(&self) -> usize {
-        self.commands.capacity() * size_of::<Pending>()
-            + self.spans.capacity() * size_of::<Span>()
-            + self.sources.capacity() * size_of::<Source>()
-    }
-
-    /// Gives up room for more than so many arguments: a command of a million takes 16 MB while it waits.
-    pub(super) fn trim_spans(&mut self, kept: usize) {
-        self.spans.shrink_to(kept);
-    }
-
-    /// Gives up all room.
-    pub(super) fn trim(&mut self) {
-        self.commands.shrink_to_fit();
-        self.spans.shrink_to_fit();
-        self.sources.shrink_to_fit();
-    }
-}
 
 /// Whether a command is a line of HTTP by which Redis knows, too, that a browser was made to send what its user never wrote:
 /// commands may stand in the lines that follow.

@@ -9,6 +9,7 @@ mod defrag;
 mod departures;
 mod gateway;
 mod group;
+mod pending;
 mod shares;
 mod tasks;
 mod whole;
@@ -28,8 +29,8 @@ use crate::{
 };
 use commands::{Client, Core, Table};
 pub use gateway::HTTP_CONNECTIONS_MAX;
-use group::Group;
 use memory::heap::good_size;
+use pending::Group;
 use resp::OwnedArgs;
 use std::{
     collections::{HashMap, VecDeque},

@@ -2,7 +2,7 @@
 //! Nobody else is held up by one: it is a task by itself, of which a turn does one step, and one collection is read at a time.
 //! Decision 0010 has the argument; a step is `commands::reading`'s.
 
-use super::{Driver, group::Pending, tasks::Manners};
+use super::{Driver, pending::Pending, tasks::Manners};
 use crate::{
     connection::Pause,
     mesh::message::{Message, Task},
