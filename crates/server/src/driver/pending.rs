@@ -77,7 +77,7 @@ impl Group {
             + self.sources.capacity() * size_of::<Source>()
     }
 
-    /// Gives up room for more than so many arguments: a command of a million takes 16 MB while it waits.
+    /// Gives up room for more than so many arguments: a command of a million takes 8 to 16 MB.
     pub(super) fn trim_spans(&mut self, kept: usize) {
         self.spans.shrink_to(kept);
     }
