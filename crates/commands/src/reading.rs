@@ -4,12 +4,12 @@
 
 use crate::{Call, Core, Error};
 use resp::{Proto, Writer};
-use std::borrow::Cow;
 use std::ops::Range;
 use store::{Key, Millis, Place, View};
 
 use crate::lookup::bulk_item;
 use crate::sort::Sorting;
+use crate::steps;
 use crate::zsets::write_pair;
 
 /// An answer of so many elements is made in steps: a shorter one takes less than about two milliseconds.
@@ -102,7 +102,7 @@ pub fn begin(call: &mut Call<'_>, what: What, header: impl FnOnce(&mut Writer<'_
     let large_at = view.and_then(|view| view.large_at());
     let mut piece = Vec::new();
     header(&mut Writer::new(&mut piece, proto));
-    call.core.reading = Some(Box::new(Reading {
+    let reading = Box::new(Reading {
         db,
         key: key.bytes.into(),
         hash: key.hash,
@@ -111,8 +111,8 @@ pub fn begin(call: &mut Call<'_>, what: What, header: impl FnOnce(&mut Writer<'_
         large_at: large_at.expect("what is packed is not large"),
         what,
         pieces: vec![piece],
-    }));
-    Error(Cow::Borrowed(b"to be answered in steps"))
+    });
+    steps::begin_reading(call, reading)
 }
 
 impl Reading {
@@ -314,7 +314,7 @@ mod tests {
                 run(core, &format!("smembers {key}")),
                 (Ran::InSteps, Vec::new())
             );
-            let mut reading = core.reading.take().expect("it was left");
+            let mut reading = core.long.take().expect("it was left");
             let (mut steps, mut pieces) = (1, Step::More);
             while pieces == Step::More {
                 pieces = reading.step(core);
@@ -338,7 +338,7 @@ mod tests {
         let core = &mut trial.cores[0];
         fill(core, "set", LONG_ELEMENTS, 6);
         assert_eq!(run(core, "smembers set").0, Ran::InSteps);
-        let mut reading = core.reading.take().expect("it was left");
+        let mut reading = core.long.take().expect("it was left");
         assert_eq!(reading.step(core), Step::More);
         fill(core, "other", LONG_ELEMENTS, 7);
         core.shard.swap_databases(0, 1);
@@ -365,7 +365,7 @@ mod tests {
         }
         drop(hash);
         assert_eq!(run(core, "hkeys hash").0, Ran::InSteps);
-        core.reading = None;
+        core.long = None;
         assert_eq!(run(core, "hexpire hash 100 fields 1 7").0, Ran::Yes);
         assert_eq!(run(core, "hkeys hash").0, Ran::Yes);
     }

@@ -4,9 +4,10 @@
 #![forbid(unsafe_code)]
 
 use memory::heap::travel::box_bytes;
+use std::ops::Range;
 
-use crate::collections::{AddRule, Big, PackForm, View};
-use crate::content::Content;
+use crate::collections::{AddRule, Big, HashEdit, ListEnd, PackForm, View};
+use crate::content::{Content, Strings};
 use crate::entry::edit::Remains;
 use crate::entry::{Entry, Held, NewValue, edit};
 use crate::hasher::Key;
@@ -215,11 +216,7 @@ impl Shard {
         match content {
             Content::Hash { pairs, expiries } => {
                 let mut hash = door.hash();
-                for index in 0..pairs.len() / 2 {
-                    let expiry = expiries.get(index).copied().flatten();
-                    let expiry = expiry.map_or(Expiry::Clear, Expiry::At);
-                    hash.set(pairs.at(2 * index), pairs.at(2 * index + 1), expiry);
-                }
+                (0..pairs.len() / 2).for_each(|index| set_field(&mut hash, pairs, expiries, index));
             }
             Content::Zset { members, scores } => {
                 let mut zset = door.zset();
@@ -239,11 +236,47 @@ impl Shard {
         }
     }
 
+    /// Adds some elements of a collection of plain data, which all together, in their order, become a new one under the key.
+    /// A stream is no sequence of elements, and none here.
+    pub fn grow(
+        &mut self,
+        db: usize,
+        key: Key,
+        content: &Content,
+        part: Range<usize>,
+        now: Millis,
+    ) {
+        let door = self.open_or_new(db, key, content.kind(), now);
+        let door = door.expect("what grows has one kind");
+        match content {
+            Content::Set(members) => {
+                let mut set = door.set();
+                part.for_each(|index| _ = set.add(members.at(index)));
+            }
+            Content::List(elements) => {
+                let elements = part.map(|index| elements.at(index));
+                door.list().push(ListEnd::Back, elements);
+            }
+            Content::Hash { pairs, expiries } => {
+                let mut hash = door.hash();
+                part.for_each(|index| set_field(&mut hash, pairs, expiries, index));
+            }
+            Content::Zset { members, scores } => {
+                let mut zset = door.zset();
+                for index in part {
+                    let done = zset.add(members.at(index), scores[index], AddRule::default());
+                    debug_assert!(done.is_ok(), "only an increment may fail");
+                }
+            }
+            Content::String(_) | Content::Stream(_) => unreachable!("does not grow by elements"),
+        }
+    }
+
     /// Empties a database at once: its keys are gone for every reader and every count. Their
     /// memory is freed by [`Shard::free_step`].
     pub fn detach_database(&mut self, db: usize) {
-        let empty = if db == self.scratch() {
-            Database::scratch()
+        let empty = if self.is_hidden(db) {
+            Database::hidden()
         } else {
             Database::default()
         };
@@ -251,11 +284,14 @@ impl Shard {
         // What is being freed has an account alone.
         database.ledger = Ledger {
             account: database.ledger.account,
-            ..Ledger::of_scratch()
+            ..Ledger::of_hidden()
         };
+        if !self.is_hidden(db) {
+            self.upheavals += 1;
+        }
         if database.index.len() > 0 {
             self.graveyard.databases.push(database);
-            if db != self.scratch() {
+            if !self.is_hidden(db) {
                 self.curve.note_flush();
             }
         }
@@ -271,6 +307,13 @@ impl Shard {
     /// Empties the scratch database; its memory is freed by [`Shard::free_step`].
     pub fn clear_scratch(&mut self) {
         self.detach_database(self.scratch());
+    }
+
+    /// Empties the workshop, as [`Shard::clear_scratch`] the scratch database.
+    pub fn clear_workshop(&mut self) {
+        if self.len(self.workshop()) > 0 {
+            self.detach_database(self.workshop());
+        }
     }
 
     /// Frees about `budget_keys` keys or elements of what was deleted, a segment of up to a
@@ -307,6 +350,12 @@ impl Shard {
     }
 }
 
+fn set_field(hash: &mut HashEdit, pairs: &Strings, expiries: &[Option<Millis>], index: usize) {
+    let expiry = expiries.get(index).copied().flatten();
+    let expiry = expiry.map_or(Expiry::Clear, Expiry::At);
+    hash.set(pairs.at(2 * index), pairs.at(2 * index + 1), expiry);
+}
+
 /// A value that lies in its entry, copied on its way to another.
 enum Small {
     Packed(PackForm, Vec<u8>),
@@ -339,8 +388,7 @@ impl Graveyard {
 
     /// Bytes of everything.
     pub(crate) fn bytes(&self) -> u64 {
-        let bytes = |one: &Database| one.ledger.account.bytes() + one.index.bytes();
-        self.values_bytes + self.databases.iter().map(bytes).sum::<u64>()
+        self.values_bytes + self.databases.iter().map(Database::bytes).sum::<u64>()
     }
 
     fn is_owing(&self) -> bool {

@@ -59,14 +59,22 @@ pub(crate) struct Database {
 }
 
 impl Database {
-    /// The database that commands put copies together in.
-    pub(crate) fn scratch() -> Database {
+    /// A database that commands work in, of which no client knows.
+    pub(crate) fn hidden() -> Database {
         Database {
             index: Index::default(),
-            ledger: Ledger::of_scratch(),
+            ledger: Ledger::of_hidden(),
         }
     }
+
+    /// Bytes of its entries and of its index.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.ledger.account.bytes() + self.index.bytes()
+    }
 }
+
+/// How many databases there are of which no client knows.
+const HIDDEN: usize = 2;
 
 /// Where a walk over the segments of all databases stands.
 #[derive(Clone, Copy, Debug, Default)]
@@ -79,7 +87,7 @@ pub(crate) struct Walk {
 #[derive(Debug)]
 pub struct Shard {
     pub(crate) slab: Slab,
-    /// Those that SELECT can choose, and the scratch database.
+    /// Those that SELECT can choose, the scratch database and the workshop.
     pub(crate) databases: Vec<Database>,
     /// What was deleted at once and is being freed in steps.
     pub(crate) graveyard: Graveyard,
@@ -109,6 +117,7 @@ pub struct Shard {
     /// Watches what is read and written, and changes nothing.
     pub(crate) curve: Curve,
     pub(crate) moves: Moves,
+    pub(crate) upheavals: u64,
 }
 
 impl Shard {
@@ -127,7 +136,7 @@ impl Shard {
             slab: Slab::new(REGION_BYTES, huge_pages)?,
             databases: (0..databases)
                 .map(|_| Database::default())
-                .chain([Database::scratch()])
+                .chain([(); HIDDEN].map(|()| Database::hidden()))
                 .collect(),
             graveyard: Graveyard::default(),
             thresholds: Thresholds::default(),
@@ -147,6 +156,7 @@ impl Shard {
             chooser: Chooser::new(seeds[1]),
             curve: Curve::default(),
             moves: Moves::default(),
+            upheavals: 0,
         })
     }
 
@@ -162,15 +172,32 @@ impl Shard {
         self.hasher.key(bytes)
     }
 
-    /// How many databases there are; every `db` argument is below it, or the scratch database.
+    /// How many databases there are; every `db` argument is below it, or a hidden one.
     pub fn databases(&self) -> usize {
-        self.databases.len() - 1
+        self.databases.len() - HIDDEN
     }
 
     /// The database beyond the others, in which a command puts together what it copied from other
     /// shards. It is empty between commands; see [`Shard::clear_scratch`].
     pub fn scratch(&self) -> usize {
-        self.databases.len() - 1
+        self.databases()
+    }
+
+    /// The database beyond that, in which the value grows that a command in steps is to leave
+    /// somewhere. It is empty while there is no such command; see [`Shard::clear_workshop`].
+    pub fn workshop(&self) -> usize {
+        self.databases() + 1
+    }
+
+    /// Whether no client knows of a database.
+    #[inline]
+    pub(crate) fn is_hidden(&self, db: usize) -> bool {
+        db >= self.databases()
+    }
+
+    /// How often whole databases were emptied or changed places.
+    pub fn upheavals(&self) -> u64 {
+        self.upheavals
     }
 
     /// Whether the next write surely finds its memory. Asked before every write of one key; a

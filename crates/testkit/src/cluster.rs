@@ -234,7 +234,7 @@ impl Cluster {
         loop {
             match execute::run(&mut call, id, &mut Writer::new(bytes, proto)) {
                 Ran::Yes => return,
-                Ran::InSteps => return read(&mut call, id, bytes),
+                Ran::InSteps => return go_on(&mut call, id, bytes),
                 Ran::NotSettled | Ran::NotYet => tries += 1,
             }
             assert!(tries < TRIES_MAX, "a command waits without end");
@@ -338,27 +338,29 @@ impl Cluster {
     }
 }
 
-/// Answers a command by reading a large collection to its end.
-fn read(call: &mut Call<'_>, id: RowId, bytes: &mut Vec<u8>) {
-    let reading = call.core.reading.take();
-    let mut reading = reading.expect("a command in steps has one");
-    call.core.locks.begin_reading(reading.hash());
+/// Answers a command by taking all of its steps.
+fn go_on(call: &mut Call<'_>, id: RowId, bytes: &mut Vec<u8>) {
+    let mut long = call.core.long.take().expect("a command in steps has one");
+    call.core.locks.begin_reading(long.keys().into());
     loop {
-        match reading.step(call.core) {
+        match long.step(call.core) {
             Step::More => {}
             Step::Done(pieces) => {
-                execute::count_read(call.core, id);
+                execute::count_long(&mut call.core.stats, id, long.counted());
                 bytes.extend(pieces.into_iter().flatten());
                 break;
             }
             Step::Failed(error) => {
                 let proto = call.proto;
-                execute::fail_read(call, id, error, &mut Writer::new(bytes, proto));
+                let counted = (id, long.counted());
+                execute::fail_long(call, counted, error, &mut Writer::new(bytes, proto));
                 break;
             }
             Step::Lost => panic!("nothing runs that could take a collection away"),
         }
     }
+    drop(long);
+    call.core.shard.clear_workshop();
     call.core.locks.end_reading();
 }
 

@@ -218,7 +218,7 @@ impl Driver {
         self.resume();
         self.run_group();
         self.run_jobs();
-        self.read_on();
+        self.step_on();
         self.background_step();
         self.take_to_self();
         self.call_for_room();

@@ -393,7 +393,7 @@ impl Driver {
     fn take_locks(&mut self, task: &Task) -> bool {
         let scope = task.scope.as_ref();
         let scope = scope.expect("only tasks with a scope wait for locks");
-        self.interrupt_reading(scope);
+        self.interrupt_long(scope);
         self.core.locks.try_lock(task.transaction, scope)
     }
 
