@@ -4,11 +4,11 @@
 
 mod distinct;
 mod source;
-pub mod target;
+pub(crate) mod target;
 
-pub use distinct::Distinct;
-pub use source::Sources;
-pub use target::Target;
+pub(crate) use distinct::Distinct;
+pub(crate) use source::Sources;
+pub(crate) use target::Target;
 
 use crate::{
     Call, Core, Error, Progress, error, log,
