@@ -9,7 +9,7 @@ use crate::{
     rounds,
     row::Decision,
     stats::CoreStats,
-    steps::Lookups,
+    steps::{self, Lookups},
     table::{RowId, Table},
 };
 use resp::Writer;
@@ -143,6 +143,9 @@ pub(crate) fn several_here(
             (atomic.prepare)(call, &mut parts[0])?;
             if (atomic.decide)(call, &mut parts, out)? == Decision::Commit {
                 (atomic.commit)(call, &mut parts[0]);
+            }
+            if call.core.long.is_some() {
+                return Err(steps::under_way());
             }
             Ok(())
         }

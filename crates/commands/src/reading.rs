@@ -251,9 +251,10 @@ impl Budget {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Table;
     use crate::execute::{self, Ran};
+    use crate::steps::Stepped;
     use crate::trial::{START, Trial};
+    use crate::{Part, Table};
     use resp::OwnedArgs;
     use store::Kind;
 
@@ -315,12 +316,12 @@ mod tests {
                 (Ran::InSteps, Vec::new())
             );
             let mut reading = core.long.take().expect("it was left");
-            let (mut steps, mut pieces) = (1, Step::More);
-            while pieces == Step::More {
-                pieces = reading.step(core);
+            let (mut steps, mut stepped) = (1, Stepped::More);
+            while matches!(stepped, Stepped::More) {
+                stepped = reading.step(core);
                 steps += 1;
             }
-            let Step::Done(pieces) = pieces else {
+            let Stepped::Done(Part::Reply(pieces)) = stepped else {
                 panic!("nothing was taken away");
             };
             assert!(steps > members / STEP_ELEMENTS);
@@ -339,14 +340,14 @@ mod tests {
         fill(core, "set", LONG_ELEMENTS, 6);
         assert_eq!(run(core, "smembers set").0, Ran::InSteps);
         let mut reading = core.long.take().expect("it was left");
-        assert_eq!(reading.step(core), Step::More);
+        assert!(matches!(reading.step(core), Stepped::More));
         fill(core, "other", LONG_ELEMENTS, 7);
         core.shard.swap_databases(0, 1);
-        assert_eq!(reading.step(core), Step::Lost);
+        assert!(matches!(reading.step(core), Stepped::Lost));
         core.shard.swap_databases(0, 1);
-        assert_eq!(reading.step(core), Step::More);
+        assert!(matches!(reading.step(core), Stepped::More));
         assert_eq!(run(core, "rename other set").0, Ran::Yes);
-        assert_eq!(reading.step(core), Step::Lost);
+        assert!(matches!(reading.step(core), Stepped::Lost));
     }
 
     #[test]

@@ -129,6 +129,7 @@ impl Trial {
                     return self.run_stage(row, plan, Stage::Commit, args, &mut parts);
                 }
                 Next::Release => return Ok(()),
+                Next::InSteps => unreachable!("nothing here takes long"),
                 Next::After => unreachable!("a fan-out's"),
             }
         }

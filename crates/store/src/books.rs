@@ -63,6 +63,13 @@ impl Shard {
         }
     }
 
+    /// Bytes that all of the shard takes on the allocator's heap.
+    pub fn owned_heap_bytes(&self) -> u64 {
+        let databases: u64 = self.every_database().map(Database::bytes).sum();
+        databases + self.graveyard.values_bytes() + self.bookkeeping_bytes()
+            - self.slab.used_bytes()
+    }
+
     /// Bytes of live slab blocks: one load, for the check that every write makes.
     #[inline]
     pub fn slab_used_bytes(&self) -> u64 {

@@ -16,7 +16,7 @@ use crate::ledger::Ledger;
 use crate::shard::{Database, Shard};
 use crate::slab::Slab;
 use crate::stream::Stream;
-use crate::value::{Expiry, Millis, Value, canonical_int};
+use crate::value::{Expiry, Kind, Millis, Value, canonical_int};
 
 /// A value without a key and outside of any shard, with its expiry.
 #[derive(Debug)]
@@ -70,6 +70,25 @@ impl Detached {
             Body::Bytes { bytes, .. } | Body::Packed(_, bytes) => box_bytes(&**bytes),
             Body::Heap(block) => block.block_bytes(),
             Body::Content(content) => box_bytes(&**content) + content.heap_bytes(),
+        }
+    }
+
+    /// How many elements it has, where it is a large collection.
+    pub fn elements(&self) -> usize {
+        match &self.body {
+            Body::Content(content) => content.elements(),
+            _ => 1,
+        }
+    }
+
+    /// The large collection, where it is one that grows by elements, with its expiry.
+    ///
+    /// # Errors
+    /// It is none.
+    pub fn into_elements(self) -> Result<(Content, Option<Millis>), Detached> {
+        match self.body {
+            Body::Content(content) if content.kind() != Kind::Stream => Ok((*content, self.expiry)),
+            body => Err(Detached { body, ..self }),
         }
     }
 
@@ -309,13 +328,6 @@ impl Shard {
         self.detach_database(self.scratch());
     }
 
-    /// Empties the workshop, as [`Shard::clear_scratch`] the scratch database.
-    pub fn clear_workshop(&mut self) {
-        if self.len(self.workshop()) > 0 {
-            self.detach_database(self.workshop());
-        }
-    }
-
     /// Frees about `budget_keys` keys or elements of what was deleted, a segment of up to a
     /// thousand at a time. Returns whether there are more.
     pub fn free_step(&mut self, budget_keys: usize) -> bool {
@@ -384,6 +396,11 @@ impl Graveyard {
 
     pub(crate) fn values(&self) -> &[Box<Big>] {
         &self.values
+    }
+
+    /// Bytes of what is no database.
+    pub(crate) fn values_bytes(&self) -> u64 {
+        self.values_bytes
     }
 
     /// Bytes of everything.

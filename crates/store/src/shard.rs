@@ -73,8 +73,15 @@ impl Database {
     }
 }
 
-/// How many databases there are of which no client knows.
-const HIDDEN: usize = 2;
+/// How many databases commands in steps may have borrowed before the list of all of them grows.
+const BORROWED: usize = 4;
+
+fn fresh_databases(known: usize) -> Vec<Database> {
+    let mut databases = Vec::with_capacity(known + 1 + BORROWED);
+    databases.resize_with(known, Database::default);
+    databases.push(Database::hidden());
+    databases
+}
 
 /// Where a walk over the segments of all databases stands.
 #[derive(Clone, Copy, Debug, Default)]
@@ -87,8 +94,12 @@ pub(crate) struct Walk {
 #[derive(Debug)]
 pub struct Shard {
     pub(crate) slab: Slab,
-    /// Those that SELECT can choose, the scratch database and the workshop.
+    /// Those that SELECT can choose, the scratch database, and what commands in steps have borrowed.
     pub(crate) databases: Vec<Database>,
+    /// How many of them SELECT can choose.
+    known: usize,
+    /// Which of the others are borrowed.
+    borrowed: Vec<usize>,
     /// What was deleted at once and is being freed in steps.
     pub(crate) graveyard: Graveyard,
     pub(crate) thresholds: Thresholds,
@@ -134,10 +145,9 @@ impl Shard {
         } = options;
         Ok(Shard {
             slab: Slab::new(REGION_BYTES, huge_pages)?,
-            databases: (0..databases)
-                .map(|_| Database::default())
-                .chain([(); HIDDEN].map(|()| Database::hidden()))
-                .collect(),
+            databases: fresh_databases(databases),
+            known: databases,
+            borrowed: Vec::with_capacity(BORROWED),
             graveyard: Graveyard::default(),
             thresholds: Thresholds::default(),
             prefix_rules: PrefixRules::default(),
@@ -174,7 +184,7 @@ impl Shard {
 
     /// How many databases there are; every `db` argument is below it, or a hidden one.
     pub fn databases(&self) -> usize {
-        self.databases.len() - HIDDEN
+        self.known
     }
 
     /// The database beyond the others, in which a command puts together what it copied from other
@@ -183,15 +193,28 @@ impl Shard {
         self.databases()
     }
 
-    /// The database beyond that, in which the value grows that a command in steps is to leave
-    /// somewhere. It is empty while there is no such command; see [`Shard::clear_workshop`].
-    pub fn workshop(&self) -> usize {
-        self.databases() + 1
+    /// A database for a command in steps alone, in which values grow that it is to leave somewhere, or
+    /// works with.
+    pub fn borrow_database(&mut self) -> usize {
+        let mut places = self.scratch() + 1..;
+        let db = places.find(|db| !self.borrowed.contains(db));
+        let db = db.expect("there is always one more");
+        if db == self.databases.len() {
+            self.databases.push(Database::hidden());
+        }
+        self.borrowed.push(db);
+        db
+    }
+
+    /// Takes it back, with all that is in it. It stays in the list: a walk may stand in it.
+    pub fn return_database(&mut self, db: usize) {
+        self.detach_database(db);
+        self.borrowed.retain(|borrowed| *borrowed != db);
     }
 
     /// Whether no client knows of a database.
     #[inline]
-    pub(crate) fn is_hidden(&self, db: usize) -> bool {
+    pub fn is_hidden(&self, db: usize) -> bool {
         db >= self.databases()
     }
 

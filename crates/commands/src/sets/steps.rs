@@ -5,7 +5,7 @@
 use super::combine::Operation;
 use crate::reading::{self, What};
 use crate::steps::{self, Distinct, Pieces, Sources, Steps, Stop, Target, target};
-use crate::{Call, Core, Error, Progress};
+use crate::{Call, Core, Error, Part, Progress};
 use resp::Proto;
 use store::{Content, IntBuffer, Key, Place, SetView, Strings};
 
@@ -49,7 +49,7 @@ async fn combine(
     operation: Operation,
     sources: Sources,
     end: End,
-) -> Result<Pieces, Stop> {
+) -> Result<Part, Stop> {
     let limit = match end {
         End::Count(limit) => limit,
         _ => usize::MAX,
@@ -70,10 +70,10 @@ async fn combine(
     };
     let count = members.len();
     match end {
-        End::Count(_) => Ok(Pieces::new(Proto::Resp2, |out| out.int(count as i64))),
+        End::Count(_) => Ok(Pieces::new(Proto::Resp2, |out| out.int(count as i64)).finish()),
         End::Store(to) => {
             target::replace(&steps, sources, to, Content::Set(members)).await?;
-            Ok(Pieces::new(Proto::Resp2, |out| out.int(count as i64)))
+            Ok(Pieces::new(Proto::Resp2, |out| out.int(count as i64)).finish())
         }
         End::Answer(proto) => {
             let answer = Answer {
@@ -82,7 +82,7 @@ async fn combine(
                 answered: 0,
             };
             let answer = steps.work(answer, Answer::piece).await?;
-            Ok(answer.pieces)
+            Ok(answer.pieces.finish())
         }
     }
 }

@@ -2,6 +2,7 @@
 //! Between two steps a command holds nothing of the core: what it wants of it is a function, which the step runs.
 //! Source: coroutines (Conway 1963) as Rust compiles them; decision 0010 for the locks, and for what may happen meanwhile.
 
+pub(crate) mod copy;
 mod distinct;
 mod source;
 pub(crate) mod target;
@@ -11,14 +12,14 @@ pub(crate) use source::Sources;
 pub(crate) use target::Target;
 
 use crate::{
-    Call, Core, Error, Progress, error, log,
+    Call, Core, Error, Part, Progress, error, log,
     reading::{Budget, Reading, Step},
 };
-use memory::heap::{thread_allocated_bytes, travel::box_bytes};
+use memory::heap::thread_allocated_bytes;
 use resp::{Proto, Writer};
 use std::{
     borrow::Cow,
-    cell::Cell,
+    cell::{Cell, RefCell},
     future::{Future, poll_fn},
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
@@ -30,15 +31,18 @@ use std::{
 const PIECE_BYTES: usize = 128 * 1024;
 
 /// What is to be done with the core.
-struct Wish {
-    work: Box<dyn FnOnce(&mut Core)>,
-    /// Whether all that it takes and gives back is the shard's, and nothing the command's.
-    is_data: bool,
-}
+type Wish = Box<dyn FnOnce(&mut Core)>;
 
 /// The steps of a command, as it sees them.
 #[derive(Clone, Default)]
-pub struct Steps(Rc<Cell<Option<Wish>>>);
+pub struct Steps(Rc<Shared>);
+
+#[derive(Default)]
+struct Shared {
+    wish: Cell<Option<Wish>>,
+    /// Databases that are borrowed for it.
+    borrowed: RefCell<Vec<usize>>,
+}
 
 /// Why a command in steps ends without an answer.
 #[derive(Debug)]
@@ -72,28 +76,26 @@ impl Steps {
         .await;
     }
 
-    async fn wish<T: 'static>(
-        &self,
-        is_data: bool,
-        work: impl FnOnce(&mut Core) -> T + 'static,
-    ) -> T {
+    /// Does something at once.
+    pub async fn ask<T: 'static>(&self, work: impl FnOnce(&mut Core) -> T + 'static) -> T {
         let made = Rc::new(Cell::new(None));
         let place = Rc::clone(&made);
-        self.0.set(Some(Wish {
-            work: Box::new(move |core| place.set(Some(work(core)))),
-            is_data,
-        }));
+        let wish = Box::new(move |core: &mut Core| place.set(Some(work(core))));
+        self.0.wish.set(Some(wish));
         poll_fn(move |_| made.take().map_or(Poll::Pending, Poll::Ready)).await
     }
 
-    async fn pieces<S: 'static>(
+    /// Works piece by piece, one in a step, until there is nothing left: a piece takes half a millisecond or so.
+    ///
+    /// # Errors
+    /// The piece's.
+    pub async fn work<S: 'static>(
         &self,
-        is_data: bool,
         mut state: S,
         piece: fn(&mut S, &mut Core) -> Result<Progress, Stop>,
     ) -> Result<S, Stop> {
         loop {
-            let done = self.wish(is_data, move |core| {
+            let done = self.ask(move |core| {
                 let progress = piece(&mut state, core);
                 (state, progress)
             });
@@ -107,33 +109,45 @@ impl Steps {
         }
     }
 
-    /// Works piece by piece, one in a step, until there is nothing left: a piece takes half a millisecond or so.
-    ///
-    /// # Errors
-    /// The piece's.
-    pub async fn work<S: 'static>(
-        &self,
-        state: S,
-        piece: fn(&mut S, &mut Core) -> Result<Progress, Stop>,
-    ) -> Result<S, Stop> {
-        self.pieces(false, state, piece).await
+    /// A database that the command has for itself, until it ends.
+    pub async fn borrow_database(&self) -> usize {
+        let db = self.ask(|core| core.shard.borrow_database()).await;
+        self.0.borrowed.borrow_mut().push(db);
+        db
     }
 
-    /// As [`Steps::work`], for what changes data and takes no memory but the shard's.
-    ///
-    /// # Errors
-    /// The piece's.
-    pub async fn build<S: 'static>(
-        &self,
-        state: S,
-        piece: fn(&mut S, &mut Core) -> Result<Progress, Stop>,
-    ) -> Result<S, Stop> {
-        self.pieces(true, state, piece).await
+    /// Gives a borrowed database back, with what is in it.
+    pub async fn return_database(&self, db: usize) {
+        self.ask(move |core| core.shard.return_database(db)).await;
+        self.0
+            .borrowed
+            .borrow_mut()
+            .retain(|borrowed| *borrowed != db);
     }
 
-    /// Changes data at once, and takes no memory but the shard's.
-    pub async fn change<T: 'static>(&self, work: impl FnOnce(&mut Core) -> T + 'static) -> T {
-        self.wish(true, work).await
+    /// Takes the steps of another command as its own.
+    ///
+    /// # Errors
+    /// The other's.
+    pub async fn take_over(&self, long: Box<Long>) -> Result<Part, Stop> {
+        let mut other = long;
+        loop {
+            let done = self.ask(move |core| {
+                let step = other.step(core);
+                if !matches!(step, Stepped::More) {
+                    other.end(core);
+                }
+                (other, step)
+            });
+            let (back, step) = done.await;
+            other = back;
+            match step {
+                Stepped::More => self.pause().await,
+                Stepped::Done(part) => return Ok(part),
+                Stepped::Failed(error) => return Err(Stop::Failed(error)),
+                Stepped::Lost => return Err(Stop::Lost),
+            }
+        }
     }
 }
 
@@ -176,13 +190,26 @@ impl Pieces {
         written
     }
 
-    /// All of them.
-    pub fn finish(self) -> Vec<Vec<u8>> {
-        self.pieces
+    /// The answer.
+    pub fn finish(self) -> Part {
+        Part::Reply(self.pieces)
     }
 }
 
-type Course = Pin<Box<dyn Future<Output = Result<Pieces, Stop>>>>;
+/// What a step has led to.
+#[derive(Debug)]
+pub enum Stepped {
+    /// There is more to do.
+    More,
+    /// What the command comes to: its answer, or a part of it where others make others.
+    Done(Part),
+    /// It fails.
+    Failed(Error),
+    /// What it worked with is not what it was: it begins anew.
+    Lost,
+}
+
+type Course = Pin<Box<dyn Future<Output = Result<Part, Stop>>>>;
 
 enum Body {
     /// One collection is read for an answer.
@@ -191,8 +218,8 @@ enum Body {
     Course {
         course: Course,
         steps: Steps,
-        /// How often databases had been emptied or had changed places when it began.
-        upheavals: u64,
+        /// How often databases had been emptied or had changed places when it began, where that matters.
+        upheavals: Option<u64>,
     },
 }
 
@@ -230,13 +257,14 @@ pub fn begin<F>(
     course: impl FnOnce(Steps) -> F,
 ) -> Error
 where
-    F: Future<Output = Result<Pieces, Stop>> + 'static,
+    F: Future<Output = Result<Part, Stop>> + 'static,
 {
-    let steps = Steps::default();
+    let (steps, shard) = (Steps::default(), &call.core.shard);
     let body = Body::Course {
         course: Box::pin(course(steps.clone())),
         steps,
-        upheavals: call.core.shard.upheavals(),
+        // Nobody empties a database that no client knows.
+        upheavals: (!shard.is_hidden(call.db)).then(|| shard.upheavals()),
     };
     leave(call, body, keys, counted)
 }
@@ -257,6 +285,11 @@ fn leave(call: &mut Call<'_>, body: Body, mut keys: Vec<u64>, counted: Lookups) 
         counted,
         held_bytes: 0,
     }));
+    under_way()
+}
+
+/// What stands for the failure of a handler that has left a command in steps.
+pub(crate) fn under_way() -> Error {
     Error(Cow::Borrowed(b"to be answered in steps"))
 }
 
@@ -276,52 +309,90 @@ impl Long {
         self.held_bytes
     }
 
+    /// Counts bytes on the heap that it was given.
+    pub fn hold(&mut self, bytes: usize) {
+        self.held_bytes += bytes as i64;
+    }
+
     /// Does a step. A panic in one is the command's failure.
-    pub fn step(&mut self, core: &mut Core) -> Step {
-        let Long {
-            body, held_bytes, ..
-        } = self;
-        let step = || match body {
-            Body::Reading(reading) => counted(held_bytes, || reading.step(core)),
-            Body::Course {
-                upheavals: before, ..
-            } if *before != core.shard.upheavals() => Step::Lost,
-            Body::Course { course, steps, .. } => go_on(course, steps, core, held_bytes),
-        };
-        catch_unwind(AssertUnwindSafe(step)).unwrap_or_else(|_| {
+    pub fn step(&mut self, core: &mut Core) -> Stepped {
+        let before = private_bytes(core);
+        let stepped = catch_unwind(AssertUnwindSafe(|| self.body.step(core)));
+        self.held_bytes += private_bytes(core) - before;
+        stepped.unwrap_or_else(|_| {
             log::line(format_args!(
                 "a command in steps panicked; its client got an error"
             ));
-            Step::Failed(error::INTERNAL.into())
+            Stepped::Failed(error::INTERNAL.into())
         })
     }
+
+    /// Ends it, be it at its end or not: databases that it has borrowed go back.
+    pub fn end(&mut self, core: &mut Core) {
+        if let Body::Course { steps, .. } = &self.body {
+            for db in steps.0.borrowed.take() {
+                core.shard.return_database(db);
+            }
+        }
+    }
+
+    /// Takes all steps at once, for tests.
+    ///
+    /// # Errors
+    /// The command's.
+    ///
+    /// # Panics
+    /// Something took away what it works with.
+    pub fn finish(mut self, core: &mut Core) -> Result<Part, Error> {
+        let done = loop {
+            match self.step(core) {
+                Stepped::More => {}
+                Stepped::Done(part) => break Ok(part),
+                Stepped::Failed(error) => break Err(error),
+                Stepped::Lost => panic!("nothing runs that could take a collection away"),
+            }
+        };
+        self.end(core);
+        done
+    }
 }
 
-fn go_on(course: &mut Course, steps: &Steps, core: &mut Core, held_bytes: &mut i64) -> Step {
-    let mut context = Context::from_waker(Waker::noop());
-    loop {
-        match counted(held_bytes, || course.as_mut().poll(&mut context)) {
-            Poll::Ready(Ok(pieces)) => return Step::Done(pieces.finish()),
-            Poll::Ready(Err(Stop::Failed(error))) => return Step::Failed(error),
-            Poll::Ready(Err(Stop::Lost)) => return Step::Lost,
-            Poll::Pending => {}
-        }
-        match steps.0.take() {
-            None => return Step::More,
-            Some(wish) if wish.is_data => {
-                // The wish itself was the command's.
-                *held_bytes -= box_bytes(&*wish.work) as i64;
-                (wish.work)(core);
+impl Body {
+    fn step(&mut self, core: &mut Core) -> Stepped {
+        match self {
+            Body::Reading(reading) => match reading.step(core) {
+                Step::More => Stepped::More,
+                Step::Done(pieces) => Stepped::Done(Part::Reply(pieces)),
+                Step::Failed(error) => Stepped::Failed(error),
+                Step::Lost => Stepped::Lost,
+            },
+            Body::Course { upheavals, .. }
+                if upheavals.is_some_and(|before| before != core.shard.upheavals()) =>
+            {
+                Stepped::Lost
             }
-            Some(wish) => counted(held_bytes, || (wish.work)(core)),
+            Body::Course { course, steps, .. } => go_on(course, steps, core),
         }
     }
 }
 
-/// Adds what a part of a step takes from the heap and leaves there.
-fn counted<T>(held_bytes: &mut i64, part: impl FnOnce() -> T) -> T {
-    let before = thread_allocated_bytes();
-    let done = part();
-    *held_bytes += thread_allocated_bytes() - before;
-    done
+fn go_on(course: &mut Course, steps: &Steps, core: &mut Core) -> Stepped {
+    let mut context = Context::from_waker(Waker::noop());
+    loop {
+        match course.as_mut().poll(&mut context) {
+            Poll::Ready(Ok(part)) => return Stepped::Done(part),
+            Poll::Ready(Err(Stop::Failed(error))) => return Stepped::Failed(error),
+            Poll::Ready(Err(Stop::Lost)) => return Stepped::Lost,
+            Poll::Pending => {}
+        }
+        match steps.0.wish.take() {
+            None => return Stepped::More,
+            Some(wish) => wish(core),
+        }
+    }
+}
+
+/// Bytes on the heap of this core's thread that are not the shard's.
+fn private_bytes(core: &Core) -> i64 {
+    thread_allocated_bytes() - core.shard.owned_heap_bytes() as i64
 }

@@ -4,7 +4,7 @@
 
 use super::{Lookups, Stop};
 use crate::{Call, Core};
-use store::{Key, Millis, View};
+use store::{Detached, Key, Millis, View};
 
 /// What a key held.
 #[derive(Debug, PartialEq, Eq)]
@@ -106,6 +106,16 @@ impl Sources {
         } else {
             Err(Stop::Lost)
         }
+    }
+
+    /// Key `index` of them.
+    pub fn key(&self, index: usize) -> Key<'_> {
+        self.all[index].key()
+    }
+
+    /// A copy of what one of them holds, made at once.
+    pub fn copy_out(&self, core: &mut Core, index: usize) -> Option<Detached> {
+        core.shard.copy_out(self.db, self.key(index), self.since)
     }
 
     /// Whether all hold what they held.

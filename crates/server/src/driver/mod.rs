@@ -5,6 +5,7 @@
 mod arrivals;
 mod background;
 mod batches;
+mod courses;
 mod defrag;
 mod departures;
 mod gateway;
@@ -28,6 +29,7 @@ use crate::{
     shared::Shared,
 };
 use commands::{Client, Core, Table};
+use courses::Course;
 pub use gateway::HTTP_CONNECTIONS_MAX;
 use memory::heap::good_size;
 use pending::Group;
@@ -72,6 +74,8 @@ pub struct Driver {
     to_self: VecDeque<Message>,
     /// Parts that work in steps.
     jobs: VecDeque<Box<Task>>,
+    /// Stages of commands over several shards that take steps, one after the other.
+    courses: VecDeque<Course>,
     /// Commands that run whole here, as tasks.
     whole: whole::Whole,
     /// Tasks that wait for locks, first come first served.
@@ -163,6 +167,7 @@ impl Driver {
             last_transaction: 0,
             to_self: VecDeque::new(),
             jobs: VecDeque::new(),
+            courses: VecDeque::new(),
             whole: whole::Whole::default(),
             lock_queue: VecDeque::new(),
             stalled: Vec::new(),
@@ -235,6 +240,7 @@ impl Driver {
     /// Whether a turn would do nothing; only then may the core sleep.
     pub fn is_quiet(&mut self) -> bool {
         self.jobs.is_empty()
+            && self.courses.is_empty()
             && self.whole.is_quiet()
             && self.to_self.is_empty()
             && self.resumed.is_empty()
@@ -306,6 +312,7 @@ impl Driver {
             + self.core.locks.heap_bytes()
             + self.group.heap_bytes()
             + self.whole.heap_bytes()
+            + self.courses.capacity() * size_of::<Course>()
             + self.allowances.heap_bytes()
             + self.port.heap_bytes()
             + batches * size_of::<Batch>()

@@ -2,7 +2,7 @@
 //! A coordinator never waits on anything but tasks, and tasks never wait on batches, so locks are always given back.
 //! Decision 0001 has the argument; what each stage does is `commands::gather`'s.
 
-use super::{Driver, whole};
+use super::{Driver, courses::Whose, whole};
 use crate::{
     connection::Pause,
     mesh::message::{Message, Task},
@@ -21,14 +21,14 @@ use std::sync::Arc;
 pub(super) struct Coordinated {
     pub(super) place: u32,
     pub(super) generation: u32,
-    row: RowId,
-    plan: Plan,
+    pub(super) row: RowId,
+    pub(super) plan: Plan,
     /// It runs whole on one shard.
     pub(super) whole: Option<whole::Asked>,
-    args: Arc<OwnedArgs>,
-    db: u8,
-    proto: Proto,
-    no_touch: bool,
+    pub(super) args: Arc<OwnedArgs>,
+    pub(super) db: u8,
+    pub(super) proto: Proto,
+    pub(super) no_touch: bool,
     pub(super) parts: Vec<Part>,
     error: Option<Error>,
     /// Shards asked so far, in plan order.
@@ -36,7 +36,7 @@ pub(super) struct Coordinated {
     /// Shards that have not answered.
     outstanding: usize,
     /// The reply is known and waits for the last stage.
-    reply: Option<Vec<u8>>,
+    reply: Option<Vec<Vec<u8>>>,
     /// Bytes of its arguments, parts and reply, which are counted as being on their way.
     pub(super) counted: i64,
 }
@@ -243,20 +243,32 @@ impl Driver {
             failed,
             &mut Writer::new(&mut reply, coordinated.proto),
         );
-        let asked = coordinated.asked;
-        if next == Next::Again {
-            // All locks are held: nobody waits for another.
-            for place in 0..asked {
-                self.send_task(number, place, Stage::Again);
-            }
-            return;
+        match next {
+            Next::Again => self.ask_all_again(number),
+            Next::InSteps => self.begin_course(Whose::Conclusion(number)),
+            _ => self.end(number, vec![reply], next),
         }
-        let bytes = block_bytes(reply.capacity()) as i64;
+    }
+
+    /// Asks for a further round. All locks are held: nobody waits for another.
+    fn ask_all_again(&mut self, number: u32) {
+        let coordinated = self.coordinated.get_mut(&number).expect("it is under way");
+        for place in 0..coordinated.asked {
+            self.send_task(number, place, Stage::Again);
+        }
+    }
+
+    /// The reply is known: sends it, unless the last stage is waited for, which is begun.
+    pub(super) fn end(&mut self, number: u32, reply: Vec<Vec<u8>>, next: Next) {
+        let coordinated = self.coordinated.get_mut(&number).expect("it is under way");
+        let asked = coordinated.asked;
+        let each = reply.iter().map(|piece| block_bytes(piece.capacity()));
+        let bytes = each.sum::<usize>() as i64;
         coordinated.counted += bytes;
         self.core.travelling_bytes += bytes;
         coordinated.reply = Some(reply);
         let (stage, waited_for) = match next {
-            Next::Again => unreachable!("went on above"),
+            Next::Again | Next::InSteps => unreachable!("there is no reply then"),
             Next::Commit => (Stage::Commit, true),
             Next::After => (Stage::After, true),
             Next::Release => (Stage::Release, false),
@@ -287,14 +299,15 @@ impl Driver {
             return;
         };
         if connection.exchange.is_some() {
-            return self.take_answer(coordinated.place, reply);
+            return self.take_answer(coordinated.place, reply.concat());
         }
         connection.replies.equip(&mut self.pool);
         let client = self.core.clients.at_mut(ClientId(coordinated.place));
         if client.wants_reply() {
-            connection
-                .replies
-                .local(|out| out.extend_from_slice(&reply));
+            match &reply[..] {
+                [short] => connection.replies.local(|out| out.extend_from_slice(short)),
+                _ => connection.replies.adopt(reply),
+            }
         }
         self.unpause(coordinated.place);
         self.mark_dirty(coordinated.place);
@@ -320,7 +333,7 @@ impl Driver {
     }
 
     /// Runs one step of a task, and sends it home when it is done.
-    fn run_task(&mut self, mut task: Box<Task>) {
+    pub(super) fn run_task(&mut self, mut task: Box<Task>) {
         self.settle_touched();
         self.core.mesh_bytes = self.mesh_bytes();
         let client = self.client_of(&task);
@@ -336,7 +349,8 @@ impl Driver {
         let before = memory::heap::thread_allocated_bytes();
         let outcome = gather::run_stage(&mut call, task.row, task.stage, &mut task.part);
         let reports = matches!(task.part, Part::Figures(..) | Part::Memory(..));
-        if reports || self.table.row(task.row).flags.has(Flags::READONLY) {
+        let is_over = !matches!(outcome, Ok(Progress::InSteps));
+        if is_over && (reports || self.table.row(task.row).flags.has(Flags::READONLY)) {
             // What a command that only reads leaves on the heap is its part of the reply.
             let bytes = memory::heap::thread_allocated_bytes() - before;
             self.core.travelling_bytes += bytes;
@@ -344,9 +358,15 @@ impl Driver {
         }
         match outcome {
             Ok(Progress::Again) => return self.jobs.push_back(task),
+            Ok(Progress::InSteps) => return self.begin_course(Whose::Task(task)),
             Ok(Progress::Done) => {}
             Err(error) => task.error = Some(error),
         }
+        self.finish_task(task);
+    }
+
+    /// Sends a task home, which has done what it was to do here.
+    pub(super) fn finish_task(&mut self, task: Box<Task>) {
         if std::mem::take(&mut self.core.trim_buffers) {
             self.trim();
         }

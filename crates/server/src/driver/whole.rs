@@ -13,8 +13,7 @@ use commands::{
     execute::{self, Ran},
     gather::{self, Plan, Stage},
     locks::Scope,
-    reading::Step,
-    steps::Long,
+    steps::{Long, Stepped},
     table::RowId,
 };
 use memory::heap::travel::vec_bytes;
@@ -128,7 +127,7 @@ impl Driver {
         let mut bytes = Vec::new();
         loop {
             match self.try_alone(&task, &mut bytes) {
-                Ran::Yes => return self.finish_whole(task, vec![bytes]),
+                Ran::Yes => return self.answer_whole(task, Part::Reply(vec![bytes])),
                 Ran::NotSettled => self.settle_touched(),
                 Ran::NotYet => return self.whole.waiting.push_back(task),
                 Ran::InSteps => return self.go_on_when_free(task),
@@ -175,7 +174,10 @@ impl Driver {
     /// Does a step of a command that takes long, if there is one.
     #[inline]
     pub(super) fn step_on(&mut self) {
-        if !self.whole.is_quiet() {
+        if !self.courses.is_empty() {
+            // Who holds locks on several shards goes first.
+            self.step_of_stage();
+        } else if !self.whole.is_quiet() {
             self.take_step();
         }
     }
@@ -189,29 +191,29 @@ impl Driver {
         };
         if self.is_abandoned(&task) {
             self.end_long(&mut task, long);
-            return self.finish_whole(task, Vec::new());
+            return self.answer_whole(task, Part::Reply(Vec::new()));
         }
         let (step, lookups) = (long.step(&mut self.core), long.counted());
         self.core.travelling_bytes += long.held_bytes() - task.counted;
         task.counted = long.held_bytes();
         match step {
-            Step::More => self.whole.long = Some((task, long)),
-            Step::Lost => {
+            Stepped::More => self.whole.long = Some((task, long)),
+            Stepped::Lost => {
                 self.end_long(&mut task, long);
                 self.run_alone(task);
             }
-            Step::Failed(error) => {
+            Stepped::Failed(error) => {
                 self.end_long(&mut task, long);
                 let mut bytes = Vec::new();
                 let out = &mut Writer::new(&mut bytes, task.proto);
                 let counted = (task.row, lookups);
                 execute::fail_long(&mut self.call_of(&task), counted, error, out);
-                self.finish_whole(task, vec![bytes]);
+                self.answer_whole(task, Part::Reply(vec![bytes]));
             }
-            Step::Done(pieces) => {
+            Stepped::Done(part) => {
                 execute::count_long(&mut self.core.stats, task.row, lookups);
                 self.end_long(&mut task, long);
-                self.finish_whole(task, pieces);
+                self.answer_whole(task, part);
             }
         }
     }
@@ -224,9 +226,9 @@ impl Driver {
     }
 
     /// Unlocks the keys of a command in steps. What it has made and nobody has taken is gone.
-    fn end_long(&mut self, task: &mut Task, long: Box<Long>) {
+    fn end_long(&mut self, task: &mut Task, mut long: Box<Long>) {
+        long.end(&mut self.core);
         drop(long);
-        self.core.shard.clear_workshop();
         self.core.travelling_bytes -= std::mem::take(&mut task.counted);
         self.core.locks.end_reading();
         self.unlocked = true;
@@ -252,11 +254,14 @@ impl Driver {
     }
 
     /// Sends the answer of a command home.
-    fn finish_whole(&mut self, mut task: Box<Task>, pieces: Vec<Vec<u8>>) {
+    fn answer_whole(&mut self, mut task: Box<Task>, answer: Part) {
+        let Part::Reply(pieces) = &answer else {
+            unreachable!("what runs whole is answered, not {answer:?}")
+        };
         let each = pieces.iter().map(vec_bytes);
-        task.counted = (vec_bytes(&pieces) + each.sum::<usize>()) as i64;
+        task.counted = (vec_bytes(pieces) + each.sum::<usize>()) as i64;
         self.core.travelling_bytes += task.counted;
-        task.part = Part::Reply(pieces);
+        task.part = answer;
         let home = task.transaction.coordinator;
         self.send_to(home, Message::TaskDone(task));
         self.close_marked();
