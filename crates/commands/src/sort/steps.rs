@@ -1,15 +1,15 @@
-//! SORT of a large collection by its own elements, in bounded steps: loaded, weighed, brought into their order, answered.
+//! SORT of a large collection by its own elements, in bounded steps: loaded, weighed, ordered, answered or stored.
 //! Never reads another key.
 //! Source: `steps::Order`; the order is that of `order`, which sorts at once what is small.
 
 use super::order;
 use super::request::Request;
 use crate::reading::{self, Budget, Step, What};
-use crate::steps::Order;
-use crate::{Call, Error, Progress, Reply, lookup};
-use resp::Writer;
+use crate::steps::{self, Order, Pieces, Sources, Steps, Stop, Target, target};
+use crate::{Call, Core, Error, Progress, Reply, lookup};
+use resp::{Proto, Writer};
 use std::ops::Range;
-use store::{IntBuffer, Item, Kind, Place, Strings, View};
+use store::{Content, IntBuffer, Item, Key, Kind, Place, Strings, View};
 
 /// Elements that are loaded, weighed or answered in a step: half a millisecond where nothing is cached.
 const STEP_ELEMENTS: usize = 4096;
@@ -56,7 +56,7 @@ pub fn begin(call: &mut Call<'_>, stores: bool) -> Reply {
     let Ok(request) = Request::read(&call.args, stores) else {
         return Ok(());
     };
-    if request.target.is_some() || !request.gets.is_empty() || request.by.is_some() {
+    if !request.gets.is_empty() || request.by.is_some() {
         return Ok(());
     }
     // It counts as read, which is counted when it is answered.
@@ -72,8 +72,82 @@ pub fn begin(call: &mut Call<'_>, stores: bool) -> Reply {
         order: Order::with_room(0, false),
         phase: Phase::Load(Place::default()),
     };
+    if let Some(target) = request.target {
+        let target = Target::new(db, call.other_key(target));
+        return Err(begin_to_store(call, key, sorting, target));
+    }
     let what = What::Sorted(Box::new(sorting));
     Err(reading::begin(call, what, |out| out.array(answered)))
+}
+
+fn begin_to_store(call: &mut Call<'_>, key: Key<'_>, sorting: Sorting, to: Target) -> Error {
+    let sources = Sources::of(call, &[key]);
+    let locked = sources.hashes().chain([to.key().hash]).collect();
+    let lookups = sources.lookups();
+    let course = |steps| store(steps, sources, sorting, to);
+    steps::begin(call, locked, lookups, course)
+}
+
+async fn store(
+    steps: Steps,
+    sources: Sources,
+    sorting: Sorting,
+    to: Target,
+) -> Result<Pieces, Stop> {
+    let storing = Storing {
+        sources,
+        sorting,
+        sorted: Strings::default(),
+    };
+    let storing = steps.work(storing, Storing::prepare).await?;
+    let Storing {
+        sources, sorted, ..
+    } = steps.work(storing, Storing::piece).await?;
+    let count = sorted.len();
+    target::replace(&steps, sources, to, Content::List(sorted)).await?;
+    Ok(Pieces::new(Proto::Resp2, |out| out.int(count as i64)))
+}
+
+/// A SORT whose elements are stored.
+struct Storing {
+    sources: Sources,
+    sorting: Sorting,
+    /// The elements in their order, as far as they are there.
+    sorted: Strings,
+}
+
+impl Storing {
+    fn prepare(&mut self, core: &mut Core) -> Result<Progress, Stop> {
+        let view = self.sources.view(core, 0)?.ok_or(Stop::Lost)?;
+        match self.sorting.prepare(&view) {
+            Some(Step::Failed(error)) => Err(error.into()),
+            Some(_) => Ok(Progress::Again),
+            None => {
+                let Sorting {
+                    range, elements, ..
+                } = &self.sorting;
+                let (count, of, bytes) = (range.len(), elements.len(), elements.text_bytes());
+                let bytes = bytes as u128 * count as u128 / of.max(1) as u128;
+                self.sorted = Strings::with_room(count, bytes as usize);
+                Ok(Progress::Done)
+            }
+        }
+    }
+
+    fn piece(&mut self, _: &mut Core) -> Result<Progress, Stop> {
+        let Storing {
+            sorting, sorted, ..
+        } = self;
+        let start = sorted.len();
+        let bytes_max = sorted.text_bytes() + STEP_BYTES;
+        while let Some(element) = sorting.next() {
+            sorted.push(element);
+            if sorted.len() == start + STEP_ELEMENTS || sorted.text_bytes() >= bytes_max {
+                return Ok(Progress::Again);
+            }
+        }
+        Ok(Progress::Done)
+    }
 }
 
 /// How many elements a value has, where it takes long to sort them.
@@ -169,19 +243,22 @@ impl Sorting {
         Ok(())
     }
 
+    /// The next element of what is answered.
+    fn next(&mut self) -> Option<&[u8]> {
+        let rank = self.range.next()?;
+        Some(self.elements.at(self.order.at(rank)?))
+    }
+
     /// Answers some elements. Whether there are more.
     pub fn answer(&mut self, out: &mut Writer<'_>) -> bool {
         let mut step = Budget::default();
-        while let Some(index) = self.order.at(self.range.start)
-            && self.range.start < self.range.end
-        {
-            out.bulk(self.elements.at(index));
-            self.range.start += 1;
+        while let Some(element) = self.next() {
+            out.bulk(element);
             if !step.goes_on(out) {
                 break;
             }
         }
-        self.range.start < self.range.end
+        !self.range.is_empty()
     }
 }
 
