@@ -195,27 +195,13 @@ pub(super) struct Input<'a> {
 }
 
 impl<'a> Input<'a> {
+    #[inline(always)]
     pub(super) fn score(&self, member: Item<'_>, buffer: &mut IntBuffer) -> Option<f64> {
         match self.source {
             Source::Missing => None,
             Source::Zset(zset) => zset.score(member.text(buffer)),
             Source::Set(set) => set.contains_item(member).then_some(1.0),
         }
-    }
-
-    /// What the score of a member of this input becomes if all others have it.
-    pub(super) fn intersect(
-        &self,
-        others: &[Input<'_>],
-        (member, score): (Item<'_>, f64),
-        aggregate: Aggregate,
-        buffer: &mut IntBuffer,
-    ) -> Option<f64> {
-        let mut sum = number(score * self.weight);
-        for other in others {
-            sum = aggregate.of(sum, other.score(member, buffer)? * other.weight);
-        }
-        Some(sum)
     }
 
     /// Shows members with their scores, not weighted, as long as `visit` says so.
@@ -289,8 +275,14 @@ fn intersection<'a>(inputs: &[Input<'a>], aggregate: Aggregate, limit: u64) -> C
         return combined;
     };
     first.each_while(|member, score| {
-        let sum = first.intersect(others, (member, score), aggregate, &mut buffer);
-        combined.extend(sum.map(|sum| (member, sum)));
+        let mut sum = number(score * first.weight);
+        for other in others {
+            let Some(score) = other.score(member, &mut buffer) else {
+                return true;
+            };
+            sum = aggregate.of(sum, score * other.weight);
+        }
+        combined.push((member, sum));
         limit == 0 || (combined.len() as u64) < limit
     });
     combined

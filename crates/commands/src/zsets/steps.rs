@@ -334,7 +334,11 @@ impl Sieve {
         let (mut buffer, aggregate) = (IntBuffer::new(), self.aggregate);
         let has_more = self.at.walk(first.source, |member, score| {
             let score = if self.wants {
-                first.intersect(others, (member, score), aggregate, &mut buffer)
+                let first = number(score * first.weight);
+                others.iter().try_fold(first, |sum, other| {
+                    let score = other.score(member, &mut buffer)?;
+                    Some(aggregate.of(sum, score * other.weight))
+                })
             } else {
                 let is_in = |other: &Input<'_>| other.score(member, &mut buffer).is_some();
                 (!others.iter().any(is_in)).then_some(score)
