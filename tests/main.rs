@@ -14,6 +14,7 @@ mod fixture;
 mod insight;
 mod lifecycle;
 mod limits;
+mod long_commands;
 mod memory;
 mod metrics;
 mod options;

@@ -11,16 +11,16 @@ use testkit::{Client, Server, client::encode};
 use crate::fixture::{bulk, elements, error, ok, start, start_ours, text};
 
 /// Enough for several steps.
-const MANY: usize = 30_000;
+pub const MANY: usize = 30_000;
 /// Elements that a command of a test adds.
 const CHUNK: usize = 1_000;
 
-fn member(number: usize) -> String {
+pub fn member(number: usize) -> String {
     format!("member:{number:06}")
 }
 
 /// Runs commands that each add some of `count` elements.
-fn fill(
+pub fn fill(
     client: &mut Client,
     count: usize,
     command: impl Fn(usize) -> Vec<String>,
@@ -37,7 +37,7 @@ fn fill(
     client.pipeline(&commands);
 }
 
-fn fill_set(client: &mut Client, key: &str, count: usize) {
+pub fn fill_set(client: &mut Client, key: &str, count: usize) {
     fill(client, count, |number| vec![member(number)], ["SADD", key]);
 }
 
@@ -60,12 +60,12 @@ fn fill_all(client: &mut Client, end: usize) {
     fill(client, MANY, number, ["RPUSH", &key("numbers")]);
 }
 
-fn words(line: &str) -> Vec<String> {
+pub fn words(line: &str) -> Vec<String> {
     line.split(' ').map(String::from).collect()
 }
 
 /// What a reply holds, one text after the other; scores of RESP3 as they are in RESP2.
-fn texts(reply: &Reply) -> Vec<String> {
+pub fn texts(reply: &Reply) -> Vec<String> {
     match reply {
         Reply::Array(elements) | Reply::Set(elements) => elements.iter().flat_map(texts).collect(),
         Reply::Map(pairs) => pairs
@@ -214,7 +214,7 @@ fn what_a_connection_writes_is_in_its_next_answer_and_not_in_the_one_before() {
 }
 
 /// Runs `write` on a connection of its own again and again while `read` runs.
-fn beside(server: &Server, write: impl Fn(&mut Client, usize) + Sync, read: impl FnOnce()) {
+pub fn beside(server: &Server, write: impl Fn(&mut Client, usize) + Sync, read: impl FnOnce()) {
     let is_over = AtomicBool::new(false);
     std::thread::scope(|scope| {
         for writer in 0..2 {

@@ -224,7 +224,9 @@ impl Sieve {
                 !others.iter().any(has)
             };
             let text = member.text(&mut buffer);
-            if is_as_wanted && gone.find(core.shard.hash(text), text).is_none() {
+            // What is small is shown whole, whatever is said here.
+            let is_wanted = is_as_wanted && passed.len() < self.limit;
+            if is_wanted && gone.find(core.shard.hash(text), text).is_none() {
                 passed.push(text);
             }
             left = left.saturating_sub(1);

@@ -4,10 +4,12 @@
 
 pub(crate) mod copy;
 mod distinct;
+mod order;
 mod source;
 pub(crate) mod target;
 
 pub(crate) use distinct::Distinct;
+pub(crate) use order::{Order, weight};
 pub(crate) use source::Sources;
 pub(crate) use target::Target;
 
@@ -245,6 +247,11 @@ impl std::fmt::Debug for Long {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Long").field("keys", &self.keys).finish()
     }
+}
+
+/// Whether a command may go on in steps: not one that has copies of other shards' keys before it, which go with its call.
+pub(crate) fn may_begin(call: &Call<'_>) -> bool {
+    call.db != call.core.shard.scratch()
 }
 
 /// Has the command go on in steps, which begin when none of the keys with these hashes is locked. What this returns is the

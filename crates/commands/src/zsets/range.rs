@@ -9,7 +9,9 @@ use store::{Content, Detached, IntBuffer, Strings, ZsetView};
 
 use super::bounds::{By, Span};
 use super::read::{read, read_key, write_pair};
+use super::steps;
 use crate::reading::{self, What};
+use crate::steps::{Target, may_begin};
 use crate::{Call, Error, Reply, error, lookup};
 
 const LIMIT_BY_RANK: &str =
@@ -190,9 +192,14 @@ pub fn zrangestore(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
     let asked = Asked::parse(call, form)?;
     let (mut members, mut scores) = (Strings::default(), Vec::new());
     let mut buffer = IntBuffer::new();
-    let key = call.other_key(form.source);
+    let (key, may_go_on) = (call.other_key(form.source), may_begin(call));
     if let Some(zset) = read_key(call, key)? {
-        for (member, score) in zset.range(asked.ranks(zset)) {
+        let ranks = asked.ranks(zset);
+        if may_go_on && reading::is_long(zset.bytes(), || (ranks.len(), zset.len())) {
+            let target = Target::new(call.db, call.other_key(1));
+            return Err(steps::begin_range(call, key, ranks, target));
+        }
+        for (member, score) in zset.range(ranks) {
             members.push(member.text(&mut buffer));
             scores.push(score);
         }
