@@ -3,12 +3,15 @@
 //! Groups of 16: enough to overlap the misses, few enough that prefetched lines are still there when they are used.
 
 use super::{
-    Driver,
+    Driver, Peer,
     pending::{From, Pending, Source, What},
 };
 use crate::{
     connection::Pause,
-    mesh::batch::{Batch, ReplyTo, Request},
+    mesh::{
+        batch::{Batch, Request, Terms},
+        owed::ReplyTo,
+    },
     net::buffers,
 };
 use commands::{
@@ -474,22 +477,15 @@ impl Driver {
         let client = self.core.clients.at_mut(ClientId(place));
         client.commands += 1;
         let wanted = client.wants_reply();
-        connection.replies.equip(&mut self.pool);
-        let sequence = connection.replies.await_one(wanted, &mut self.pool);
-        let reply_to = ReplyTo {
-            connection: place,
-            generation: connection.generation,
-            sequence,
-        };
-        let request = Request {
+        let terms = Terms {
             row: id,
             db: client.db,
             proto: client.proto,
             no_touch: client.no_touch,
             connection: place,
             round: connection.round,
-            hash,
         };
+        let request = Request::new(hash, terms);
         let bytes = match self.group.sources[command.source].from {
             From::Buffer { buffer, len } => self.ring.bytes(buffer, len),
             From::Input => &connection.input,
@@ -498,15 +494,19 @@ impl Driver {
             Some(inline) => inline.as_args(),
             None => Args::new(bytes, &self.group.spans[command.spans.clone()]),
         };
-        let to = usize::from(owner.0);
-        let batch = self.outbox[to].get_or_insert_with(|| {
+        let Peer { outbox, owed } = &mut self.peers[usize::from(owner.0)];
+        let batch = outbox.get_or_insert_with(|| {
             let spare = self.spares.take();
             Batch::between(self.core.id.0, owner.0, spare)
         });
         batch.push(&args, request);
-        self.owed[to].push_back(reply_to);
+        owed.push(ReplyTo {
+            connection: place,
+            generation: connection.generation,
+            sequence: connection.replies.await_one(wanted, &mut self.pool),
+        });
         if batch.is_full() {
-            self.dispatch(to);
+            self.dispatch(usize::from(owner.0));
         }
     }
 
