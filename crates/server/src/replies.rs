@@ -173,7 +173,7 @@ impl Replies {
     }
 
     /// Takes replies that were awaited one behind the other, from `sequence` on; answers how many there were.
-    #[inline]
+    #[inline(never)]
     pub fn arrived<'a>(
         &mut self,
         sequence: u32,

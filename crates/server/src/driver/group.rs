@@ -466,6 +466,7 @@ impl Driver {
         ran
     }
 
+    #[inline(never)]
     fn run_there(&mut self, place: u32, command: &Pending, id: RowId, owner: ShardId, hash: u64) {
         let connection = self.connections.at(place);
         if connection.replies.awaited() == 0 {
