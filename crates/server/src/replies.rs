@@ -184,20 +184,21 @@ impl Replies {
             return self.arrived_early(sequence, replies, pool);
         }
         self.equip(pool);
-        let mut count = 0;
+        let (mut count, mut done) = (0, self.staged_done);
+        let mut bytes_expected = self.reply_bytes_expected;
         for (hole, reply) in self.holes.open().iter().zip(replies) {
-            let staged_before = hole.staged_before as usize;
-            self.out
-                .extend_from_slice(&self.staged[self.staged_done..staged_before]);
-            self.staged_done = staged_before;
+            let staged = &self.staged[done..hole.staged_before as usize];
+            self.out.extend_from_slice(staged);
+            done = hole.staged_before as usize;
             match hole.state {
                 State::Awaited => self.out.extend_from_slice(reply),
                 State::Unwanted => {}
                 State::Early { .. } => unreachable!("a reply arrives once"),
             }
-            self.reply_bytes_expected = expected_after(self.reply_bytes_expected, reply);
+            bytes_expected = expected_after(bytes_expected, reply);
             count += 1;
         }
+        (self.staged_done, self.reply_bytes_expected) = (done, bytes_expected);
         self.awaited -= count as u32;
         self.close_holes(count);
         self.bring_what_follows();

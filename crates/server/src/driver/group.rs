@@ -4,7 +4,7 @@
 
 use super::{
     Driver, Peer,
-    pending::{From, Pending, Source, What},
+    pending::{From, GROUP_COMMANDS, Pending, Source, What},
 };
 use crate::{
     connection::Pause,
@@ -187,21 +187,23 @@ impl Driver {
     }
 
     fn prefetch(&self, commands: &[Pending]) {
-        let here = || {
-            commands.iter().filter_map(|command| {
-                if command.hash == 0 || command.owner != self.core.id {
-                    return None;
-                }
-                // A client may be gone since its commands were decoded.
-                let place = self.group.sources[command.source].place;
-                let client = self.core.clients.find(ClientId(place))?;
-                Some((usize::from(client.db), command.hash))
-            })
-        };
-        for (db, hash) in here() {
+        let here = commands.iter().filter_map(|command| {
+            if command.hash == 0 || command.owner != self.core.id {
+                return None;
+            }
+            // A client may be gone since its commands were decoded.
+            let place = self.group.sources[command.source].place;
+            let client = self.core.clients.find(ClientId(place))?;
+            Some((usize::from(client.db), command.hash))
+        });
+        let mut keys = [(0, 0); GROUP_COMMANDS];
+        let mut count = 0;
+        for (key, (db, hash)) in keys.iter_mut().zip(here) {
+            *key = (db, hash);
             self.core.shard.prefetch_bucket(db, hash);
+            count += 1;
         }
-        for (db, hash) in here() {
+        for &(db, hash) in &keys[..count] {
             self.core.shard.prefetch_entry(db, hash);
         }
     }
