@@ -598,6 +598,20 @@ mod tests {
     }
 
     #[test]
+    fn a_client_that_is_always_owed_something_takes_no_more_room_for_it() {
+        let (mut replies, mut pool) = (Replies::default(), Pool::default());
+        let mut next = replies.await_one(true, &mut pool);
+        for _ in 0..10_000 {
+            let behind = replies.await_one(true, &mut pool);
+            arrived(&mut replies, next, b"a", &mut pool);
+            replies.took(1, &mut pool);
+            next = behind;
+        }
+        assert_eq!(replies.awaited(), 1);
+        assert!(replies.holes.list.capacity() <= Replies::IDLE_HOLES_MAX);
+    }
+
+    #[test]
     fn an_unwanted_reply_keeps_its_place_and_says_nothing() {
         let (mut replies, mut pool) = (Replies::default(), Pool::default());
         let unwanted = replies.await_one(false, &mut pool);
