@@ -73,18 +73,16 @@ pub fn place(hash: u64, shards: u16) -> ShardId {
 
 /// The part of a key that places it: what stands between the first `{` and the next `}`, unless that is empty.
 pub fn hash_tag(key: &[u8]) -> Option<&[u8]> {
-    // Most keys have none, and are told so without a look at each byte.
-    if !has_brace(key) {
-        return None;
-    }
     let open = key.iter().position(|&byte| byte == b'{')?;
     let rest = &key[open + 1..];
     let close = rest.iter().position(|&byte| byte == b'}')?;
     (close > 0).then(|| &rest[..close])
 }
 
-/// Whether there is a `{` anywhere; eight bytes at a time (Mycroft's test for a zero byte).
-fn has_brace(key: &[u8]) -> bool {
+/// Whether there is a `{` anywhere; eight bytes at a time (Mycroft's test for a zero byte). Most keys have none, and so no
+/// tag either, which is known then without a look at each byte.
+#[inline]
+pub(crate) fn has_brace(key: &[u8]) -> bool {
     const ONES: u64 = u64::from_ne_bytes([1; 8]);
     let braces = |word: &[u8; 8]| {
         let zero_where_brace = u64::from_ne_bytes(*word) ^ (ONES * b'{' as u64);

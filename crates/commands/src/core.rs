@@ -140,8 +140,7 @@ impl Core {
 
     /// The shard that owns a key.
     pub fn owner(&self, key: &[u8]) -> ShardId {
-        let placed_by = call::hash_tag(key).unwrap_or(key);
-        call::place(self.shard.hash(placed_by), self.shards)
+        self.locate(key).1
     }
 
     /// The hash of a key and the shard that owns it.
@@ -150,8 +149,17 @@ impl Core {
         if self.shards == 1 {
             return (hash, ShardId(0));
         }
-        let placement = call::hash_tag(key).map_or(hash, |tag| self.shard.hash(tag));
+        let placement = if call::has_brace(key) {
+            self.placement_by_tag(key, hash)
+        } else {
+            hash
+        };
         (hash, call::place(placement, self.shards))
+    }
+
+    #[cold]
+    fn placement_by_tag(&self, key: &[u8], hash: u64) -> u64 {
+        call::hash_tag(key).map_or(hash, |tag| self.shard.hash(tag))
     }
 
     /// Does a part of the purge under way and counts what it moved. Returns whether there is more to do.

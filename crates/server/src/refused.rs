@@ -72,13 +72,13 @@ impl RefusedCommands {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mesh::batch::Terms;
     use commands::table::RowId;
     use resp::Proto;
 
     #[test]
     fn they_are_asked_for_in_the_order_of_the_connection_whoever_sent_them_home_first() {
-        let request = Request {
-            hash: 1,
+        let terms = Terms {
             row: RowId(0),
             db: 0,
             proto: Proto::Resp2,
@@ -86,6 +86,7 @@ mod tests {
             connection: 0,
             round: false,
         };
+        let request = Request::new(1, terms);
         let mut refused = RefusedCommands::default();
         for sequence in [u32::MAX, 1, 3, u32::MAX - 1, 0, 2] {
             let mut args = OwnedArgs::new();

@@ -55,7 +55,7 @@ pub struct Replies {
     /// Sequence number of the first hole.
     first_awaited: u32,
     /// Replies that are owed, and those that came before an earlier one.
-    holes: VecDeque<Hole>,
+    holes: Holes,
     /// Replies that come after a hole.
     staged: Vec<u8>,
     /// How much of `staged` is in `out` already.
@@ -67,12 +67,44 @@ pub struct Replies {
     reply_bytes_expected: usize,
 }
 
+/// What an awaited reply is taken to be after this one, see [`Replies::reply_bytes_expected`].
+#[inline]
+fn expected_after(bytes_expected: usize, reply: &[u8]) -> usize {
+    reply.len().max(bytes_expected - bytes_expected / 8)
+}
+
 /// A place among the replies for one that another core owes.
 #[derive(Clone, Copy)]
 struct Hole {
     /// How much of `staged` goes before it.
     staged_before: u32,
     state: State,
+}
+
+/// The holes in order, behind those that are closed already.
+#[derive(Default)]
+struct Holes {
+    list: Vec<Hole>,
+    /// How many at the beginning of the list are closed.
+    closed: usize,
+}
+
+impl Holes {
+    fn open(&self) -> &[Hole] {
+        &self.list[self.closed..]
+    }
+
+    /// Closes the first `count`. Those that are open move to the beginning where they are fewer than the closed ones.
+    fn close(&mut self, count: usize) {
+        self.closed += count;
+        if self.closed == self.list.len() {
+            self.list.clear();
+            self.closed = 0;
+        } else if self.closed > self.list.len() / 2 {
+            self.list.drain(..self.closed);
+            self.closed = 0;
+        }
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -94,7 +126,7 @@ impl Default for Replies {
             pieces: None,
             sent: 0,
             first_awaited: 0,
-            holes: VecDeque::new(),
+            holes: Holes::default(),
             staged: Vec::new(),
             staged_done: 0,
             early: Vec::new(),
@@ -113,7 +145,7 @@ impl Replies {
     /// Writes a reply that is known now, in its place. `write` appends to the buffer it is given.
     #[inline]
     pub fn local<R>(&mut self, write: impl FnOnce(&mut Vec<u8>) -> R) -> R {
-        write(if self.holes.is_empty() {
+        write(if self.holes.list.is_empty() {
             &mut self.out
         } else {
             &mut self.staged
@@ -125,8 +157,10 @@ impl Replies {
         if self.staged.capacity() == 0 {
             self.staged = pool.take();
         }
-        let sequence = self.first_awaited.wrapping_add(self.holes.len() as u32);
-        self.holes.push_back(Hole {
+        let sequence = self
+            .first_awaited
+            .wrapping_add(self.holes.open().len() as u32);
+        self.holes.list.push(Hole {
             staged_before: self.staged.len() as u32,
             state: if wanted {
                 State::Awaited
@@ -138,30 +172,43 @@ impl Replies {
         sequence
     }
 
-    /// Takes a reply that was awaited.
-    #[inline]
-    pub fn arrived(&mut self, sequence: u32, reply: &[u8], pool: &mut Pool) {
-        self.awaited -= 1;
-        self.reply_bytes_expected = reply
-            .len()
-            .max(self.reply_bytes_expected - self.reply_bytes_expected / 8);
+    /// Takes replies that were awaited one behind the other, from `sequence` on; answers how many there were.
+    #[inline(never)]
+    pub fn arrived<'a>(
+        &mut self,
+        sequence: u32,
+        replies: impl Iterator<Item = &'a [u8]>,
+        pool: &mut Pool,
+    ) -> usize {
         if sequence != self.first_awaited {
-            return self.arrived_early(sequence, reply, pool);
+            return self.arrived_early(sequence, replies, pool);
         }
-        let hole = self.close_hole();
-        self.bring_staged(hole.staged_before as usize);
-        match hole.state {
-            State::Awaited => self.out.extend_from_slice(reply),
-            State::Unwanted => {}
-            State::Early { .. } => unreachable!("a reply arrives once"),
+        self.equip(pool);
+        let (mut count, mut done) = (0, self.staged_done);
+        let mut bytes_expected = self.reply_bytes_expected;
+        for (hole, reply) in self.holes.open().iter().zip(replies) {
+            let staged = &self.staged[done..hole.staged_before as usize];
+            self.out.extend_from_slice(staged);
+            done = hole.staged_before as usize;
+            match hole.state {
+                State::Awaited => self.out.extend_from_slice(reply),
+                State::Unwanted => {}
+                State::Early { .. } => unreachable!("a reply arrives once"),
+            }
+            bytes_expected = expected_after(bytes_expected, reply);
+            count += 1;
         }
+        (self.staged_done, self.reply_bytes_expected) = (done, bytes_expected);
+        self.awaited -= count as u32;
+        self.close_holes(count);
         self.bring_what_follows();
+        count
     }
 
     /// Brings what was behind a hole that was closed just now.
     #[inline]
     fn bring_what_follows(&mut self) {
-        if self.holes.len() > self.awaited as usize {
+        if self.holes.open().len() > self.awaited as usize {
             self.bring_early();
         }
         if self.awaited == 0 {
@@ -175,7 +222,8 @@ impl Replies {
     pub fn arrived_in_pieces(&mut self, sequence: u32, pieces: Vec<Vec<u8>>) {
         assert_eq!(sequence, self.first_awaited, "earlier ones have come");
         self.awaited -= 1;
-        let hole = self.close_hole();
+        let hole = self.holes.open()[0];
+        self.close_holes(1);
         self.bring_staged(hole.staged_before as usize);
         if let State::Awaited = hole.state {
             self.adopt(pieces);
@@ -201,23 +249,38 @@ impl Replies {
         pieces.into_iter().for_each(|piece| queue.push(piece));
     }
 
-    /// Keeps a reply that came before an earlier one that is owed.
+    /// Keeps replies that came before an earlier one that is owed.
     #[inline(never)]
-    fn arrived_early(&mut self, sequence: u32, reply: &[u8], pool: &mut Pool) {
+    fn arrived_early<'a>(
+        &mut self,
+        sequence: u32,
+        replies: impl Iterator<Item = &'a [u8]>,
+        pool: &mut Pool,
+    ) -> usize {
         if self.early.capacity() == 0 {
             self.early = pool.take();
         }
-        let hole = &mut self.holes[sequence.wrapping_sub(self.first_awaited) as usize];
-        let start = self.early.len() as u32;
-        match hole.state {
-            State::Awaited => self.early.extend_from_slice(reply),
-            State::Unwanted => {}
-            State::Early { .. } => unreachable!("a reply arrives once"),
+        let before = sequence.wrapping_sub(self.first_awaited) as usize;
+        let mut count = 0;
+        for (hole, reply) in self.holes.list[self.holes.closed + before..]
+            .iter_mut()
+            .zip(replies)
+        {
+            let start = self.early.len() as u32;
+            match hole.state {
+                State::Awaited => self.early.extend_from_slice(reply),
+                State::Unwanted => {}
+                State::Early { .. } => unreachable!("a reply arrives once"),
+            }
+            hole.state = State::Early {
+                start,
+                end: self.early.len() as u32,
+            };
+            self.reply_bytes_expected = expected_after(self.reply_bytes_expected, reply);
+            count += 1;
         }
-        hole.state = State::Early {
-            start,
-            end: self.early.len() as u32,
-        };
+        self.awaited -= count as u32;
+        count
     }
 
     /// Moves what is staged before `end` to what can be sent.
@@ -229,24 +292,28 @@ impl Replies {
 
     /// Moves early replies that are no longer behind an owed one to what can be sent.
     fn bring_early(&mut self) {
-        while let Some(&Hole {
-            staged_before,
-            state: State::Early { start, end },
-        }) = self.holes.front()
-        {
-            self.close_hole();
-            self.bring_staged(staged_before as usize);
+        let mut count = 0;
+        for hole in self.holes.open() {
+            let State::Early { start, end } = hole.state else {
+                break;
+            };
+            let staged_before = hole.staged_before as usize;
+            self.out
+                .extend_from_slice(&self.staged[self.staged_done..staged_before]);
+            self.staged_done = staged_before;
             self.out
                 .extend_from_slice(&self.early[start as usize..end as usize]);
+            count += 1;
         }
-        if self.holes.len() == self.awaited as usize {
+        self.close_holes(count);
+        if self.holes.open().len() == self.awaited as usize {
             self.early.clear();
         }
     }
 
-    fn close_hole(&mut self) -> Hole {
-        self.first_awaited = self.first_awaited.wrapping_add(1);
-        self.holes.pop_front().expect("what is owed has its hole")
+    fn close_holes(&mut self, count: usize) {
+        self.first_awaited = self.first_awaited.wrapping_add(count as u32);
+        self.holes.close(count);
     }
 
     /// Bytes that will wait for the client when everything awaited has come.
@@ -328,11 +395,11 @@ impl Replies {
 
     /// Gives up what only a busy connection needs.
     pub fn settle(&mut self, pool: &mut Pool) {
-        if !self.holes.is_empty() {
+        if !self.holes.list.is_empty() {
             return;
         }
-        if self.holes.capacity() > Self::IDLE_HOLES_MAX {
-            self.holes = VecDeque::new();
+        if self.holes.list.capacity() > Self::IDLE_HOLES_MAX {
+            self.holes = Holes::default();
         }
         for buffer in [&mut self.staged, &mut self.early] {
             pool.give(std::mem::take(buffer));
@@ -346,7 +413,7 @@ impl Replies {
             + block_bytes(self.out.capacity())
             + block_bytes(self.staged.capacity())
             + block_bytes(self.early.capacity())
-            + self.holes.capacity() * size_of::<Hole>()
+            + self.holes.list.capacity() * size_of::<Hole>()
     }
 }
 
@@ -401,6 +468,10 @@ mod tests {
         std::str::from_utf8(replies.unsent()).unwrap()
     }
 
+    fn arrived(replies: &mut Replies, sequence: u32, reply: &[u8], pool: &mut Pool) {
+        assert_eq!(replies.arrived(sequence, [reply].into_iter(), pool), 1);
+    }
+
     #[test]
     fn replies_that_are_all_local_go_straight_out() {
         let mut replies = Replies::default();
@@ -418,9 +489,9 @@ mod tests {
         let second = replies.await_one(true, &mut pool);
         replies.local(|out| out.extend_from_slice(b"e"));
         assert_eq!(text_of(&replies), "a");
-        replies.arrived(second, b"d", &mut pool);
+        arrived(&mut replies, second, b"d", &mut pool);
         assert_eq!(text_of(&replies), "a");
-        replies.arrived(first, b"b", &mut pool);
+        arrived(&mut replies, first, b"b", &mut pool);
         assert_eq!(text_of(&replies), "abcde");
         assert_eq!(replies.awaited(), 0);
     }
@@ -464,10 +535,19 @@ mod tests {
                     }
                 }
                 for _ in 0..below(9).min(awaited.len()) {
-                    // Mostly the first: a core answers in order.
+                    // Mostly the first: a core answers in order, and often those behind it too.
                     let index = below(awaited.len()) * below(2);
-                    let (sequence, text) = awaited.remove(index);
-                    replies.arrived(sequence, text.as_bytes(), &mut pool);
+                    let first: u32 = awaited[index].0;
+                    let follows = |(past, (sequence, _)): &(u32, &(u32, String))| {
+                        *sequence == first.wrapping_add(*past)
+                    };
+                    let run = (0..).zip(&awaited[index..]).take_while(follows).count();
+                    let run: Vec<_> = awaited.drain(index..index + 1 + below(run)).collect();
+                    let texts = run.iter().map(|(_, text)| text.as_bytes());
+                    assert_eq!(replies.arrived(first, texts, &mut pool), run.len());
+                    if awaited.is_empty() {
+                        break;
+                    }
                 }
                 let count = below(replies.unsent().len() + 1);
                 if replies.pieces.is_none() {
@@ -483,7 +563,7 @@ mod tests {
                 );
             }
             for (sequence, text) in awaited {
-                replies.arrived(sequence, text.as_bytes(), &mut pool);
+                arrived(&mut replies, sequence, text.as_bytes(), &mut pool);
             }
             while replies.unsent_bytes() > 0 {
                 heard.push_str(text_of(&replies));
@@ -505,7 +585,7 @@ mod tests {
         replies.local(|out| out.extend_from_slice(b"e"));
         let piece = vec![b'b'; 10_000];
         let lies_at = piece.as_ptr();
-        replies.arrived(second, b"d", &mut pool);
+        arrived(&mut replies, second, b"d", &mut pool);
         replies.arrived_in_pieces(first, vec![piece]);
         assert_eq!((text_of(&replies), replies.unsent_bytes()), ("a", 10_004));
         replies.took(1, &mut pool);
@@ -518,11 +598,25 @@ mod tests {
     }
 
     #[test]
+    fn a_client_that_is_always_owed_something_takes_no_more_room_for_it() {
+        let (mut replies, mut pool) = (Replies::default(), Pool::default());
+        let mut next = replies.await_one(true, &mut pool);
+        for _ in 0..10_000 {
+            let behind = replies.await_one(true, &mut pool);
+            arrived(&mut replies, next, b"a", &mut pool);
+            replies.took(1, &mut pool);
+            next = behind;
+        }
+        assert_eq!(replies.awaited(), 1);
+        assert!(replies.holes.list.capacity() <= Replies::IDLE_HOLES_MAX);
+    }
+
+    #[test]
     fn an_unwanted_reply_keeps_its_place_and_says_nothing() {
         let (mut replies, mut pool) = (Replies::default(), Pool::default());
         let unwanted = replies.await_one(false, &mut pool);
         replies.local(|out| out.extend_from_slice(b"b"));
-        replies.arrived(unwanted, b"a", &mut pool);
+        arrived(&mut replies, unwanted, b"a", &mut pool);
         assert_eq!(text_of(&replies), "b");
     }
 

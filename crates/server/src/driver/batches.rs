@@ -3,14 +3,15 @@
 //! The same buffers carry the requests out and the replies home.
 
 use super::{
-    Driver,
+    Driver, Peer,
     group::{LARGE_REPLY_BYTES, UNSENT_BYTES_MAX},
 };
 use crate::{
     connection::{Connection, Pause},
     mesh::{
-        batch::{Arrived, Batch, BatchReplies, Refusal, ReplyTo, Request},
+        batch::{Arrived, Batch, BatchReplies, Refusal, Requests},
         message::Message,
+        owed::ReplyTo,
     },
     refused::RefusedCommand,
 };
@@ -20,17 +21,11 @@ use commands::{
     gather,
 };
 use resp::{OwnedArgs, Writer};
-use std::collections::VecDeque;
 
 /// Requests whose buckets and entries are prefetched together; see `group`.
 const GROUP_REQUESTS: usize = 16;
 /// Batches kept for the next turn hold this part of the shard's share of what the limit leaves beside the start at most.
 const SPARE_PART: u64 = 64;
-/// Replies owed by one core that room is kept for.
-const OWED_IDLE: usize = 128;
-
-/// What one other core owes: where its replies belong, in the order of the requests.
-pub(super) type Owed = VecDeque<ReplyTo>;
 
 impl Driver {
     /// A batch has come: commands of another core, or replies for this one.
@@ -111,21 +106,15 @@ impl Driver {
             ..
         } = batch;
         loop {
-            let mut group = [const { None }; GROUP_REQUESTS];
-            for (place, arrived) in group.iter_mut().zip(requests.from(start)) {
-                *place = Some(arrived);
-            }
-            self.prefetch_requests(&group);
+            self.prefetch_requests(requests, start);
             let mut end = None;
-            for arrived in group.iter().map_while(Option::as_ref) {
+            for arrived in requests.from(start).take(GROUP_REQUESTS) {
                 end = Some(arrived.end);
                 if self.allowances.refuses(*maker, &arrived.request) {
                     replies.refuse(Refusal::Unread);
                     continue;
                 }
-                let before = replies.len();
-                let ran = self.run_request(arrived, replies);
-                match ran {
+                match self.run_request(*maker, &arrived, replies) {
                     Ran::Yes => {}
                     Ran::InSteps => {
                         self.core.long = None;
@@ -134,42 +123,48 @@ impl Driver {
                         self.allowances.note(*maker, &arrived.request, usize::MAX);
                         continue;
                     }
-                    Ran::NotSettled | Ran::NotYet => return Some((arrived.start, ran)),
+                    ran => return Some((arrived.start, ran)),
                 }
-                self.allowances
-                    .note(*maker, &arrived.request, replies.len() - before);
-                if replies.len() > Batch::REPLY_BYTES_MAX && !requests.end_at(arrived.end) {
-                    return Some((arrived.end, Ran::NotYet));
+                if replies.len() > LARGE_REPLY_BYTES {
+                    self.core.shortage.is_unsettled = true;
+                    if replies.len() > Batch::REPLY_BYTES_MAX && !requests.end_at(arrived.end) {
+                        return Some((arrived.end, Ran::NotYet));
+                    }
                 }
             }
             start = end?;
         }
     }
 
-    fn prefetch_requests(&self, group: &[Option<Arrived<'_>>; GROUP_REQUESTS]) {
-        let requests = || {
-            let arrived = group.iter().map_while(Option::as_ref);
-            arrived.map(|arrived| (usize::from(arrived.request.db), arrived.request.hash))
-        };
-        for (db, hash) in requests() {
-            self.core.shard.prefetch_bucket(db, hash);
+    /// Prefetches for a group of requests, unless it is a single one.
+    fn prefetch_requests(&self, requests: &Requests, start: usize) {
+        let mut keys = [(0, 0); GROUP_REQUESTS];
+        let mut count = 0;
+        for (key, arrived) in keys.iter_mut().zip(requests.from(start)) {
+            let db = usize::from(arrived.request.terms().db);
+            *key = (db, arrived.request.hash);
+            self.core.shard.prefetch_bucket(db, arrived.request.hash);
+            count += 1;
         }
-        for (db, hash) in requests() {
-            self.core.shard.prefetch_entry(db, hash);
+        if count > 1 {
+            for &(db, hash) in &keys[..count] {
+                self.core.shard.prefetch_entry(db, hash);
+            }
         }
     }
 
     /// Runs one request, or leaves no trace of it.
     #[inline]
-    fn run_request(&mut self, arrived: &Arrived<'_>, replies: &mut BatchReplies) -> Ran {
-        let Driver {
-            core,
-            table,
-            waits_for_room,
-            ..
-        } = self;
-        let Arrived { request, args, .. } = arrived;
-        if gather::must_wait(core, table.row(request.row), args, request.hash) {
+    fn run_request(
+        &mut self,
+        maker: u16,
+        arrived: &Arrived<'_>,
+        replies: &mut BatchReplies,
+    ) -> Ran {
+        let Driver { core, table, .. } = self;
+        let (terms, args) = (arrived.request.terms(), arrived.args());
+        let hash = arrived.request.hash;
+        if gather::must_wait(core, table.row(terms.row), &args, hash) {
             // Who waits until a large collection is read must not hold up the others of the batch.
             return if core.locks.is_reading() {
                 Ran::InSteps
@@ -179,23 +174,24 @@ impl Driver {
         }
         let mut call = Call {
             core,
-            args: *args,
-            db: usize::from(request.db),
-            proto: request.proto,
-            hash: request.hash,
+            args,
+            db: usize::from(terms.db),
+            proto: terms.proto,
+            hash,
             client: None,
-            no_touch: request.no_touch,
+            no_touch: terms.no_touch,
         };
-        let mut ran = Ran::Yes;
-        replies.write(|out| {
-            ran = execute::run(&mut call, request.row, &mut Writer::new(out, request.proto));
-            ran == Ran::Yes
-        });
+        let start = replies.begin();
+        let mut out = Writer::new(replies.out(), terms.proto);
+        let ran = execute::run(&mut call, terms.row, &mut out);
         if ran == Ran::Yes {
-            core.shortage.is_unsettled |= replies.len() > LARGE_REPLY_BYTES;
             core.stats.hops_served += 1;
+            let reply_bytes = replies.end(start);
+            self.allowances.note(maker, &arrived.request, reply_bytes);
+        } else {
+            replies.abandon(start);
+            self.waits_for_room |= ran == Ran::NotYet;
         }
-        *waits_for_room |= ran == Ran::NotYet;
         ran
     }
 
@@ -208,27 +204,35 @@ impl Driver {
 
     fn hand_out(&mut self, batch: &Batch) {
         let owner = usize::from(batch.owner);
-        let mut replies = batch.replies.iter().enumerate();
-        let mut next = replies.next();
-        while next.is_some() {
-            let owed = &mut self.owed[owner];
-            let first = *owed.front().expect("a reply for each request");
+        let (mut told, mut number) = (batch.replies.told(), 0);
+        while !told.is_over() {
+            let owed = &mut self.peers[owner].owed;
+            let first = owed.first().expect("a reply for each request").first;
             let mut connection = self.connections.still(first.connection, first.generation);
-            while let Some((number, reply)) = next
-                && let Some(to) = owed.front().filter(|to| to.is_to_same(&first))
+            while !told.is_over()
+                && let Some(run) = owed.first().filter(|run| run.first.is_to_same(&first))
             {
-                match (&mut connection, reply) {
-                    (Some(connection), Ok(reply)) => {
-                        let Connection { replies, .. } = connection;
-                        replies.arrived(to.sequence, reply, &mut self.pool);
+                let replies = told.by_ref().take(run.count as usize);
+                let mut count = match &mut connection {
+                    Some(connection) => {
+                        let Connection {
+                            replies: before, ..
+                        } = connection;
+                        before.arrived(run.first.sequence, replies, &mut self.pool)
                     }
-                    (Some(connection), Err(refusal)) => {
-                        keep_refused(connection, batch, number, to, refusal);
+                    None => replies.count(),
+                };
+                if count < run.count as usize
+                    && let Some(refusal) = told.refusal()
+                {
+                    if let Some(connection) = &mut connection {
+                        let sequence = run.first.sequence.wrapping_add(count as u32);
+                        keep_refused(connection, batch, number + count, sequence, refusal);
                     }
-                    (None, _) => {}
+                    count += 1;
                 }
-                owed.pop_front();
-                next = replies.next();
+                owed.came(count as u32);
+                number += count;
             }
             self.replies_came_for(first);
         }
@@ -278,16 +282,13 @@ impl Driver {
                 break;
             };
             let to = usize::from(command.owner.0);
-            let batch = self.outbox[to].get_or_insert_with(|| {
+            let Peer { outbox, owed } = &mut self.peers[to];
+            let batch = outbox.get_or_insert_with(|| {
                 let spare = self.spares.take();
                 Batch::between(self.core.id.0, command.owner.0, spare)
             });
-            let request = Request {
-                round,
-                ..command.request
-            };
-            batch.push(&command.args.as_args(), request);
-            self.owed[to].push_back(ReplyTo {
+            batch.push(&command.args.as_args(), command.request.in_round(round));
+            owed.push(ReplyTo {
                 connection: place,
                 generation,
                 sequence: command.sequence,
@@ -309,8 +310,8 @@ impl Driver {
         self.core.travelling_bytes -= self.spares.clear();
         self.spares.allow(self.core.room_share_bytes() / SPARE_PART);
         self.allowances.trim();
-        for owed in &mut self.owed {
-            owed.shrink_to(OWED_IDLE);
+        for peer in &mut self.peers {
+            peer.owed.trim();
         }
     }
 }
@@ -321,7 +322,7 @@ fn keep_refused(
     connection: &mut Connection,
     batch: &Batch,
     number: usize,
-    to: &ReplyTo,
+    sequence: u32,
     refusal: Refusal,
 ) {
     let asked = batch.requests.from(0).nth(number);
@@ -330,9 +331,9 @@ fn keep_refused(
     let refused = connection.refused.get_or_insert_default();
     refused.keep(RefusedCommand {
         owner: ShardId(batch.owner),
-        sequence: to.sequence,
+        sequence,
         request: asked.request,
-        args: OwnedArgs::from_args(asked.args),
+        args: OwnedArgs::from_args(asked.args()),
         is_long: refusal == Refusal::Long,
     });
 }

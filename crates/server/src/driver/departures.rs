@@ -29,7 +29,7 @@ impl Driver {
 
     /// Sends the batches of this turn and rings the bells of cores that sleep.
     pub(super) fn send_outbox(&mut self) {
-        for to in 0..self.outbox.len() {
+        for to in 0..self.peers.len() {
             self.dispatch(to);
         }
         let ring = &mut self.ring;
@@ -46,7 +46,7 @@ impl Driver {
 
     /// Sends the batch gathered for another core, if there is one.
     pub(super) fn dispatch(&mut self, to: usize) {
-        if let Some(mut batch) = self.outbox[to].take() {
+        if let Some(mut batch) = self.peers[to].outbox.take() {
             self.core.travelling_bytes += batch.count();
             self.let_go(batch.counted);
             self.port.send(to, Message::Batch(batch));
@@ -175,7 +175,8 @@ impl Driver {
             let connection = self.connections.at(place);
             connection.settled = connection.dirty;
         }
-        let leaving = self.outbox.iter_mut().flatten();
+        let peers = self.peers.iter_mut();
+        let leaving = peers.filter_map(|peer| peer.outbox.as_mut());
         self.core.travelling_bytes += leaving.map(|batch| batch.count()).sum::<i64>();
     }
 

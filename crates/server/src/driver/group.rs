@@ -3,12 +3,15 @@
 //! Groups of 16: enough to overlap the misses, few enough that prefetched lines are still there when they are used.
 
 use super::{
-    Driver,
-    pending::{From, Pending, Source, What},
+    Driver, Peer,
+    pending::{From, GROUP_COMMANDS, Pending, Source, What},
 };
 use crate::{
     connection::Pause,
-    mesh::batch::{Batch, ReplyTo, Request},
+    mesh::{
+        batch::{Batch, Request, Terms},
+        owed::ReplyTo,
+    },
     net::buffers,
 };
 use commands::{
@@ -184,21 +187,23 @@ impl Driver {
     }
 
     fn prefetch(&self, commands: &[Pending]) {
-        let here = || {
-            commands.iter().filter_map(|command| {
-                if command.hash == 0 || command.owner != self.core.id {
-                    return None;
-                }
-                // A client may be gone since its commands were decoded.
-                let place = self.group.sources[command.source].place;
-                let client = self.core.clients.find(ClientId(place))?;
-                Some((usize::from(client.db), command.hash))
-            })
-        };
-        for (db, hash) in here() {
+        let here = commands.iter().filter_map(|command| {
+            if command.hash == 0 || command.owner != self.core.id {
+                return None;
+            }
+            // A client may be gone since its commands were decoded.
+            let place = self.group.sources[command.source].place;
+            let client = self.core.clients.find(ClientId(place))?;
+            Some((usize::from(client.db), command.hash))
+        });
+        let mut keys = [(0, 0); GROUP_COMMANDS];
+        let mut count = 0;
+        for (key, (db, hash)) in keys.iter_mut().zip(here) {
+            *key = (db, hash);
             self.core.shard.prefetch_bucket(db, hash);
+            count += 1;
         }
-        for (db, hash) in here() {
+        for &(db, hash) in &keys[..count] {
             self.core.shard.prefetch_entry(db, hash);
         }
     }
@@ -463,6 +468,7 @@ impl Driver {
         ran
     }
 
+    #[inline(never)]
     fn run_there(&mut self, place: u32, command: &Pending, id: RowId, owner: ShardId, hash: u64) {
         let connection = self.connections.at(place);
         if connection.replies.awaited() == 0 {
@@ -474,22 +480,15 @@ impl Driver {
         let client = self.core.clients.at_mut(ClientId(place));
         client.commands += 1;
         let wanted = client.wants_reply();
-        connection.replies.equip(&mut self.pool);
-        let sequence = connection.replies.await_one(wanted, &mut self.pool);
-        let reply_to = ReplyTo {
-            connection: place,
-            generation: connection.generation,
-            sequence,
-        };
-        let request = Request {
+        let terms = Terms {
             row: id,
             db: client.db,
             proto: client.proto,
             no_touch: client.no_touch,
             connection: place,
             round: connection.round,
-            hash,
         };
+        let request = Request::new(hash, terms);
         let bytes = match self.group.sources[command.source].from {
             From::Buffer { buffer, len } => self.ring.bytes(buffer, len),
             From::Input => &connection.input,
@@ -498,15 +497,19 @@ impl Driver {
             Some(inline) => inline.as_args(),
             None => Args::new(bytes, &self.group.spans[command.spans.clone()]),
         };
-        let to = usize::from(owner.0);
-        let batch = self.outbox[to].get_or_insert_with(|| {
+        let Peer { outbox, owed } = &mut self.peers[usize::from(owner.0)];
+        let batch = outbox.get_or_insert_with(|| {
             let spare = self.spares.take();
             Batch::between(self.core.id.0, owner.0, spare)
         });
         batch.push(&args, request);
-        self.owed[to].push_back(reply_to);
+        owed.push(ReplyTo {
+            connection: place,
+            generation: connection.generation,
+            sequence: connection.replies.await_one(wanted, &mut self.pool),
+        });
         if batch.is_full() {
-            self.dispatch(to);
+            self.dispatch(usize::from(owner.0));
         }
     }
 

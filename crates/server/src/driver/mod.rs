@@ -20,8 +20,9 @@ use crate::{
     mesh::{
         Port,
         allowance::Allowances,
-        batch::{Batch, ReplyTo},
+        batch::Batch,
         message::{Message, Task},
+        owed::Owed,
         spares::Spares,
     },
     net::ring::{Event, Ring},
@@ -55,10 +56,8 @@ pub struct Driver {
     http_places: Vec<u32>,
     pool: Pool,
     group: Group,
-    /// Commands for other cores, gathered this turn, by core.
-    outbox: Vec<Option<Batch>>,
-    /// What other cores owe, by core.
-    owed: Vec<batches::Owed>,
+    /// What is between this core and each.
+    peers: Vec<Peer>,
     /// Batches that are kept for more.
     spares: Spares,
     /// How much of large replies the connections of other cores have had.
@@ -102,6 +101,15 @@ pub struct Driver {
     to_bury: Vec<u32>,
     events: Vec<Event>,
     background: background::Background,
+}
+
+/// What is between this core and another.
+#[derive(Default)]
+struct Peer {
+    /// Commands for it, gathered this turn.
+    outbox: Option<Batch>,
+    /// What it owes.
+    owed: Owed,
 }
 
 struct Listener {
@@ -157,8 +165,7 @@ impl Driver {
             http_places: Vec::new(),
             pool: Pool::default(),
             group: Group::default(),
-            outbox: (0..cores).map(|_| None).collect(),
-            owed: (0..cores).map(|_| batches::Owed::new()).collect(),
+            peers: (0..cores).map(|_| Peer::default()).collect(),
             spares: Spares::default(),
             allowances: Allowances::default(),
             stalled_batches: VecDeque::new(),
@@ -306,7 +313,11 @@ impl Driver {
     /// Bytes of this core's buffers that belong to no single client, and of what is on its way.
     fn mesh_bytes(&self) -> u64 {
         let batches = self.stalled_batches.capacity();
-        let owed = self.owed.iter().map(VecDeque::capacity).sum::<usize>();
+        let owed = self
+            .peers
+            .iter()
+            .map(|peer| peer.owed.heap_bytes())
+            .sum::<usize>();
         let tables = self.connections.heap_bytes()
             + self.core.clients.table_bytes()
             + self.core.locks.heap_bytes()
@@ -316,7 +327,7 @@ impl Driver {
             + self.allowances.heap_bytes()
             + self.port.heap_bytes()
             + batches * size_of::<Batch>()
-            + owed * size_of::<ReplyTo>()
+            + owed
             + self.coordinated.capacity() * size_of::<(u32, Coordinated)>();
         let kept =
             self.spares.list_bytes() + self.pool.bytes() + tables + self.parts_to_be_stored();

@@ -6,7 +6,7 @@ use commands::{Error, ShardId, table::RowId};
 use resp::{OwnedArgs, ProtocolError, Span};
 
 /// Commands of a group that run on this core.
-const GROUP_COMMANDS: usize = 16;
+pub(super) const GROUP_COMMANDS: usize = 16;
 /// Commands of a group with those for other cores, which need no prefetching here.
 const GROUP_COMMANDS_ALL: usize = 64;
 

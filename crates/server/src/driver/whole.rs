@@ -83,19 +83,19 @@ impl Driver {
 
     /// Begins a command that another core did not run in a batch. What its connection asked before is answered.
     pub(super) fn begin_refused(&mut self, place: u32, command: RefusedCommand) {
-        let request = command.request;
+        let terms = command.request.terms();
         let manners = Manners {
-            db: request.db,
-            proto: request.proto,
-            no_touch: request.no_touch,
+            db: terms.db,
+            proto: terms.proto,
+            no_touch: terms.no_touch,
         };
         let asked = Asked {
-            hash: request.hash,
+            hash: command.request.hash,
             sequence: Some(command.sequence),
         };
         self.begin_whole(
             place,
-            request.row,
+            terms.row,
             command.args,
             command.owner,
             manners,

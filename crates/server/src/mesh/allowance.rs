@@ -6,7 +6,7 @@
 //! number. Once a connection was answered too much in a round, whatever else it asked in the same is not run, in this batch and
 //! those behind it, and goes home as it came. Its core asks again, in a new round, when the client has read.
 
-use super::batch::Request;
+use super::batch::{Request, Terms};
 use std::collections::HashMap;
 
 /// Replies up to this size do not count: a pipeline of those is bounded where it is asked.
@@ -34,10 +34,13 @@ impl Allowances {
 
     #[cold]
     fn refuses_one(&mut self, maker: u16, request: &Request) -> bool {
-        let asker = (maker, request.connection);
+        let Terms {
+            connection, round, ..
+        } = request.terms();
+        let asker = (maker, connection);
         match self.answered.get(&asker) {
             None => false,
-            Some(answered) if answered.round == request.round => answered.bytes > ROUND_BYTES_MAX,
+            Some(answered) if answered.round == round => answered.bytes > ROUND_BYTES_MAX,
             Some(_) => {
                 self.answered.remove(&asker);
                 false
@@ -55,15 +58,15 @@ impl Allowances {
 
     #[cold]
     fn note_large(&mut self, maker: u16, request: &Request, reply_bytes: usize) {
+        let Terms {
+            connection, round, ..
+        } = request.terms();
         let answered = self
             .answered
-            .entry((maker, request.connection))
-            .or_insert(Answered {
-                round: request.round,
-                bytes: 0,
-            });
-        if answered.round != request.round {
-            (answered.round, answered.bytes) = (request.round, 0);
+            .entry((maker, connection))
+            .or_insert(Answered { round, bytes: 0 });
+        if answered.round != round {
+            (answered.round, answered.bytes) = (round, 0);
         }
         answered.bytes = answered.bytes.saturating_add(reply_bytes);
     }
@@ -86,15 +89,15 @@ mod tests {
     use resp::Proto;
 
     fn asked(connection: u32, round: bool) -> Request {
-        Request {
-            hash: 1,
+        let terms = Terms {
             row: RowId(0),
             db: 0,
             proto: Proto::Resp2,
             no_touch: false,
             connection,
             round,
-        }
+        };
+        Request::new(1, terms)
     }
 
     #[test]

@@ -26,11 +26,18 @@ pub struct Batch {
     pub replies: BatchReplies,
 }
 
-/// What the other core must know of a command besides its arguments.
+/// What the other core must know of a command besides its arguments. It is packed where it is made and read bit by bit where it
+/// is needed, since most of it seldom is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Request {
     /// Table hash of the first key.
     pub hash: u64,
+    terms: u64,
+}
+
+/// How a command is to be run, and whose it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Terms {
     /// What to run.
     pub row: RowId,
     /// The client's database.
@@ -43,24 +50,6 @@ pub struct Request {
     pub connection: u32,
     /// Which of two rounds of the connection it belongs to, see [`super::allowance`].
     pub round: bool,
-}
-
-/// Which reply of which connection is meant.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ReplyTo {
-    /// Place of the connection on its core.
-    pub connection: u32,
-    /// Which of the connections that had this place.
-    pub generation: u32,
-    /// Number of the reply among those of the connection.
-    pub sequence: u32,
-}
-
-impl ReplyTo {
-    /// Whether both are replies of one connection.
-    pub fn is_to_same(&self, other: &ReplyTo) -> bool {
-        (self.connection, self.generation) == (other.connection, other.generation)
-    }
 }
 
 impl Batch {
@@ -82,6 +71,7 @@ impl Batch {
     }
 
     /// Adds a command.
+    #[inline(always)]
     pub fn push(&mut self, args: &Args<'_>, request: Request) {
         self.requests.push(args, request);
         self.count += 1;
@@ -137,7 +127,7 @@ impl Batch {
     }
 }
 
-/// Commands one behind the other in words of eight bytes: hash, manners, spans, bytes.
+/// Commands one behind the other in words of eight bytes: hash, terms, spans, bytes.
 #[derive(Default)]
 pub struct Requests {
     words: Vec<u64>,
@@ -147,12 +137,22 @@ pub struct Requests {
 pub struct Arrived<'a> {
     /// The command.
     pub request: Request,
-    /// Its arguments.
-    pub args: Args<'a>,
     /// Where it begins.
     pub start: usize,
     /// Where the next begins.
     pub end: usize,
+    spans: &'a [Span],
+    /// From its first byte on.
+    bytes: &'a [u8],
+    len: usize,
+}
+
+impl<'a> Arrived<'a> {
+    /// Its arguments.
+    #[inline(always)]
+    pub fn args(&self) -> Args<'a> {
+        Args::new(&self.bytes[..self.len], self.spans)
+    }
 }
 
 impl Requests {
@@ -160,6 +160,7 @@ impl Requests {
 
     /// Adds a command. Its arguments lie in order in what the client sent, and are copied in one piece with what stands
     /// between them: one copy costs less than one for each.
+    #[inline(always)]
     fn push(&mut self, args: &Args<'_>, request: Request) {
         let spans = args.spans();
         debug_assert!(spans.is_sorted_by_key(|span| span.start));
@@ -178,7 +179,8 @@ impl Requests {
                 .write(request.head(spans.len()));
             let mut places = words.add(Self::HEAD_WORDS);
             for span in spans {
-                places.write(word_of(span.start - start, span.len));
+                // Nothing is borrowed from the length: no argument begins before the piece.
+                places.write(word_of(span.start, span.len).wrapping_sub(word_of(start, 0)));
                 places = places.add(1);
             }
             ptr::copy_nonoverlapping(piece.as_ptr(), places.cast(), piece.len());
@@ -200,19 +202,21 @@ impl Requests {
         })
     }
 
-    #[inline]
+    #[inline(always)]
     fn at(&self, start: usize) -> Option<Arrived<'_>> {
-        let (head, rest) = self.words[start..].split_first_chunk()?;
+        let (head, rest) = self.words.get(start..)?.split_first_chunk()?;
         let (request, span_count) = Request::of_head(*head);
         let (spans, rest) = rest.split_at(span_count);
         let spans = spans_of(spans);
-        let last = spans[span_count - 1];
+        let last = spans.last().expect("a command has a name");
         let len = (last.start + last.len) as usize;
         Some(Arrived {
             request,
-            args: Args::new(&bytes_of(rest)[..len], spans),
             start,
             end: start + Self::HEAD_WORDS + span_count + len.div_ceil(8),
+            spans,
+            bytes: bytes_of(rest),
+            len,
         })
     }
 }
@@ -248,32 +252,53 @@ impl Request {
     /// Connections of a core that can be told apart.
     pub const CONNECTIONS_MAX: usize = 1 << field::CONNECTION.1;
 
-    fn head(&self, span_count: usize) -> [u64; Requests::HEAD_WORDS] {
-        let manners = put(field::ROW, u64::from(self.row.0))
-            | put(field::DB, u64::from(self.db))
-            | put(field::RESP3, u64::from(self.proto == Proto::Resp3))
-            | put(field::NO_TOUCH, u64::from(self.no_touch))
-            | put(field::ROUND, u64::from(self.round))
-            | put(field::SPANS, span_count as u64)
-            | put(field::CONNECTION, u64::from(self.connection));
-        [self.hash, manners]
+    /// A request.
+    #[inline(always)]
+    pub fn new(hash: u64, terms: Terms) -> Request {
+        let terms = put(field::ROW, u64::from(terms.row.0))
+            | put(field::DB, u64::from(terms.db))
+            | put(field::RESP3, u64::from(terms.proto == Proto::Resp3))
+            | put(field::NO_TOUCH, u64::from(terms.no_touch))
+            | put(field::ROUND, u64::from(terms.round))
+            | put(field::CONNECTION, u64::from(terms.connection));
+        Request { hash, terms }
     }
 
-    fn of_head([hash, manners]: [u64; Requests::HEAD_WORDS]) -> (Request, usize) {
-        let request = Request {
-            hash,
-            row: RowId(get(field::ROW, manners) as u16),
-            db: get(field::DB, manners) as u8,
-            proto: if get(field::RESP3, manners) == 1 {
+    /// How it is to be run, and whose it is.
+    #[inline(always)]
+    pub fn terms(&self) -> Terms {
+        Terms {
+            row: RowId(get(field::ROW, self.terms) as u16),
+            db: get(field::DB, self.terms) as u8,
+            proto: if get(field::RESP3, self.terms) == 1 {
                 Proto::Resp3
             } else {
                 Proto::Resp2
             },
-            no_touch: get(field::NO_TOUCH, manners) == 1,
-            connection: get(field::CONNECTION, manners) as u32,
-            round: get(field::ROUND, manners) == 1,
+            no_touch: get(field::NO_TOUCH, self.terms) == 1,
+            connection: get(field::CONNECTION, self.terms) as u32,
+            round: get(field::ROUND, self.terms) == 1,
+        }
+    }
+
+    /// The same in another round.
+    pub fn in_round(&self, round: bool) -> Request {
+        let terms = Terms {
+            round,
+            ..self.terms()
         };
-        (request, get(field::SPANS, manners) as usize)
+        Request::new(self.hash, terms)
+    }
+
+    fn head(&self, span_count: usize) -> [u64; Requests::HEAD_WORDS] {
+        [self.hash, self.terms | put(field::SPANS, span_count as u64)]
+    }
+
+    #[inline(always)]
+    fn of_head([hash, word]: [u64; Requests::HEAD_WORDS]) -> (Request, usize) {
+        let span_count = get(field::SPANS, word);
+        let terms = word ^ put(field::SPANS, span_count);
+        (Request { hash, terms }, span_count as usize)
     }
 }
 
@@ -319,18 +344,32 @@ impl BatchReplies {
     const REFUSED: u64 = u64::MAX;
     const REFUSED_IN_BATCHES: u64 = u64::MAX - 1;
 
-    /// Has `write` append a reply to the buffer; what it appended is taken away again where it answers that there is none.
+    /// Begins a reply; answers where.
     #[inline]
-    pub fn write(&mut self, write: impl FnOnce(&mut Vec<u8>) -> bool) {
-        let head = self.bytes.len();
+    pub fn begin(&mut self) -> usize {
         self.bytes.extend_from_slice(&[0; Self::HEAD_BYTES]);
-        let start = self.bytes.len();
-        if write(&mut self.bytes) {
-            let len = (self.bytes.len() - start) as u64;
-            self.bytes[head..start].copy_from_slice(&len.to_ne_bytes());
-        } else {
-            self.bytes.truncate(head);
-        }
+        self.bytes.len()
+    }
+
+    /// Where the reply that was begun is to be appended.
+    #[inline]
+    pub fn out(&mut self) -> &mut Vec<u8> {
+        &mut self.bytes
+    }
+
+    /// Ends the reply that was begun at `start`; answers how long it is.
+    #[inline]
+    pub fn end(&mut self, start: usize) -> usize {
+        let len = self.bytes.len() - start;
+        let head = self.bytes[start - Self::HEAD_BYTES..].first_chunk_mut();
+        *head.expect("it was begun") = (len as u64).to_ne_bytes();
+        len
+    }
+
+    /// Takes back the reply that was begun at `start`: there is none.
+    #[inline]
+    pub fn abandon(&mut self, start: usize) {
+        self.bytes.truncate(start - Self::HEAD_BYTES);
     }
 
     /// Says of the next request that it was not run, and why.
@@ -347,24 +386,49 @@ impl BatchReplies {
         self.bytes.len()
     }
 
-    /// The replies in order, or why a request was not run.
-    pub fn iter(&self) -> impl Iterator<Item = Result<&[u8], Refusal>> {
-        let mut rest = &self.bytes[..];
-        std::iter::from_fn(move || {
-            let (head, after) = rest.split_first_chunk()?;
-            let len = u64::from_ne_bytes(*head);
-            if len >= Self::REFUSED_IN_BATCHES {
-                rest = after;
-                return Some(Err(if len == Self::REFUSED {
-                    Refusal::Unread
-                } else {
-                    Refusal::Long
-                }));
-            }
-            let (reply, others) = after.split_at(len as usize);
-            rest = others;
-            Some(Ok(reply))
-        })
+    /// The replies, to be read in their order.
+    pub fn told(&self) -> Told<'_> {
+        Told { rest: &self.bytes }
+    }
+}
+
+/// Replies that are being read. As an iterator it gives those up to the next request that was not run.
+pub struct Told<'a> {
+    rest: &'a [u8],
+}
+
+impl Told<'_> {
+    /// Whether all was read.
+    pub fn is_over(&self) -> bool {
+        self.rest.is_empty()
+    }
+
+    /// Why the next request was not run, if it was not.
+    pub fn refusal(&mut self) -> Option<Refusal> {
+        let (head, after) = self.rest.split_first_chunk()?;
+        let refusal = match u64::from_ne_bytes(*head) {
+            BatchReplies::REFUSED => Refusal::Unread,
+            BatchReplies::REFUSED_IN_BATCHES => Refusal::Long,
+            _ => return None,
+        };
+        self.rest = after;
+        Some(refusal)
+    }
+}
+
+impl<'a> Iterator for Told<'a> {
+    type Item = &'a [u8];
+
+    #[inline]
+    fn next(&mut self) -> Option<&'a [u8]> {
+        let (head, after) = self.rest.split_first_chunk()?;
+        let len = u64::from_ne_bytes(*head);
+        if len >= BatchReplies::REFUSED_IN_BATCHES {
+            return None;
+        }
+        let (reply, rest) = after.split_at(len as usize);
+        self.rest = rest;
+        Some(reply)
     }
 }
 
@@ -374,15 +438,17 @@ mod tests {
     use resp::OwnedArgs;
 
     fn request(number: u64) -> Request {
-        Request {
-            hash: number.wrapping_mul(0x9e37_79b9_7f4a_7c15),
+        let terms = Terms {
             row: RowId(number as u16),
             db: (number % 16) as u8,
             proto: [Proto::Resp2, Proto::Resp3][number as usize % 2],
             no_touch: number.is_multiple_of(3),
             connection: (number * 8191) as u32,
             round: number.is_multiple_of(5),
-        }
+        };
+        let request = Request::new(number.wrapping_mul(0x9e37_79b9_7f4a_7c15), terms);
+        assert_eq!(request.terms(), terms);
+        request
     }
 
     /// `number` arguments of all lengths, the empty one too.
@@ -403,7 +469,12 @@ mod tests {
         let mut starts = Vec::new();
         for (number, arrived) in batch.requests.from(0).enumerate() {
             assert_eq!(arrived.request, request(number as u64));
-            assert!(arrived.args.iter().eq(args(number as u64).as_args().iter()));
+            assert!(
+                arrived
+                    .args()
+                    .iter()
+                    .eq(args(number as u64).as_args().iter())
+            );
             starts.push(arrived.start);
         }
         assert_eq!(starts.len(), 120);
@@ -421,32 +492,43 @@ mod tests {
     fn replies_come_back_in_order_without_those_that_were_not_given() {
         let mut replies = BatchReplies::default();
         for number in 0..100usize {
-            replies.write(|out| {
-                out.extend(std::iter::repeat_n(number as u8, number));
-                number % 7 != 3
-            });
+            let start = replies.begin();
+            replies
+                .out()
+                .extend(std::iter::repeat_n(number as u8, number));
+            if number % 7 == 3 {
+                replies.abandon(start);
+            } else {
+                assert_eq!(replies.end(start), number);
+            }
         }
         let given = (0..100usize).filter(|number| number % 7 != 3);
         assert!(
             replies
-                .iter()
-                .map(|reply| reply.map(<[u8]>::to_vec))
-                .eq(given.map(|number| Ok(vec![number as u8; number])))
+                .told()
+                .map(<[u8]>::to_vec)
+                .eq(given.map(|number| vec![number as u8; number]))
         );
     }
 
     #[test]
     fn a_request_that_was_not_run_is_told_from_one_without_a_reply() {
         let mut replies = BatchReplies::default();
-        replies.write(|_| true);
+        let start = replies.begin();
+        replies.end(start);
         replies.refuse(Refusal::Unread);
         replies.refuse(Refusal::Long);
-        replies.write(|out| {
-            out.push(b'x');
-            true
-        });
-        let told: Vec<_> = replies.iter().collect();
-        let (unread, long) = (Err(Refusal::Unread), Err(Refusal::Long));
-        assert_eq!(told, [Ok(&b""[..]), unread, long, Ok(b"x")]);
+        let start = replies.begin();
+        replies.out().push(b'x');
+        replies.end(start);
+        let mut told = replies.told();
+        assert_eq!(told.refusal(), None);
+        assert_eq!(told.by_ref().collect::<Vec<_>>(), [b""]);
+        assert_eq!(told.refusal(), Some(Refusal::Unread));
+        assert_eq!(told.next(), None);
+        assert_eq!(told.refusal(), Some(Refusal::Long));
+        assert_eq!((told.refusal(), told.is_over()), (None, false));
+        assert_eq!(told.by_ref().collect::<Vec<_>>(), [b"x"]);
+        assert!(told.is_over());
     }
 }

@@ -6,6 +6,7 @@ pub mod allowance;
 pub mod batch;
 pub mod doorbell;
 pub mod message;
+pub mod owed;
 pub mod queue;
 pub mod spares;
 mod sync;

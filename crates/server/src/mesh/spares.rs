@@ -73,10 +73,7 @@ mod tests {
     /// A batch that came home, and how many bytes of it are counted.
     fn batch(reply_bytes: usize) -> (Batch, i64) {
         let mut batch = Batch::default();
-        batch.replies.write(|out| {
-            out.resize(reply_bytes, b'x');
-            true
-        });
+        batch.replies.out().resize(reply_bytes, b'x');
         let bytes = batch.count();
         (batch, bytes)
     }
