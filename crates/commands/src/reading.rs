@@ -10,6 +10,7 @@ use store::{Key, Millis, Place, View};
 
 use crate::lookup::bulk_item;
 use crate::sort::Sorting;
+use crate::streams::Entries;
 use crate::zsets::write_pair;
 
 /// An answer of so many elements is made in steps: a shorter one takes less than about two milliseconds.
@@ -32,6 +33,10 @@ pub fn is_long(bytes: u64, counts: impl FnOnce() -> (usize, usize)) -> bool {
 
 #[cold]
 fn takes_long(bytes: u64, (count, len): (usize, usize)) -> bool {
+    #[cfg(test)]
+    if crate::trial::AT_ONCE.get() {
+        return false;
+    }
     let answered_bytes = u128::from(bytes) * count as u128 / len.max(1) as u128;
     count >= LONG_ELEMENTS || answered_bytes >= u128::from(LONG_BYTES)
 }
@@ -63,6 +68,8 @@ pub enum What {
     },
     /// All elements in another order.
     Sorted(Box<Sorting>),
+    /// Entries of a stream.
+    Entries(Box<Entries>),
 }
 
 /// A large collection that is being read for an answer.
@@ -97,7 +104,19 @@ pub enum Step {
 /// handler's error, which nobody sees.
 #[cold]
 pub fn begin(call: &mut Call<'_>, what: What, header: impl FnOnce(&mut Writer<'_>)) -> Error {
-    let (key, db, since, proto) = (call.key(1), call.db, call.now(), call.proto);
+    begin_key(call, 1, what, header)
+}
+
+/// As [`begin`], where the only key is argument `index`. What does not know yet how long its answer is makes its header at
+/// the end (`What::header`).
+#[cold]
+pub fn begin_key(
+    call: &mut Call<'_>,
+    index: usize,
+    what: What,
+    header: impl FnOnce(&mut Writer<'_>),
+) -> Error {
+    let (key, db, since, proto) = (call.other_key(index), call.db, call.now(), call.proto);
     let view = call.core.shard.view_beside(db, key, since);
     let large_at = view.and_then(|view| view.large_at());
     let mut piece = Vec::new();
@@ -141,10 +160,12 @@ impl Reading {
         piece.shrink_to_fit();
         self.pieces.push(piece);
         if has_more {
-            Step::More
-        } else {
-            Step::Done(std::mem::take(&mut self.pieces))
+            return Step::More;
         }
+        let header = self.what.header(self.proto);
+        let mut pieces = std::mem::take(&mut self.pieces);
+        pieces.splice(..0, header);
+        Step::Done(pieces)
     }
 
     /// The buffer of the next piece: the header of the answer is the beginning of the first.
@@ -161,6 +182,14 @@ impl Reading {
 }
 
 impl What {
+    /// What comes before the answer and could not be told before all of it was made.
+    fn header(&mut self, proto: Proto) -> Option<Vec<u8>> {
+        match self {
+            What::Entries(entries) => Some(entries.header(proto)),
+            _ => None,
+        }
+    }
+
     /// Answers the next elements. Whether there are more.
     fn read(&mut self, view: &View<'_>, piece: &mut Vec<u8>, proto: Proto) -> bool {
         const KIND: &str = "a collection keeps its type";
@@ -202,6 +231,7 @@ impl What {
                 left.start < left.end
             }
             What::Sorted(sorting) => sorting.answer(out),
+            What::Entries(entries) => entries.read(view.stream().expect(KIND), out),
             What::Ranks {
                 ranks,
                 is_reverse,
