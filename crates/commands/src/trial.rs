@@ -12,7 +12,7 @@ use crate::{
 use resp::{OwnedArgs, Proto, Writer};
 use std::cell::Cell;
 use std::sync::Arc;
-use store::{Expiry, Millis, Value};
+use store::{AddRule, Door, Expiry, Kind, Millis, Value};
 
 pub(crate) const START: Millis = Millis(1_700_000_000_000);
 
@@ -83,6 +83,44 @@ pub fn both_ways(core: &mut Core, line: &str, proto: Proto) -> Vec<u8> {
     assert_eq!(ran, Ran::Yes);
     assert!(stepped == bytes, "{line} in {proto:?}");
     bytes
+}
+
+fn open<'s>(core: &'s mut Core, key: &'s str, kind: Kind) -> Door<'s> {
+    let key = core.shard.key(key.as_bytes());
+    let door = core.shard.open_or_new(0, key, kind, START);
+    door.unwrap_or_else(|_| panic!("it is of this kind"))
+}
+
+/// The names of so many members.
+fn names(count: usize) -> impl Iterator<Item = String> {
+    (0..count).map(|number| format!("member:{number}"))
+}
+
+/// Makes a set of so many members.
+pub fn fill_set(core: &mut Core, key: &str, count: usize) {
+    let mut set = open(core, key, Kind::Set).set();
+    names(count).for_each(|name| _ = set.add(name.as_bytes()));
+}
+
+/// Makes a hash of so many fields; the value of each is its number.
+pub fn fill_hash(core: &mut Core, key: &str, count: usize) {
+    let mut hash = open(core, key, Kind::Hash).hash();
+    for (number, name) in names(count).enumerate() {
+        hash.set(
+            name.as_bytes(),
+            number.to_string().as_bytes(),
+            Expiry::Clear,
+        );
+    }
+}
+
+/// Makes a sorted set of so many members; the score of each is a quarter of its number.
+pub fn fill_zset(core: &mut Core, key: &str, count: usize) {
+    let mut zset = open(core, key, Kind::Zset).zset();
+    for (number, name) in names(count).enumerate() {
+        let added = zset.add(name.as_bytes(), number as f64 / 4.0, AddRule::default());
+        assert!(added.is_ok(), "it is a score");
+    }
 }
 
 /// A row with the flags and texts of another.
