@@ -45,6 +45,7 @@ mod lists;
 mod lookup;
 mod memory_family;
 mod object;
+mod picks;
 mod plan;
 mod positions;
 pub mod pressure;

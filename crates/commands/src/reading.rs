@@ -10,6 +10,7 @@ use store::{Key, Millis, Place, View};
 
 use crate::element_scan::Scan;
 use crate::lookup::bulk_item;
+use crate::picks::Picks;
 use crate::sort::Sorting;
 use crate::streams::Entries;
 use crate::zsets::write_pair;
@@ -75,6 +76,8 @@ pub enum What {
     Entries(Box<Entries>),
     /// Elements from a cursor on.
     Scan(Box<Scan<'static>>),
+    /// Elements picked at random.
+    Picks(Box<Picks>),
 }
 
 /// A large collection that is being read for an answer.
@@ -86,8 +89,8 @@ pub struct Reading {
     /// The moment of the answer, as far as expiry is concerned.
     since: Millis,
     proto: Proto,
-    /// Where the collection is: another one is not gone on with.
-    large_at: usize,
+    /// Where the collection is: another one is not gone on with. Nothing where it is small, and copied at the beginning.
+    large_at: Option<usize>,
     what: What,
     pieces: Vec<Vec<u8>>,
 }
@@ -132,7 +135,7 @@ pub fn begin_key(
         hash: key.hash,
         since,
         proto,
-        large_at: large_at.expect("what is packed is not large"),
+        large_at,
         what,
         pieces: vec![piece],
     }));
@@ -152,7 +155,7 @@ impl Reading {
             hash: self.hash,
         };
         let view = core.shard.view_beside(self.db, key, self.since);
-        let Some(view) = view.filter(|view| view.large_at() == Some(self.large_at)) else {
+        let Some(view) = view.filter(|view| view.large_at() == self.large_at) else {
             return Step::Lost;
         };
         if let What::Sorted(sorting) = &mut self.what
@@ -164,6 +167,11 @@ impl Reading {
         let has_more = self.what.read(&view, &mut piece, self.proto);
         piece.shrink_to_fit();
         self.pieces.push(piece);
+        if let What::Picks(picks) = &mut self.what
+            && let Some(error) = picks.failure()
+        {
+            return Step::Failed(error);
+        }
         if has_more {
             return Step::More;
         }
@@ -209,6 +217,11 @@ impl What {
             What::Scan(scan) => {
                 let mut header = Vec::new();
                 scan.begin(&mut Writer::new(&mut header, proto));
+                Some(header)
+            }
+            What::Picks(picks) => {
+                let mut header = Vec::new();
+                picks.header(&mut Writer::new(&mut header, proto));
                 Some(header)
             }
             _ => None,
@@ -260,6 +273,7 @@ impl What {
             What::Sorted(sorting) => sorting.answer(out),
             What::Entries(entries) => entries.read(view.stream().expect(KIND), out),
             What::Scan(scan) => scan.read(view, out),
+            What::Picks(picks) => picks.read(view, out),
             What::Ranks {
                 ranks,
                 is_reverse,

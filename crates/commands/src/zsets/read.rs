@@ -9,6 +9,7 @@ use store::{Item, Key, Rng, View, ZsetView};
 
 use super::bounds::{By, Span};
 use crate::element_scan::{self, Options};
+use crate::picks::{self, Asked};
 use crate::{Call, Error, Reply, error, lookup, reply_limit::ReplyLimit};
 
 /// The sorted set under the first key, for a command that runs where it lies.
@@ -151,6 +152,14 @@ pub fn zrandmember(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
     let wanted = count.unsigned_abs();
     if repeats {
         limit.check_count(wanted)?;
+    }
+    let asked = Asked {
+        count: wanted,
+        repeats,
+        pairs: with_scores,
+    };
+    if picks::is_long(&asked, zset.len(), zset.bytes()) {
+        return Err(picks::begin(call, asked));
     }
     let drawn = if repeats {
         wanted as usize
