@@ -61,6 +61,7 @@ mod sort;
 mod streams;
 mod strings;
 mod tend;
+mod texts;
 mod zsets;
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use crate::lookup::bulk_item;
 use crate::picks::Picks;
 use crate::sort::Sorting;
 use crate::streams::Entries;
+use crate::texts::LongText;
 use crate::zsets::write_pair;
 
 /// An answer of so many elements is made in steps: a shorter one takes less than about two milliseconds.
@@ -78,6 +79,8 @@ pub enum What {
     Scan(Box<Scan<'static>>),
     /// Elements picked at random.
     Picks(Box<Picks>),
+    /// A long string.
+    Text(Box<LongText>),
 }
 
 /// A large collection that is being read for an answer.
@@ -274,6 +277,7 @@ impl What {
             What::Entries(entries) => entries.read(view.stream().expect(KIND), out),
             What::Scan(scan) => scan.read(view, out),
             What::Picks(picks) => picks.read(view, out),
+            What::Text(long) => long.read(view.text().expect(KIND), out),
             What::Ranks {
                 ranks,
                 is_reverse,
