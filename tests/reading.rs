@@ -59,6 +59,11 @@ fn fill_all(client: &mut Client, end: usize) {
     let number = |number: usize| vec![(7 * number % MANY).to_string()];
     fill(client, MANY, number, ["RPUSH", &key("numbers")]);
     fill_stream(client, &key("stream"), MANY);
+    let place = |number: usize| {
+        let (longitude, latitude) = (number % 170, number % 80);
+        vec![longitude.to_string(), latitude.to_string(), member(number)]
+    };
+    fill(client, MANY, place, ["GEOADD", &key("geo")]);
     fill(client, MANY, pair, ["HSET", &key("expiring")]);
     client.ask(&format!(
         "HEXPIRE {} 1000 FIELDS 1 {}",
@@ -180,6 +185,11 @@ fn questions(end: usize) -> Vec<(String, bool, Vec<String>)> {
             format!("XREAD COUNT 21000 STREAMS stream{end} 1-9"),
             true,
             [vec![format!("stream{end}")], entries(9..21_009)].concat(),
+        ),
+        (
+            format!("GEOSEARCH geo{end} FROMLONLAT 0 0 BYRADIUS 20100 km ASC"),
+            false,
+            all.clone(),
         ),
         (format!("HKEYS expiring{end}"), false, all.clone()),
         (format!("HGETALL expiring{end}"), false, fields.clone()),

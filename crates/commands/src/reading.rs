@@ -9,6 +9,7 @@ use std::ops::Range;
 use store::{Key, Millis, Place, View};
 
 use crate::element_scan::Scan;
+use crate::geo::Searching;
 use crate::lookup::bulk_item;
 use crate::picks::Picks;
 use crate::sort::Sorting;
@@ -81,6 +82,8 @@ pub enum What {
     Picks(Box<Picks>),
     /// A long string.
     Text(Box<LongText>),
+    /// Members of a sorted set that lie somewhere.
+    Search(Box<Searching>),
 }
 
 /// A large collection that is being read for an answer.
@@ -202,6 +205,7 @@ impl What {
     fn header(&mut self, proto: Proto) -> Option<Vec<u8>> {
         match self {
             What::Entries(entries) => Some(entries.header(proto)),
+            What::Search(searching) => Some(searching.header(proto)),
             What::Fields {
                 names,
                 values,
@@ -277,6 +281,7 @@ impl What {
             What::Entries(entries) => entries.read(view.stream().expect(KIND), out),
             What::Scan(scan) => scan.read(view, out),
             What::Picks(picks) => picks.read(view, out),
+            What::Search(searching) => searching.read(view.zset().expect(KIND), out),
             What::Text(long) => long.read(view.text().expect(KIND), out),
             What::Ranks {
                 ranks,
