@@ -395,25 +395,32 @@ pub fn search(
 /// Writes what was found: members, or arrays of each with what the search wants to know of it.
 pub fn write_found(out: &mut Writer<'_>, options: &SearchOptions, found: &[Found]) {
     out.array(found.len());
-    found.iter().for_each(|one| write_one(out, options, one));
+    for one in found {
+        write_one(out, options, &one.member, (one.score, one.distance));
+    }
 }
 
 /// Writes one of them.
-pub fn write_one(out: &mut Writer<'_>, options: &SearchOptions, one: &Found) {
+pub fn write_one(
+    out: &mut Writer<'_>,
+    options: &SearchOptions,
+    member: &[u8],
+    (score, distance): (f64, f64),
+) {
     let wanted = [options.with_dist, options.with_hash, options.with_coord];
     let wanted = wanted.into_iter().filter(|&wanted| wanted).count();
     if wanted > 0 {
         out.array(1 + wanted);
     }
-    out.bulk(&one.member);
+    out.bulk(member);
     if options.with_dist {
-        text::write_distance(out, one.distance);
+        text::write_distance(out, distance);
     }
     if options.with_hash {
-        out.int(one.score as i64);
+        out.int(score as i64);
     }
     if options.with_coord {
-        text::write_point(out, Point::of_score(one.score));
+        text::write_point(out, Point::of_score(score));
     }
 }
 

@@ -4,12 +4,12 @@
 
 use super::cells::Point;
 use super::coverage::coverage;
-use super::search::{Found, Order, SearchOptions, write_one};
+use super::search::{Order, SearchOptions, write_one};
 use crate::reading::{self, Budget, LONG_ELEMENTS, What};
 use crate::{Call, Error};
 use resp::{Proto, Writer};
 use std::ops::{Bound, Range};
-use store::{IntBuffer, ZsetView};
+use store::{IntBuffer, Strings, ZsetView};
 
 /// Members that a step looks at: each costs the sines of a distance.
 const STEP_MEMBERS: usize = 2048;
@@ -27,7 +27,9 @@ pub struct Searching {
     options: SearchOptions,
     /// Ranks of the members that may lie in the shape, those not looked at.
     ranges: Vec<Range<usize>>,
-    found: Vec<Found>,
+    /// What was found: names, and scores with distances. Each is one block, which is freed at once.
+    members: Strings,
+    places: Vec<(f64, f64)>,
     order: Vec<Weighed>,
     merged: Vec<Weighed>,
     phase: Phase,
@@ -102,7 +104,8 @@ pub fn if_long(zset: ZsetView<'_>, options: &SearchOptions) -> Option<Box<Search
         Box::new(Searching {
             options: options.clone(),
             ranges: met,
-            found: Vec::new(),
+            members: Strings::default(),
+            places: Vec::new(),
             order: Vec::new(),
             merged: Vec::new(),
             phase: Phase::Look,
@@ -137,12 +140,19 @@ impl Searching {
 
     /// How many members are answered.
     fn wanted(&self) -> usize {
-        self.found
+        self.places
             .len()
             .min(self.options.count.unwrap_or(usize::MAX))
     }
 
     fn look(&mut self, zset: ZsetView<'_>) {
+        if self.places.capacity() == 0 {
+            // They are not copied again as they become more; what is not written takes no memory.
+            let met = self.ranges.iter().map(Range::len).sum();
+            self.members = Strings::with_room(met, zset.bytes() as usize);
+            self.places.reserve_exact(met);
+            self.order.reserve_exact(met);
+        }
         let (Some(ranks), Some(shape)) = (self.ranges.last_mut(), self.options.shape) else {
             self.phase = match self.options.order {
                 Some(_) => Phase::Sort(0),
@@ -156,7 +166,7 @@ impl Searching {
         let count = self.options.count.filter(|_| self.options.any);
         let enough = count.unwrap_or(usize::MAX);
         for (member, score) in zset.range(ranks.start..end) {
-            if self.found.len() >= enough {
+            if self.places.len() >= enough {
                 break;
             }
             if let Some(metres) = shape.distance_within_m(Point::of_score(score)) {
@@ -166,19 +176,16 @@ impl Searching {
                     Some(Order::Descending) => !bits,
                     _ => bits,
                 };
-                self.order.push((weight, self.found.len() as u32));
-                self.found.push(Found {
-                    member: member.text(&mut buffer).to_vec(),
-                    score,
-                    distance,
-                });
+                self.order.push((weight, self.places.len() as u32));
+                self.places.push((score, distance));
+                self.members.push(member.text(&mut buffer));
             }
         }
         ranks.start = end;
         if end == ranks.end {
             self.ranges.pop();
         }
-        if self.found.len() >= enough {
+        if self.places.len() >= enough {
             self.ranges.clear();
         }
     }
@@ -231,7 +238,9 @@ impl Searching {
         let (mut step, mut next) = (Budget::default(), start);
         while next < self.wanted() {
             let (_, index) = self.order[next];
-            write_one(out, &self.options, &self.found[index as usize]);
+            let index = index as usize;
+            let (member, place) = (self.members.at(index), self.places[index]);
+            write_one(out, &self.options, member, place);
             next += 1;
             if !step.goes_on(out) {
                 break;
