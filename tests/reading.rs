@@ -11,16 +11,16 @@ use testkit::{Client, Server, client::encode};
 use crate::fixture::{bulk, elements, error, ok, start, start_ours, text};
 
 /// Enough for several steps.
-const MANY: usize = 30_000;
+pub const MANY: usize = 30_000;
 /// Elements that a command of a test adds.
-const CHUNK: usize = 1_000;
+pub const CHUNK: usize = 1_000;
 
-fn member(number: usize) -> String {
+pub fn member(number: usize) -> String {
     format!("member:{number:06}")
 }
 
 /// Runs commands that each add some of `count` elements.
-fn fill(
+pub fn fill(
     client: &mut Client,
     count: usize,
     command: impl Fn(usize) -> Vec<String>,
@@ -37,12 +37,12 @@ fn fill(
     client.pipeline(&commands);
 }
 
-fn fill_set(client: &mut Client, key: &str, count: usize) {
+pub fn fill_set(client: &mut Client, key: &str, count: usize) {
     fill(client, count, |number| vec![member(number)], ["SADD", key]);
 }
 
 /// A set, a hash, a sorted set, a list and one of numbers under keys that end so.
-fn fill_all(client: &mut Client, end: usize) {
+pub fn fill_all(client: &mut Client, end: usize) {
     let key = |kind: &str| format!("{kind}{end}");
     fill_set(client, &key("set"), MANY);
     let pair = |number| vec![member(number), number.to_string()];
@@ -58,52 +58,14 @@ fn fill_all(client: &mut Client, end: usize) {
     // Each number once, in no order: 7 and 30,000 have no common divisor.
     let number = |number: usize| vec![(7 * number % MANY).to_string()];
     fill(client, MANY, number, ["RPUSH", &key("numbers")]);
-    fill_stream(client, &key("stream"), MANY);
-    let place = |number: usize| {
-        let (longitude, latitude) = (number % 170, number % 80);
-        vec![longitude.to_string(), latitude.to_string(), member(number)]
-    };
-    fill(client, MANY, place, ["GEOADD", &key("geo")]);
-    fill(client, MANY, pair, ["HSET", &key("expiring")]);
-    client.ask(&format!(
-        "HEXPIRE {} 1000 FIELDS 1 {}",
-        key("expiring"),
-        member(7)
-    ));
 }
 
-/// Entries 1-1, 1-2 and so on, each with a member's name and its number.
-fn fill_stream(client: &mut Client, key: &str, count: usize) {
-    for start in (0..count).step_by(CHUNK) {
-        let numbers = start..(start + CHUNK).min(count);
-        let commands: Vec<_> = numbers
-            .map(|number| {
-                let (id, name, value) = (format!("1-{}", number + 1), member(number), number);
-                words(&format!("XADD {key} {id} {name} {value}"))
-            })
-            .collect();
-        client.pipeline(&commands);
-    }
-}
-
-/// What a stream answers of the entries with these numbers.
-fn entries(numbers: impl Iterator<Item = usize>) -> Vec<String> {
-    let entry = |number| {
-        [
-            format!("1-{}", number + 1),
-            member(number),
-            number.to_string(),
-        ]
-    };
-    numbers.flat_map(entry).collect()
-}
-
-fn words(line: &str) -> Vec<String> {
+pub fn words(line: &str) -> Vec<String> {
     line.split(' ').map(String::from).collect()
 }
 
 /// What a reply holds, one text after the other; scores of RESP3 as they are in RESP2.
-fn texts(reply: &Reply) -> Vec<String> {
+pub fn texts(reply: &Reply) -> Vec<String> {
     match reply {
         Reply::Array(elements) | Reply::Set(elements) => elements.iter().flat_map(texts).collect(),
         Reply::Map(pairs) => pairs
@@ -115,16 +77,8 @@ fn texts(reply: &Reply) -> Vec<String> {
     }
 }
 
-/// Sorted texts and one more.
-fn with_first(first: &str, texts: &[String]) -> Vec<String> {
-    let mut all = texts.to_vec();
-    all.push(first.to_string());
-    all.sort();
-    all
-}
-
 /// Commands that read all, or most, of what `fill_all` made, with what they answer, sorted where no order is promised.
-fn questions(end: usize) -> Vec<(String, bool, Vec<String>)> {
+fn questions(end: usize) -> Vec<Question> {
     let all: Vec<String> = (0..MANY).map(member).collect();
     let scored = |numbers: &mut dyn Iterator<Item = usize>| -> Vec<String> {
         numbers
@@ -138,7 +92,7 @@ fn questions(end: usize) -> Vec<(String, bool, Vec<String>)> {
     let backwards: Vec<String> = all.iter().rev().cloned().collect();
     vec![
         (format!("SMEMBERS set{end}"), false, all.clone()),
-        (format!("HGETALL hash{end}"), false, fields.clone()),
+        (format!("HGETALL hash{end}"), false, fields),
         (format!("HKEYS hash{end}"), false, all.clone()),
         (format!("HVALS hash{end}"), false, values),
         (format!("LRANGE list{end} 0 -1"), true, all.clone()),
@@ -170,55 +124,6 @@ fn questions(end: usize) -> Vec<(String, bool, Vec<String>)> {
             true,
             (5..MANY).map(|number| number.to_string()).collect(),
         ),
-        (format!("XRANGE stream{end} - +"), true, entries(0..MANY)),
-        (
-            format!("XRANGE stream{end} (1-3 1-28000 COUNT 22000"),
-            true,
-            entries(3..22_003),
-        ),
-        (
-            format!("XREVRANGE stream{end} + 1-6"),
-            true,
-            entries((5..MANY).rev()),
-        ),
-        (
-            format!("XREAD COUNT 21000 STREAMS stream{end} 1-9"),
-            true,
-            [vec![format!("stream{end}")], entries(9..21_009)].concat(),
-        ),
-        (
-            format!("GEOSEARCH geo{end} FROMLONLAT 0 0 BYRADIUS 20100 km ASC"),
-            false,
-            all.clone(),
-        ),
-        (format!("HKEYS expiring{end}"), false, all.clone()),
-        (format!("HGETALL expiring{end}"), false, fields.clone()),
-        (
-            format!("SSCAN set{end} 0 COUNT 40000"),
-            false,
-            [vec!["0".to_string()], all.clone()].concat(),
-        ),
-        (
-            format!("HSCAN hash{end} 0 COUNT 40000"),
-            false,
-            with_first("0", &fields),
-        ),
-        (
-            format!("ZSCAN zset{end} 0 COUNT 40000"),
-            false,
-            with_first("0", &fields),
-        ),
-        (format!("SRANDMEMBER set{end} 40000"), false, all.clone()),
-        (
-            format!("HRANDFIELD hash{end} 40000 WITHVALUES"),
-            false,
-            fields.clone(),
-        ),
-        (
-            format!("ZRANDMEMBER zset{end} 40000 WITHSCORES"),
-            false,
-            fields.clone(),
-        ),
         (
             format!("ZRANGE zset{end} ({} +inf BYSCORE LIMIT 2 25000", 9),
             true,
@@ -229,11 +134,19 @@ fn questions(end: usize) -> Vec<(String, bool, Vec<String>)> {
 
 #[test]
 fn every_answer_is_whole_and_in_its_place_among_those_of_a_pipeline() {
+    ask_in_pipelines(fill_all, questions);
+}
+
+/// A command, whether its answer has an order, and the answer; sorted where it has none.
+pub type Question = (String, bool, Vec<String>);
+
+/// Asks all questions about what `fill` makes, in pipelines, on one shard and on several.
+pub fn ask_in_pipelines(fill: fn(&mut Client, usize), questions: fn(usize) -> Vec<Question>) {
     for shards in [1, 2, 4] {
         let server = start(shards, &[]);
         let mut filler = server.client();
         // Some of them are on the shard of whichever connection asks, and some are not.
-        (0..3).for_each(|end| fill_all(&mut filler, end));
+        (0..3).for_each(|end| fill(&mut filler, end));
         for mut client in [server.client(), server.client_resp3(), server.client()] {
             let mut commands = Vec::new();
             let asked: Vec<_> = (0..3).flat_map(questions).collect();
@@ -309,7 +222,7 @@ fn what_a_connection_writes_is_in_its_next_answer_and_not_in_the_one_before() {
 }
 
 /// Runs `write` on a connection of its own again and again while `read` runs.
-fn beside(server: &Server, write: impl Fn(&mut Client, usize) + Sync, read: impl FnOnce()) {
+pub fn beside(server: &Server, write: impl Fn(&mut Client, usize) + Sync, read: impl FnOnce()) {
     let is_over = AtomicBool::new(false);
     std::thread::scope(|scope| {
         for writer in 0..2 {
@@ -378,94 +291,6 @@ fn nobody_sees_half_of_what_another_connection_has_written() {
                 );
             }
         });
-    }
-}
-
-#[test]
-fn entries_are_answered_without_a_gap_while_others_come_and_the_oldest_go() {
-    for shards in [1, 2, 4] {
-        let server = start(shards, &[]);
-        fill_stream(&mut server.client(), "stream", MANY);
-        let write = |client: &mut Client, number: usize| {
-            client.ask(&format!("XADD stream * one {number} two {number}"));
-            if number % 4 < 2 {
-                client.ask(&format!("XTRIM stream MAXLEN {MANY}"));
-            }
-        };
-        beside(&server, write, || {
-            let mut client = server.client();
-            for round in 0..12 {
-                let question = [
-                    "XRANGE stream - +",
-                    "XREVRANGE stream + -",
-                    "XREAD STREAMS stream 0",
-                ];
-                let reply = client.ask(question[round % 3]);
-                let mut answered = match round % 3 {
-                    2 => match &elements(reply)[0] {
-                        Reply::Array(stream) => elements(stream[1].clone()),
-                        other => panic!("{other:?}"),
-                    },
-                    _ => elements(reply),
-                };
-                if round % 3 == 1 {
-                    answered.reverse();
-                }
-                assert!(answered.len() >= MANY, "with {shards} shards");
-                // One moment: what follows the oldest entry shown is there without a gap.
-                let ids: Vec<(u64, u64)> = answered.iter().map(id_of).collect();
-                assert!(ids.is_sorted() && ids.windows(2).all(|pair| pair[0] != pair[1]));
-                let old: Vec<u64> = ids.iter().filter(|id| id.0 == 1).map(|id| id.1).collect();
-                assert!(old.windows(2).all(|pair| pair[0] + 1 == pair[1]));
-            }
-        });
-    }
-}
-
-/// The ID of an entry.
-fn id_of(entry: &Reply) -> (u64, u64) {
-    let id = match entry {
-        Reply::Array(parts) => text(&parts[0]),
-        other => panic!("{other:?} is no entry"),
-    };
-    let (ms, seq) = id.split_once('-').expect("an ID has two halves");
-    let number = |half: &str| half.parse().expect("it is a number");
-    (number(ms), number(seq))
-}
-
-#[test]
-fn fields_whose_time_comes_while_a_hash_is_read_are_in_all_of_the_answer_or_in_nothing_of_it() {
-    let Some(server) = start_ours(2, &["--hz", "100"]) else {
-        return;
-    };
-    let (mut filler, mut client) = (server.client(), server.client());
-    for round in 0..6 {
-        let pair = |number| vec![member(number), number.to_string()];
-        fill(&mut filler, MANY, pair, ["HSET", "hash"]);
-        // All of them end in one millisecond.
-        let now: Vec<u64> = elements(client.ask("TIME"))
-            .iter()
-            .map(|half| text(half).parse().expect("it is a number"))
-            .collect();
-        let at = 1000 * now[0] + now[1] / 1000 + 300 + round;
-        for start in (0..MANY).step_by(CHUNK) {
-            let fields: Vec<String> = (start..start + CHUNK)
-                .filter(|n| n % 3 == 0)
-                .map(member)
-                .collect();
-            let head = format!("HPEXPIREAT hash {at} FIELDS {}", fields.len());
-            filler.pipeline(&[[words(&head), fields].concat()]);
-        }
-        loop {
-            let names = texts(&client.ask("HKEYS hash"));
-            let all = MANY;
-            let left = MANY - MANY.div_ceil(3);
-            assert!(names.len() == all || names.len() == left, "{}", names.len());
-            if names.len() == left {
-                break;
-            }
-        }
-        client.ask("DEL hash");
     }
 }
 

@@ -6,7 +6,7 @@ use crate::{Call, Core, Error};
 use resp::{Proto, Writer};
 use std::borrow::Cow;
 use std::ops::Range;
-use store::{Key, Millis, Place, View};
+use store::{Key, Millis, Place, View, ZsetView};
 
 use crate::element_scan::Scan;
 use crate::geo::Searching;
@@ -288,30 +288,43 @@ impl What {
                 is_reverse,
                 with_scores,
             } => {
-                let mut range = view.zset().expect(KIND).range(ranks.clone());
-                while let Some((member, score)) = if *is_reverse {
-                    range.next_back()
-                } else {
-                    range.next()
-                } {
-                    if *with_scores {
-                        write_pair(out, member, score, proto == Proto::Resp3);
-                    } else {
-                        bulk_item(out, member);
-                    }
-                    if *is_reverse {
-                        ranks.end -= 1;
-                    } else {
-                        ranks.start += 1;
-                    }
-                    if !step.goes_on(out) {
-                        break;
-                    }
-                }
-                ranks.start < ranks.end
+                let zset = view.zset().expect(KIND);
+                read_ranks(zset, ranks, *is_reverse, *with_scores, out)
             }
         }
     }
+}
+
+/// Answers some of these ranks of a sorted set, and takes them away. Whether any are left.
+fn read_ranks(
+    zset: ZsetView<'_>,
+    ranks: &mut Range<usize>,
+    is_reverse: bool,
+    with_scores: bool,
+    out: &mut Writer<'_>,
+) -> bool {
+    let (mut step, nests) = (Budget::default(), out.proto() == Proto::Resp3);
+    let mut range = zset.range(ranks.clone());
+    while let Some((member, score)) = if is_reverse {
+        range.next_back()
+    } else {
+        range.next()
+    } {
+        if with_scores {
+            write_pair(out, member, score, nests);
+        } else {
+            bulk_item(out, member);
+        }
+        if is_reverse {
+            ranks.end -= 1;
+        } else {
+            ranks.start += 1;
+        }
+        if !step.goes_on(out) {
+            break;
+        }
+    }
+    ranks.start < ranks.end
 }
 
 /// How much of a step is done.
