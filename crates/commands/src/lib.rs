@@ -45,6 +45,7 @@ mod lists;
 mod lookup;
 mod memory_family;
 mod object;
+mod picks;
 mod plan;
 mod positions;
 pub mod pressure;
@@ -60,6 +61,7 @@ mod sort;
 mod streams;
 mod strings;
 mod tend;
+mod texts;
 mod zsets;
 
 #[cfg(test)]
