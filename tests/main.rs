@@ -23,6 +23,7 @@ mod page;
 mod pipelining;
 mod protocol;
 mod reading;
+mod reading_later;
 mod scan;
 mod sharding;
 mod tidy;

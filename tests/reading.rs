@@ -13,7 +13,7 @@ use crate::fixture::{bulk, elements, error, ok, start, start_ours, text};
 /// Enough for several steps.
 pub const MANY: usize = 30_000;
 /// Elements that a command of a test adds.
-const CHUNK: usize = 1_000;
+pub const CHUNK: usize = 1_000;
 
 pub fn member(number: usize) -> String {
     format!("member:{number:06}")
@@ -42,7 +42,7 @@ pub fn fill_set(client: &mut Client, key: &str, count: usize) {
 }
 
 /// A set, a hash, a sorted set, a list and one of numbers under keys that end so.
-fn fill_all(client: &mut Client, end: usize) {
+pub fn fill_all(client: &mut Client, end: usize) {
     let key = |kind: &str| format!("{kind}{end}");
     fill_set(client, &key("set"), MANY);
     let pair = |number| vec![member(number), number.to_string()];
@@ -70,7 +70,7 @@ pub fn texts(reply: &Reply) -> Vec<String> {
         Reply::Array(elements) | Reply::Set(elements) => elements.iter().flat_map(texts).collect(),
         Reply::Map(pairs) => pairs
             .iter()
-            .flat_map(|(name, value)| [text(name), text(value)])
+            .flat_map(|(name, value)| [texts(name), texts(value)].concat())
             .collect(),
         Reply::Double(score, _) => vec![score.to_string()],
         other => vec![text(other)],
@@ -78,7 +78,7 @@ pub fn texts(reply: &Reply) -> Vec<String> {
 }
 
 /// Commands that read all, or most, of what `fill_all` made, with what they answer, sorted where no order is promised.
-fn questions(end: usize) -> Vec<(String, bool, Vec<String>)> {
+fn questions(end: usize) -> Vec<Question> {
     let all: Vec<String> = (0..MANY).map(member).collect();
     let scored = |numbers: &mut dyn Iterator<Item = usize>| -> Vec<String> {
         numbers
@@ -134,11 +134,19 @@ fn questions(end: usize) -> Vec<(String, bool, Vec<String>)> {
 
 #[test]
 fn every_answer_is_whole_and_in_its_place_among_those_of_a_pipeline() {
+    ask_in_pipelines(fill_all, questions);
+}
+
+/// A command, whether its answer has an order, and the answer; sorted where it has none.
+pub type Question = (String, bool, Vec<String>);
+
+/// Asks all questions about what `fill` makes, in pipelines, on one shard and on several.
+pub fn ask_in_pipelines(fill: fn(&mut Client, usize), questions: fn(usize) -> Vec<Question>) {
     for shards in [1, 2, 4] {
         let server = start(shards, &[]);
         let mut filler = server.client();
         // Some of them are on the shard of whichever connection asks, and some are not.
-        (0..3).for_each(|end| fill_all(&mut filler, end));
+        (0..3).for_each(|end| fill(&mut filler, end));
         for mut client in [server.client(), server.client_resp3(), server.client()] {
             let mut commands = Vec::new();
             let asked: Vec<_> = (0..3).flat_map(questions).collect();

@@ -3,7 +3,7 @@
 //! Source: redis-server 7 for the order of checks and the texts; the format is `rdb`'s.
 
 use crate::row::{Doc, Keys};
-use crate::{Call, Command, Error, Flags, Reply, Run, error, lookup};
+use crate::{Call, Command, Error, Flags, Reply, Run, error, lookup, texts};
 use resp::Writer;
 use store::{Content, Detached, Millis};
 
@@ -15,7 +15,13 @@ const INVALID_FREQ: &str = "ERR Invalid FREQ value, must be >= 0 and <= 255";
 fn dump(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
     let (key, db, now) = (call.key(1), call.db, call.now());
     let copy = match lookup::view(call, key) {
-        Some(_) => call.core.shard.plain_copy(db, key, now),
+        Some(view) => {
+            let text_bytes = view.text().map(<[u8]>::len);
+            if let Some(text_bytes) = text_bytes {
+                texts::dump_if_long(call, text_bytes)?;
+            }
+            call.core.shard.plain_copy(db, key, now)
+        }
         None => None,
     };
     match copy {

@@ -6,9 +6,9 @@ use crate::{
     Call, Command, Core, Error, Part, error,
     part::Conclusion,
     plan::{Next, Plan},
-    reading::{LONG_BYTES, LONG_ELEMENTS},
+    reading,
     row::Joint,
-    steps::{self, Lookups, Sources, Steps, Stop, Target, copy, target},
+    steps::{self, Long, Lookups, Sources, Steps, Stop, Target, copy, target},
 };
 use hashbrown::HashSet;
 use resp::{OwnedArgs, Proto, Writer};
@@ -89,11 +89,17 @@ pub fn conclude(
         conclude_in_steps(call, joint, parts);
         return Ok(Next::InSteps);
     }
-    let scratch = call.core.shard.scratch();
-    let db = std::mem::replace(&mut call.db, scratch);
+    let borrowed = call.core.shard.borrow_database();
+    let db = std::mem::replace(&mut call.db, borrowed);
     let outcome = catch_unwind(AssertUnwindSafe(|| over_copies(call, joint, parts, out)));
     call.db = db;
-    call.core.shard.clear_scratch();
+    if let Some(long) = call.core.long.take() {
+        // Small copies of which much is made: the handler has said so in place of an answer.
+        let asked = Asked::by(call, joint);
+        go_on_in_steps(call, |steps| go_on(steps, asked, borrowed, long));
+        return Ok(Next::InSteps);
+    }
+    call.core.shard.return_database(borrowed);
     let value = outcome.unwrap_or_else(|panic| resume_unwind(panic))?;
     Ok(hand_over(call, joint, plan, parts, value))
 }
@@ -125,7 +131,7 @@ fn takes_long(parts: &[Part]) -> bool {
         elements += copy.elements();
         bytes += copy.heap_bytes() as u64;
     }
-    elements >= LONG_ELEMENTS || elements > 1 && bytes >= LONG_BYTES
+    elements > 1 && reading::takes_long(elements, bytes)
 }
 
 /// As `over_copies`, in steps, in a database that is borrowed.
@@ -138,16 +144,18 @@ fn conclude_in_steps(call: &mut Call<'_>, joint: &Joint, parts: &mut [Part]) {
         });
     let copies: Vec<_> = copies.collect();
     let bytes: usize = copies.iter().map(|(_, copy)| copy.heap_bytes()).sum();
-    let asked = Asked {
-        args: OwnedArgs::from_args(call.args),
-        proto: call.proto,
-        no_touch: call.no_touch,
-        joint: *joint,
-    };
-    let course = |steps| conclusion(steps, asked, copies);
-    steps::begin(call, Vec::new(), Lookups::default(), course);
+    let asked = Asked::by(call, joint);
+    go_on_in_steps(call, |steps| conclusion(steps, asked, copies));
     let long = call.core.long.as_mut().expect("it was begun");
     long.hold(bytes);
+}
+
+/// The locks of all shards' keys are held already.
+fn go_on_in_steps<F>(call: &mut Call<'_>, course: impl FnOnce(Steps) -> F)
+where
+    F: Future<Output = Result<Part, Stop>> + 'static,
+{
+    steps::begin(call, Vec::new(), Lookups::default(), course);
 }
 
 /// A joint command without its call.
@@ -159,6 +167,15 @@ struct Asked {
 }
 
 impl Asked {
+    fn by(call: &Call<'_>, joint: &Joint) -> Asked {
+        Asked {
+            args: OwnedArgs::from_args(call.args),
+            proto: call.proto,
+            no_touch: call.no_touch,
+            joint: *joint,
+        }
+    }
+
     fn call<'c>(&'c self, core: &'c mut Core, db: usize) -> Call<'c> {
         Call {
             core,
@@ -200,6 +217,23 @@ async fn conclusion(
         }
     }
     let reply = handled(&steps, &asked, db).await?;
+    outcome(&steps, asked, db, reply).await
+}
+
+/// Goes on with what the handler has begun over the copies.
+async fn go_on(steps: Steps, asked: Asked, db: usize, long: Box<Long>) -> Result<Part, Stop> {
+    steps.adopt_database(db);
+    let reply = answered(&steps, long).await?;
+    outcome(&steps, Rc::new(asked), db, reply).await
+}
+
+/// The reply, and what the target is to hold.
+async fn outcome(
+    steps: &Steps,
+    asked: Rc<Asked>,
+    db: usize,
+    reply: Vec<Vec<u8>>,
+) -> Result<Part, Stop> {
     let target = (asked.joint.target)(&asked.args.as_args());
     let value = match target {
         Some(target) => {
@@ -209,7 +243,7 @@ async fn conclusion(
                 Sources::of(&asked.call(core, db), &[key])
             };
             let sources = steps.ask(source).await;
-            Some(copy::copies(&steps, sources).await?.pop().flatten())
+            Some(copy::copies(steps, sources).await?.pop().flatten())
         }
         None => None,
     };
@@ -230,10 +264,15 @@ async fn handled(steps: &Steps, asked: &Rc<Asked>, db: usize) -> Result<Vec<Vec<
             done?;
             Ok(vec![bytes])
         }
-        (Some(long), ..) => match steps.take_over(long).await? {
-            Part::Reply(pieces) => Ok(pieces),
-            other => unreachable!("a handler in steps is answered, not {other:?}"),
-        },
+        (Some(long), ..) => answered(steps, long).await,
+    }
+}
+
+/// What a handler in steps answers.
+async fn answered(steps: &Steps, long: Box<Long>) -> Result<Vec<Vec<u8>>, Stop> {
+    match steps.take_over(long).await? {
+        Part::Reply(pieces) => Ok(pieces),
+        other => unreachable!("a handler in steps is answered, not {other:?}"),
     }
 }
 
@@ -460,7 +499,7 @@ mod tests {
     }
 
     #[test]
-    fn a_handler_that_panics_leaves_nothing_in_the_scratch_database() {
+    fn a_handler_that_panics_leaves_nothing_in_the_database_it_had() {
         let mut trial = Trial::new(4);
         for n in 0..4 {
             trial.set(&format!("k{n}"), ["p", "an", "ic", "s"][n], Expiry::Clear);
@@ -468,10 +507,10 @@ mod tests {
         trial.set("d", "old", Expiry::Clear);
         let run = AssertUnwindSafe(|| trial.run(&concat_row(), "concat d 4 k0 k1 k2 k3"));
         assert!(catch_unwind(run).is_err());
-        for core in &trial.cores {
-            assert_eq!(core.shard.len(core.shard.scratch()), 0);
-            core.shard.check();
-        }
+        trial
+            .cores
+            .iter_mut()
+            .for_each(trial::assert_nothing_is_borrowed);
         assert_eq!(trial.value("d"), Some(("old".to_owned(), None)));
     }
 

@@ -45,6 +45,7 @@ mod lists;
 mod lookup;
 mod memory_family;
 mod object;
+mod picks;
 mod plan;
 mod positions;
 pub mod pressure;
@@ -61,6 +62,7 @@ pub mod steps;
 mod streams;
 mod strings;
 mod tend;
+mod texts;
 mod zsets;
 
 #[cfg(test)]

@@ -5,11 +5,16 @@
 use crate::{Call, Core, Error};
 use resp::{Proto, Writer};
 use std::ops::Range;
-use store::{Key, Millis, Place, View};
+use store::{Key, Millis, Place, View, ZsetView};
 
+use crate::element_scan::Scan;
+use crate::geo::Searching;
 use crate::lookup::bulk_item;
+use crate::picks::Picks;
 use crate::sort::Sorting;
 use crate::steps;
+use crate::streams::Entries;
+use crate::texts::LongText;
 use crate::zsets::write_pair;
 
 /// An answer of so many elements is made in steps: a shorter one takes less than about two milliseconds.
@@ -21,19 +26,28 @@ const LARGE_BYTES: u64 = 2 * LONG_ELEMENTS as u64;
 /// Elements of a step: half a millisecond.
 const STEP_ELEMENTS: usize = 4096;
 /// A step ends with the element that brings its piece of the answer to so many bytes.
-const STEP_BYTES: usize = 128 * 1024;
+pub const STEP_BYTES: usize = 128 * 1024;
 
 /// Whether it takes long to answer so many elements of a collection of so many bytes: `counts` are those, and all of them.
 #[inline]
 pub fn is_long(bytes: u64, counts: impl FnOnce() -> (usize, usize)) -> bool {
     // One comparison is all that others pay.
-    bytes >= LARGE_BYTES && takes_long(bytes, counts())
+    bytes >= LARGE_BYTES && is_long_share(bytes, counts())
 }
 
 #[cold]
-fn takes_long(bytes: u64, (count, len): (usize, usize)) -> bool {
+fn is_long_share(bytes: u64, (count, len): (usize, usize)) -> bool {
     let answered_bytes = u128::from(bytes) * count as u128 / len.max(1) as u128;
-    count >= LONG_ELEMENTS || answered_bytes >= u128::from(LONG_BYTES)
+    takes_long(count, answered_bytes as u64)
+}
+
+/// Whether it takes long to look at so many elements, which have so many bytes in all.
+pub fn takes_long(count: usize, bytes: u64) -> bool {
+    #[cfg(test)]
+    if crate::trial::AT_ONCE.get() {
+        return false;
+    }
+    count >= LONG_ELEMENTS || bytes >= LONG_BYTES
 }
 
 /// What is answered of a collection, and from where on.
@@ -49,6 +63,8 @@ pub enum What {
         names: bool,
         /// Whether their values are.
         values: bool,
+        /// How many were answered. Beforehand one would have to look at each for whether it has expired.
+        answered: usize,
     },
     /// Elements of a list.
     Elements(Range<usize>),
@@ -63,6 +79,16 @@ pub enum What {
     },
     /// All elements in another order.
     Sorted(Box<Sorting>),
+    /// Entries of a stream.
+    Entries(Box<Entries>),
+    /// Elements from a cursor on.
+    Scan(Box<Scan<'static>>),
+    /// Elements picked at random.
+    Picks(Box<Picks>),
+    /// A long string.
+    Text(Box<LongText>),
+    /// Members of a sorted set that lie somewhere.
+    Search(Box<Searching>),
 }
 
 /// A large collection that is being read for an answer.
@@ -74,8 +100,8 @@ pub struct Reading {
     /// The moment of the answer, as far as expiry is concerned.
     since: Millis,
     proto: Proto,
-    /// Where the collection is: another one is not gone on with.
-    large_at: usize,
+    /// Where the collection is: another one is not gone on with. Nothing where it is small, and copied at the beginning.
+    large_at: Option<usize>,
     what: What,
     pieces: Vec<Vec<u8>>,
 }
@@ -97,7 +123,19 @@ pub enum Step {
 /// handler's error, which nobody sees.
 #[cold]
 pub fn begin(call: &mut Call<'_>, what: What, header: impl FnOnce(&mut Writer<'_>)) -> Error {
-    let (key, db, since, proto) = (call.key(1), call.db, call.now(), call.proto);
+    begin_key(call, 1, what, header)
+}
+
+/// As [`begin`], where the only key is argument `index`. What does not know yet how long its answer is makes its header at
+/// the end (`What::header`).
+#[cold]
+pub fn begin_key(
+    call: &mut Call<'_>,
+    index: usize,
+    what: What,
+    header: impl FnOnce(&mut Writer<'_>),
+) -> Error {
+    let (key, db, since, proto) = (call.other_key(index), call.db, call.now(), call.proto);
     let view = call.core.shard.view_beside(db, key, since);
     let large_at = view.and_then(|view| view.large_at());
     let mut piece = Vec::new();
@@ -108,7 +146,7 @@ pub fn begin(call: &mut Call<'_>, what: What, header: impl FnOnce(&mut Writer<'_
         hash: key.hash,
         since,
         proto,
-        large_at: large_at.expect("what is packed is not large"),
+        large_at,
         what,
         pieces: vec![piece],
     });
@@ -128,7 +166,7 @@ impl Reading {
             hash: self.hash,
         };
         let view = core.shard.view_beside(self.db, key, self.since);
-        let Some(view) = view.filter(|view| view.large_at() == Some(self.large_at)) else {
+        let Some(view) = view.filter(|view| view.large_at() == self.large_at) else {
             return Step::Lost;
         };
         if let What::Sorted(sorting) = &mut self.what
@@ -140,11 +178,18 @@ impl Reading {
         let has_more = self.what.read(&view, &mut piece, self.proto);
         piece.shrink_to_fit();
         self.pieces.push(piece);
-        if has_more {
-            Step::More
-        } else {
-            Step::Done(std::mem::take(&mut self.pieces))
+        if let What::Picks(picks) = &mut self.what
+            && let Some(error) = picks.failure()
+        {
+            return Step::Failed(error);
         }
+        if has_more {
+            return Step::More;
+        }
+        let header = self.what.header(self.proto);
+        let mut pieces = std::mem::take(&mut self.pieces);
+        pieces.splice(..0, header);
+        Step::Done(pieces)
     }
 
     /// The buffer of the next piece: the header of the answer is the beginning of the first.
@@ -161,6 +206,40 @@ impl Reading {
 }
 
 impl What {
+    /// What comes before the answer and could not be told before all of it was made.
+    fn header(&mut self, proto: Proto) -> Option<Vec<u8>> {
+        match self {
+            What::Entries(entries) => Some(entries.header(proto)),
+            What::Search(searching) => Some(searching.header(proto)),
+            What::Fields {
+                names,
+                values,
+                answered,
+                ..
+            } => {
+                let mut header = Vec::new();
+                let out = &mut Writer::new(&mut header, proto);
+                if *names && *values {
+                    out.map(*answered);
+                } else {
+                    out.array(*answered);
+                }
+                Some(header)
+            }
+            What::Scan(scan) => {
+                let mut header = Vec::new();
+                scan.begin(&mut Writer::new(&mut header, proto));
+                Some(header)
+            }
+            What::Picks(picks) => {
+                let mut header = Vec::new();
+                picks.header(&mut Writer::new(&mut header, proto));
+                Some(header)
+            }
+            _ => None,
+        }
+    }
+
     /// Answers the next elements. Whether there are more.
     fn read(&mut self, view: &View<'_>, piece: &mut Vec<u8>, proto: Proto) -> bool {
         const KIND: &str = "a collection keeps its type";
@@ -178,6 +257,7 @@ impl What {
                 place,
                 names,
                 values,
+                answered,
             } => {
                 let next = view.hash().expect(KIND).walk(*place, |name, value| {
                     if *names {
@@ -186,6 +266,7 @@ impl What {
                     if *values {
                         bulk_item(out, value);
                     }
+                    *answered += 1;
                     step.goes_on(out)
                 });
                 next.map(|next| *place = next).is_some()
@@ -202,35 +283,53 @@ impl What {
                 left.start < left.end
             }
             What::Sorted(sorting) => sorting.answer(out),
+            What::Entries(entries) => entries.read(view.stream().expect(KIND), out),
+            What::Scan(scan) => scan.read(view, out),
+            What::Picks(picks) => picks.read(view, out),
+            What::Search(searching) => searching.read(view.zset().expect(KIND), out),
+            What::Text(long) => long.read(view.text().expect(KIND), out),
             What::Ranks {
                 ranks,
                 is_reverse,
                 with_scores,
             } => {
-                let mut range = view.zset().expect(KIND).range(ranks.clone());
-                while let Some((member, score)) = if *is_reverse {
-                    range.next_back()
-                } else {
-                    range.next()
-                } {
-                    if *with_scores {
-                        write_pair(out, member, score, proto == Proto::Resp3);
-                    } else {
-                        bulk_item(out, member);
-                    }
-                    if *is_reverse {
-                        ranks.end -= 1;
-                    } else {
-                        ranks.start += 1;
-                    }
-                    if !step.goes_on(out) {
-                        break;
-                    }
-                }
-                ranks.start < ranks.end
+                let zset = view.zset().expect(KIND);
+                read_ranks(zset, ranks, *is_reverse, *with_scores, out)
             }
         }
     }
+}
+
+/// Answers some of these ranks of a sorted set, and takes them away. Whether any are left.
+fn read_ranks(
+    zset: ZsetView<'_>,
+    ranks: &mut Range<usize>,
+    is_reverse: bool,
+    with_scores: bool,
+    out: &mut Writer<'_>,
+) -> bool {
+    let (mut step, nests) = (Budget::default(), out.proto() == Proto::Resp3);
+    let mut range = zset.range(ranks.clone());
+    while let Some((member, score)) = if is_reverse {
+        range.next_back()
+    } else {
+        range.next()
+    } {
+        if with_scores {
+            write_pair(out, member, score, nests);
+        } else {
+            bulk_item(out, member);
+        }
+        if is_reverse {
+            ranks.end -= 1;
+        } else {
+            ranks.start += 1;
+        }
+        if !step.goes_on(out) {
+            break;
+        }
+    }
+    ranks.start < ranks.end
 }
 
 /// How much of a step is done.
@@ -348,26 +447,5 @@ mod tests {
         assert!(matches!(reading.step(core), Stepped::More));
         assert_eq!(run(core, "rename other set").0, Ran::Yes);
         assert!(matches!(reading.step(core), Stepped::Lost));
-    }
-
-    #[test]
-    fn a_hash_with_fields_that_expire_is_answered_at_once() {
-        let mut trial = Trial::new(1);
-        let core = &mut trial.cores[0];
-        let key = core.shard.key(b"hash");
-        let door = core.shard.open_or_new(0, key, Kind::Hash, START);
-        let mut hash = door.unwrap_or_else(|_| panic!("it is a hash")).hash();
-        for number in 0..LONG_ELEMENTS {
-            hash.set(
-                number.to_string().as_bytes(),
-                b"value",
-                store::Expiry::Clear,
-            );
-        }
-        drop(hash);
-        assert_eq!(run(core, "hkeys hash").0, Ran::InSteps);
-        core.long = None;
-        assert_eq!(run(core, "hexpire hash 100 fields 1 7").0, Ran::Yes);
-        assert_eq!(run(core, "hkeys hash").0, Ran::Yes);
     }
 }

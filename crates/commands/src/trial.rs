@@ -5,12 +5,14 @@
 use crate::{
     Call, Command, Core, Error, Facts, Part, Progress, ShardId, Table,
     config::Config,
-    execute,
+    execute::{self, Ran},
     gather::{self, Next, Place, Plan, Stage},
+    steps::Stepped,
 };
 use resp::{OwnedArgs, Proto, Writer};
+use std::cell::Cell;
 use std::sync::Arc;
-use store::{Expiry, Millis, Value};
+use store::{AddRule, Door, Expiry, Kind, Millis, Value};
 
 pub(crate) const START: Millis = Millis(1_700_000_000_000);
 
@@ -21,6 +23,113 @@ pub struct Trial {
     pub coordinator: usize,
     /// How many stages the last command in parts ran before its reply.
     pub rounds: usize,
+}
+
+thread_local! {
+    /// Whether this thread answers at once what takes long, to compare that with an answer in steps.
+    pub static AT_ONCE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs a command of the table on a core, as the server does up to where it goes on in steps.
+pub fn run_row(core: &mut Core, line: &str, proto: Proto) -> (Ran, Vec<u8>) {
+    let mut args = OwnedArgs::new();
+    line.split(' ').for_each(|word| args.push(word.as_bytes()));
+    let args = args.as_args();
+    let table = Table::instance();
+    let id = table.resolve(&args).expect("it is a command");
+    let placed = gather::place(core, table.row(id), &args);
+    let Place::Owner(_, hash) = placed.expect("it names its shard") else {
+        panic!("one shard has all");
+    };
+    let mut call = Call {
+        core,
+        args,
+        db: 0,
+        proto,
+        hash,
+        client: None,
+        no_touch: false,
+    };
+    let mut bytes = Vec::new();
+    let ran = execute::run(&mut call, id, &mut Writer::new(&mut bytes, proto));
+    (ran, bytes)
+}
+
+/// The answer to a command that must take several steps.
+pub fn in_steps(core: &mut Core, line: &str, proto: Proto) -> Vec<u8> {
+    let hits = core.stats.keyspace_hits;
+    assert_eq!(run_row(core, line, proto), (Ran::InSteps, Vec::new()));
+    assert_eq!(core.stats.keyspace_hits, hits, "it is counted at the end");
+    let mut long = core.long.take().expect("it was left");
+    let (mut steps, mut stepped) = (1, long.step(core));
+    while matches!(stepped, Stepped::More) {
+        steps += 1;
+        stepped = long.step(core);
+    }
+    long.end(core);
+    assert!(steps > 1, "{line} takes one step");
+    match stepped {
+        Stepped::Done(Part::Reply(pieces)) => pieces.concat(),
+        other => panic!("{other:?} in {line}"),
+    }
+}
+
+/// The answer to a command, in steps and at once, which must be the same.
+pub fn both_ways(core: &mut Core, line: &str, proto: Proto) -> Vec<u8> {
+    let stepped = in_steps(core, line, proto);
+    AT_ONCE.set(true);
+    let (ran, bytes) = run_row(core, line, proto);
+    AT_ONCE.set(false);
+    assert_eq!(ran, Ran::Yes);
+    assert!(stepped == bytes, "{line} in {proto:?}");
+    bytes
+}
+
+fn open<'s>(core: &'s mut Core, key: &'s str, kind: Kind) -> Door<'s> {
+    let key = core.shard.key(key.as_bytes());
+    let door = core.shard.open_or_new(0, key, kind, START);
+    door.unwrap_or_else(|_| panic!("it is of this kind"))
+}
+
+/// The names of so many members.
+fn names(count: usize) -> impl Iterator<Item = String> {
+    (0..count).map(|number| format!("member:{number}"))
+}
+
+/// Makes a set of so many members.
+pub fn fill_set(core: &mut Core, key: &str, count: usize) {
+    let mut set = open(core, key, Kind::Set).set();
+    names(count).for_each(|name| _ = set.add(name.as_bytes()));
+}
+
+/// Makes a hash of so many fields; the value of each is its number.
+pub fn fill_hash(core: &mut Core, key: &str, count: usize) {
+    let mut hash = open(core, key, Kind::Hash).hash();
+    for (number, name) in names(count).enumerate() {
+        hash.set(
+            name.as_bytes(),
+            number.to_string().as_bytes(),
+            Expiry::Clear,
+        );
+    }
+}
+
+/// Makes a sorted set of so many members; the score of each is a quarter of its number.
+pub fn fill_zset(core: &mut Core, key: &str, count: usize) {
+    let mut zset = open(core, key, Kind::Zset).zset();
+    for (number, name) in names(count).enumerate() {
+        let added = zset.add(name.as_bytes(), number as f64 / 4.0, AddRule::default());
+        assert!(added.is_ok(), "it is a score");
+    }
+}
+
+/// Checks that every database that a command had for itself is given back.
+pub fn assert_nothing_is_borrowed(core: &mut Core) {
+    let first = core.shard.borrow_database();
+    assert_eq!(first, core.shard.databases());
+    assert_eq!(core.shard.len(first), 0);
+    core.shard.return_database(first);
+    core.shard.check();
 }
 
 /// A row with the flags and texts of another.
@@ -77,10 +186,7 @@ impl Trial {
         if let Err(error) = done {
             bytes = [b"-", &*error.0, b"\r\n"].concat();
         }
-        self.cores.iter().for_each(|core| {
-            core.shard.check();
-            assert_eq!(core.shard.len(core.shard.scratch()), 0);
-        });
+        self.cores.iter_mut().for_each(assert_nothing_is_borrowed);
         String::from_utf8(bytes).expect("tests reply with text")
     }
 

@@ -20,9 +20,11 @@ const INT_SET_MEMBERS_MAX: usize = 512;
 pub(crate) fn bytes_expected(content: &Content) -> usize {
     /// What most elements have before them.
     const HEAD_BYTES: usize = 2;
+    /// The most that a string has before it.
+    const HEAD_BYTES_MAX: usize = 9;
     let strings = |strings: &Strings| strings.text_bytes() + HEAD_BYTES * strings.len();
     match content {
-        Content::String(text) => text.len() + HEAD_BYTES,
+        Content::String(text) => text.len() + HEAD_BYTES_MAX,
         Content::List(elements) | Content::Set(elements) => strings(elements),
         Content::Hash { pairs, expiries } => strings(pairs) + size_of_val(&expiries[..]),
         Content::Zset { members, scores } => strings(members) + size_of_val(&scores[..]),

@@ -32,7 +32,7 @@ mod ziplist;
 
 use std::fmt;
 
-use crc::{CRC_64_REDIS, Crc, Table};
+use crc::{CRC_64_REDIS, Crc, Digest, Table};
 use store::{Content, Millis};
 
 use reader::Reader;
@@ -119,6 +119,43 @@ pub fn decode(payload: &[u8], now: Millis) -> Result<Content, Error> {
 }
 
 /// Appends the footer.
+/// The payload of a long string, made piece by piece: it is as [`encode`] makes it at once.
+#[derive(Clone)]
+pub struct LongString {
+    digest: Digest<'static, u64, Table<16>>,
+}
+
+impl fmt::Debug for LongString {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LongString").finish_non_exhaustive()
+    }
+}
+
+impl LongString {
+    /// The beginning of the payload of a string of so many bytes, too many for an integer, and how many bytes all of it has.
+    pub fn begin(text_bytes: usize) -> (LongString, Vec<u8>, usize) {
+        let mut head = vec![kind::STRING];
+        writing::len(text_bytes as u64, &mut head);
+        let mut digest = CHECKSUM.digest();
+        digest.update(&head);
+        let all_bytes = head.len() + text_bytes + VERSION_BYTES + CHECKSUM_BYTES;
+        (LongString { digest }, head, all_bytes)
+    }
+
+    /// Notes the next bytes of the string, which follow in the payload as they are.
+    pub fn note(&mut self, text: &[u8]) {
+        self.digest.update(text);
+    }
+
+    /// What follows the string.
+    pub fn end(&self) -> Vec<u8> {
+        let (mut digest, mut end) = (self.digest.clone(), VERSION.to_le_bytes().to_vec());
+        digest.update(&end);
+        end.extend_from_slice(&digest.finalize().to_le_bytes());
+        end
+    }
+}
+
 fn seal(payload: &mut Vec<u8>, version: u16) {
     payload.extend_from_slice(&version.to_le_bytes());
     let checksum = CHECKSUM.checksum(payload);

@@ -213,20 +213,23 @@ impl<'a> Writer<'a> {
     /// A floating-point number; in RESP2 the string of it.
     pub fn double(&mut self, value: f64) {
         match self.proto {
-            Proto::Resp2 => {
-                if let Some(whole) = whole(value) {
-                    return self.bulk_int(whole);
-                }
-                let mut text = Vec::with_capacity(24);
-                format_double(value, &mut text);
-                self.bulk(&text);
-            }
+            Proto::Resp2 => self.bulk_double(value),
             Proto::Resp3 => {
                 self.out.push(b',');
                 format_double(value, self.out);
                 self.out.extend_from_slice(b"\r\n");
             }
         }
+    }
+
+    /// A floating-point number as the string of its digits.
+    pub fn bulk_double(&mut self, value: f64) {
+        if let Some(whole) = whole(value) {
+            return self.bulk_int(whole);
+        }
+        let mut text = Vec::with_capacity(24);
+        format_double(value, &mut text);
+        self.bulk(&text);
     }
 
     /// A truth value; in RESP2 1 or 0.

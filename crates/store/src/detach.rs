@@ -323,11 +323,6 @@ impl Shard {
         }
     }
 
-    /// Empties the scratch database; its memory is freed by [`Shard::free_step`].
-    pub fn clear_scratch(&mut self) {
-        self.detach_database(self.scratch());
-    }
-
     /// Frees about `budget_keys` keys or elements of what was deleted, a segment of up to a
     /// thousand at a time. Returns whether there are more.
     pub fn free_step(&mut self, budget_keys: usize) -> bool {
@@ -519,10 +514,8 @@ mod tests {
     }
 
     #[test]
-    fn clearing_the_scratch_database_empties_it_and_frees_it_later() {
+    fn a_database_that_is_given_back_is_empty_and_freed_later() {
         let mut shard = shard();
-        let scratch = shard.scratch();
-        assert_eq!(scratch, shard.databases());
         let fill = |shard: &mut Shard, db, keys: u32| {
             for number in 0..keys {
                 let bytes = number.to_le_bytes();
@@ -535,9 +528,11 @@ mod tests {
         fill(&mut shard, 1, 3);
         shard.detach_database(1);
         let before = shard.accounts();
-        fill(&mut shard, scratch, 3_000);
-        shard.clear_scratch();
-        assert_eq!((shard.len(scratch), shard.len(0)), (0, 3));
+        let borrowed = shard.borrow_database();
+        assert!(borrowed >= shard.databases());
+        fill(&mut shard, borrowed, 3_000);
+        shard.return_database(borrowed);
+        assert_eq!((shard.len(borrowed), shard.len(0)), (0, 3));
         assert!(shard.accounts().freeing_bytes > before.freeing_bytes);
         while shard.free_step(100) {}
         let after = shard.accounts();

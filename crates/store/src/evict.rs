@@ -290,7 +290,8 @@ impl Shard {
     ) -> Option<Evicted> {
         let sweep_at = self.databases[db].index.sweep_at(&self.slab, place);
         if sweep_at < now {
-            let (expired, fields_left) = self.sweep_segment(db, place, now);
+            let is_kept = &mut |hash| !may_go(db, hash);
+            let (expired, fields_left) = self.sweep_segment(db, place, now, is_kept);
             let has_freed = expired > 0 || fields_left;
             // What the sweep took out may have changed where segments lie: the search begins anew.
             return has_freed.then_some(Evicted { keys: 0, expired });

@@ -51,6 +51,16 @@ impl Shard {
     /// Removes keys that are past their expiry, looking at about `budget_keys` keys, a segment of
     /// up to a thousand at a time, and fields that are, looking at up to two thousand a segment.
     pub fn expire_step(&mut self, now: Millis, budget_keys: usize) -> Expired {
+        self.expire_step_beside(now, budget_keys, &mut |_| false)
+    }
+
+    /// As [`Shard::expire_step`], but fields of the keys of which `is_kept` says so, by their hashes, stay where they are.
+    pub fn expire_step_beside(
+        &mut self,
+        now: Millis,
+        budget_keys: usize,
+        is_kept: &mut dyn FnMut(u64) -> bool,
+    ) -> Expired {
         // A shard that is only read has no insertions to pay for this.
         self.pin_segment();
         if self.clock.counts_frequency() {
@@ -69,7 +79,7 @@ impl Shard {
             cost += PASSING_COST_KEYS;
             if self.databases[db].index.sweep_at(&self.slab, place) < now {
                 cost += self.databases[db].index.segment_len(&self.slab, place);
-                let (removed, fields_left) = self.sweep_segment(db, place, now);
+                let (removed, fields_left) = self.sweep_segment(db, place, now, is_kept);
                 expired.removed += removed;
                 if fields_left {
                     // The next step goes on right here: what it costs to find the place is lost once.
@@ -105,9 +115,15 @@ impl Shard {
         self.next_segment(walk)
     }
 
-    /// Removes what is due from one segment. Returns how many keys went, and whether hashes of it
-    /// still have fields that are due.
-    pub(crate) fn sweep_segment(&mut self, db: usize, place: usize, now: Millis) -> (usize, bool) {
+    /// Removes what is due from one segment, but no fields of keys that are kept. Returns how many keys went, and whether
+    /// other hashes of it still have fields that are due.
+    pub(crate) fn sweep_segment(
+        &mut self,
+        db: usize,
+        place: usize,
+        now: Millis,
+        is_kept: &mut dyn FnMut(u64) -> bool,
+    ) -> (usize, bool) {
         let slack_ms = self.slack_ms(db);
         let Shard {
             slab,
@@ -119,12 +135,21 @@ impl Shard {
             ..
         } = self;
         let (Database { index, ledger }, base) = (&mut databases[db], *base);
+        let hash_of = |entry: &Entry<'_>| {
+            let stored = entry.stored_hash();
+            stored.unwrap_or_else(|| hasher.hash(entry.key()))
+        };
         let mut deadlines = Deadlines::new();
         let mut due_fields: Vec<BlockRef> = Vec::new();
         let division = index.divide(slab, place, |block| {
             let entry = Entry::at(slab, block, base);
             let is_due = entry.is_expired(now);
             if !is_due && let Some(at) = entry.next_expiry() {
+                if now > at && is_kept(hash_of(&entry)) {
+                    // Not before now, or nothing else of the segment would have a turn until it is let go.
+                    deadlines.add(now);
+                    return is_due;
+                }
                 deadlines.add(at);
                 if now > at {
                     due_fields.push(block);
@@ -135,12 +160,9 @@ impl Shard {
         let sweep_at = deadlines.next_sweep(slack_ms);
         let removed = index.take_out(slab, place, &division, sweep_at, |slab, block| {
             let entry = Entry::at(slab, block, base);
-            let hash = entry
-                .stored_hash()
-                .unwrap_or_else(|| hasher.hash(entry.key()));
             let key = Key {
                 bytes: entry.key(),
-                hash,
+                hash: hash_of(&entry),
             };
             ledger.settle(key, Some(entry.footprint()), None, prefix_rules);
             graveyard.take(edit::destroy(slab, block, base));

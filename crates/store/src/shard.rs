@@ -73,13 +73,12 @@ impl Database {
     }
 }
 
-/// How many databases commands in steps may have borrowed before the list of all of them grows.
+/// How many databases commands may have borrowed before the list of all of them grows.
 const BORROWED: usize = 4;
 
 fn fresh_databases(known: usize) -> Vec<Database> {
-    let mut databases = Vec::with_capacity(known + 1 + BORROWED);
+    let mut databases = Vec::with_capacity(known + BORROWED);
     databases.resize_with(known, Database::default);
-    databases.push(Database::hidden());
     databases
 }
 
@@ -94,7 +93,7 @@ pub(crate) struct Walk {
 #[derive(Debug)]
 pub struct Shard {
     pub(crate) slab: Slab,
-    /// Those that SELECT can choose, the scratch database, and what commands in steps have borrowed.
+    /// Those that SELECT can choose, and those that commands have borrowed.
     pub(crate) databases: Vec<Database>,
     /// How many of them SELECT can choose.
     known: usize,
@@ -187,16 +186,10 @@ impl Shard {
         self.known
     }
 
-    /// The database beyond the others, in which a command puts together what it copied from other
-    /// shards. It is empty between commands; see [`Shard::clear_scratch`].
-    pub fn scratch(&self) -> usize {
-        self.databases()
-    }
-
-    /// A database for a command in steps alone, in which values grow that it is to leave somewhere, or
-    /// works with.
+    /// A database for one command alone, which no client knows: in it values grow that are to go
+    /// elsewhere, or lie that were copied from other shards.
     pub fn borrow_database(&mut self) -> usize {
-        let mut places = self.scratch() + 1..;
+        let mut places = self.databases()..;
         let db = places.find(|db| !self.borrowed.contains(db));
         let db = db.expect("there is always one more");
         if db == self.databases.len() {

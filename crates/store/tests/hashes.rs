@@ -310,3 +310,40 @@ fn the_bill_of_a_hash_adds_up_to_its_usage() {
         shard.check();
     }
 }
+
+#[test]
+fn a_hash_that_is_kept_keeps_its_fields_and_holds_up_no_other_key() {
+    let mut shard = shard();
+    for hash in [&b"kept"[..], b"other"] {
+        fill(&mut shard, hash, 5000, odd_ones_end);
+    }
+    for number in 0..20 {
+        let name = format!("key:{number}");
+        let key = shard.key(name.as_bytes());
+        let value = store::Value::from_bytes(b"value");
+        shard.set(0, key, value, Expiry::Clear, BASE);
+    }
+    let (kept, later) = (shard.key(b"kept").hash, BASE.plus(60_000));
+    let mut steps = 0;
+    while shard
+        .expire_step_beside(later, 500, &mut |hash| hash == kept)
+        .more
+    {
+        steps += 1;
+        assert!(steps < 1000, "a pass comes to its end");
+    }
+    assert_eq!(view(&mut shard, b"kept", later).stored_len(), 5000);
+    assert_eq!(view(&mut shard, b"other", later).stored_len(), 2500);
+    // Eviction finds the others in the same segment, and takes no field away on its way.
+    for _ in 0..21 {
+        let evicted = shard.evict(later, &mut |_, hash| hash != kept);
+        assert_eq!(evicted.map(|evicted| evicted.keys), Some(1));
+    }
+    assert!(shard.evict(later, &mut |_, hash| hash != kept).is_none());
+    assert_eq!(view(&mut shard, b"kept", later).stored_len(), 5000);
+    shard.check();
+    let let_go = later.plus(60_000);
+    while shard.expire_step(let_go, 500).more {}
+    assert_eq!(view(&mut shard, b"kept", let_go).stored_len(), 2500);
+    shard.check();
+}

@@ -12,6 +12,7 @@ use crate::{Call, Command, Error, Flags, Reply, Run, error, lookup};
 use resp::Writer;
 use store::{Expiry, Value};
 use words::Operation;
+pub use words::Span;
 
 const BAD_OFFSET: &str = "ERR bit offset is not an integer or out of range";
 const BAD_BIT: &str = "ERR bit is not an integer or out of range";

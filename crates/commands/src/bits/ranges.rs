@@ -3,7 +3,7 @@
 //! Source: redis-server 7, asked for the order of its checks and for how it counts from the end.
 
 use super::words::Span;
-use crate::{Call, Error, Reply, error, lookup};
+use crate::{Call, Error, Reply, error, lookup, texts};
 use resp::Writer;
 
 const NO_BIT: &str = "ERR The bit argument must be 1 or 0.";
@@ -93,10 +93,14 @@ pub fn bitcount(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
         None => 0,
         Some(value) => {
             let part = part?;
-            lookup::with_text(value, |text| {
-                let span = part.and_then(|part| part.span(text.len()));
-                span.map_or(0, |span| span.count(text))
-            })
+            let span = part.and_then(|part| part.span(value.len()));
+            match span {
+                Some(span) if texts::is_long_to_count(&span) => {
+                    return Err(texts::count_in_steps(call, span));
+                }
+                Some(span) => lookup::with_text(value, |text| span.count(text)),
+                None => 0,
+            }
         }
     };
     out.int(count as i64);

@@ -8,6 +8,7 @@ use resp::{Args, Writer};
 use store::{AddRule, IntBuffer, Presence, Strings, ZsetView};
 
 use super::search::{Found, write_found};
+use super::steps;
 use super::text::{parse_geodist_unit, write_geodist, write_geohash, write_geopos};
 use super::{Addition, Form, SearchOptions, parse_search, search};
 use crate::row::{Doc, Joint, Keys, Target};
@@ -94,6 +95,9 @@ fn run_search(call: &mut Call<'_>, out: &mut Writer<'_>, form: Form) -> Reply {
     let (options, found) = match zsets::read_key(call, key)? {
         Some(zset) => {
             let options = parse_search(args, form, Some(&|member| zset.score(member)))?;
+            if let Some(searching) = steps::if_long(zset, &options) {
+                return Err(steps::begin(call, searching));
+            }
             let found = find(zset, &options);
             (options, found)
         }

@@ -14,8 +14,10 @@ pub use cells::Point;
 pub use search::{Form, SearchOptions, parse_search, search};
 
 mod commands;
+mod steps;
 
 pub use commands::ROWS;
+pub use steps::Searching;
 
 #[cfg(test)]
 mod oracle;

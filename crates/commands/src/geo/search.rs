@@ -394,23 +394,33 @@ pub fn search(
 
 /// Writes what was found: members, or arrays of each with what the search wants to know of it.
 pub fn write_found(out: &mut Writer<'_>, options: &SearchOptions, found: &[Found]) {
-    let wanted = [options.with_dist, options.with_hash, options.with_coord];
-    let wanted = wanted.into_iter().filter(|&wanted| wanted).count();
     out.array(found.len());
     for one in found {
-        if wanted > 0 {
-            out.array(1 + wanted);
-        }
-        out.bulk(&one.member);
-        if options.with_dist {
-            text::write_distance(out, one.distance);
-        }
-        if options.with_hash {
-            out.int(one.score as i64);
-        }
-        if options.with_coord {
-            text::write_point(out, Point::of_score(one.score));
-        }
+        write_one(out, options, &one.member, (one.score, one.distance));
+    }
+}
+
+/// Writes one of them.
+pub fn write_one(
+    out: &mut Writer<'_>,
+    options: &SearchOptions,
+    member: &[u8],
+    (score, distance): (f64, f64),
+) {
+    let wanted = [options.with_dist, options.with_hash, options.with_coord];
+    let wanted = wanted.into_iter().filter(|&wanted| wanted).count();
+    if wanted > 0 {
+        out.array(1 + wanted);
+    }
+    out.bulk(member);
+    if options.with_dist {
+        text::write_distance(out, distance);
+    }
+    if options.with_hash {
+        out.int(score as i64);
+    }
+    if options.with_coord {
+        text::write_point(out, Point::of_score(score));
     }
 }
 

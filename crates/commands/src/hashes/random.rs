@@ -3,6 +3,7 @@
 //! Source: redis-server 7 for replies and ranges; the limit to a reply is our own.
 
 use super::read;
+use crate::picks::{self, Asked};
 use crate::{Call, Error, Reply, error, lookup, reply_limit::ReplyLimit};
 use resp::{Proto, Writer};
 use store::{HashView, Item, Rng};
@@ -35,6 +36,20 @@ pub fn hrandfield(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
         out.array(0);
         return Ok(());
     };
+    let asked = Asked {
+        count: count.unsigned_abs(),
+        repeats: count < 0,
+        pairs: with_values,
+    };
+    if picks::is_long(&asked, hash.stored_len(), hash.bytes()) {
+        if asked.repeats
+            && let Err(error) = limit.check_count(asked.count)
+            && !hash.is_empty()
+        {
+            return Err(error);
+        }
+        return Err(picks::begin(call, asked));
+    }
     if count >= 0 {
         let wanted = usize::try_from(count).unwrap_or(usize::MAX).min(hash.len());
         begin(out, wanted, with_values);

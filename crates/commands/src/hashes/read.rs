@@ -5,7 +5,7 @@
 use crate::reading::{self, What};
 use crate::{Call, Error, Reply, element_scan, lookup, reply_limit::ReplyLimit};
 use resp::Writer;
-use store::{HashView, IntBuffer, Item, Place, View};
+use store::{HashView, Item, Place, View};
 
 /// The hash under the first key, to read.
 pub fn hash<'c>(call: &'c mut Call<'_>) -> Result<Option<HashView<'c>>, Error> {
@@ -40,37 +40,31 @@ pub fn hmget(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
     Ok(())
 }
 
-/// Whether to answer all fields takes long. Those that expire may go at any time, and are answered at once.
+/// Whether to answer all fields takes long.
 #[inline]
 fn is_long(hash: Option<HashView<'_>>) -> bool {
     hash.is_some_and(|hash| {
         let counts = || (hash.stored_len(), hash.stored_len());
-        reading::is_long(hash.bytes(), counts) && !hash.expires()
+        reading::is_long(hash.bytes(), counts)
     })
 }
 
 /// Has the fields be answered in steps.
 #[cold]
-fn in_steps(call: &mut Call<'_>, fields: usize, names: bool, values: bool) -> Error {
+fn in_steps(call: &mut Call<'_>, names: bool, values: bool) -> Error {
     let what = What::Fields {
         place: Place::default(),
         names,
         values,
+        answered: 0,
     };
-    reading::begin(call, what, |out| {
-        if names && values {
-            out.map(fields);
-        } else {
-            out.array(fields);
-        }
-    })
+    reading::begin(call, what, |_| {})
 }
 
 pub fn hgetall(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
     let hash = hash(call)?;
     if is_long(hash) {
-        let fields = hash.map_or(0, |hash| hash.len());
-        return Err(in_steps(call, fields, true, true));
+        return Err(in_steps(call, true, true));
     }
     out.map(hash.map_or(0, |hash| hash.len()));
     if let Some(hash) = hash {
@@ -85,8 +79,7 @@ pub fn hgetall(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
 pub fn hkeys(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
     let hash = hash(call)?;
     if is_long(hash) {
-        let fields = hash.map_or(0, |hash| hash.len());
-        return Err(in_steps(call, fields, true, false));
+        return Err(in_steps(call, true, false));
     }
     out.array(hash.map_or(0, |hash| hash.len()));
     if let Some(hash) = hash {
@@ -98,8 +91,7 @@ pub fn hkeys(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
 pub fn hvals(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
     let hash = hash(call)?;
     if is_long(hash) {
-        let fields = hash.map_or(0, |hash| hash.len());
-        return Err(in_steps(call, fields, false, true));
+        return Err(in_steps(call, false, true));
     }
     out.array(hash.map_or(0, |hash| hash.len()));
     if let Some(hash) = hash {
@@ -131,35 +123,98 @@ pub fn hexists(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
 pub fn hscan(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
     let cursor = element_scan::cursor(call, 2)?;
     let options = element_scan::Options::read_of_hash(call, 3);
-    let proto = out.proto();
-    out.array(2);
     // The options of a scan of nothing are not looked at, as in Redis.
-    let Some(hash) = hash(call)? else {
-        out.bulk(b"0");
-        out.array(0);
+    if hash(call)?.is_none() {
+        element_scan::nothing(out);
         return Ok(());
-    };
-    let options = options?;
-    let (mut page, mut shown) = (Vec::new(), 0);
-    let mut elements = Writer::new(&mut page, proto);
-    let mut buffer = IntBuffer::new();
-    let next = options.walk(cursor, |cursor, slots| {
-        let mut met = 0;
-        let next = hash.scan(cursor, slots, &mut |field, value| {
-            met += 1;
-            if options.accepts(field.text(&mut buffer)) {
-                lookup::bulk_item(&mut elements, field);
-                shown += 1;
-                if !options.no_values {
-                    lookup::bulk_item(&mut elements, value);
-                    shown += 1;
+    }
+    element_scan::answer(call, out, cursor, options?)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::Core;
+    use crate::execute::Ran;
+    use crate::reading::LONG_ELEMENTS;
+    use crate::steps::Stepped;
+    use crate::trial::{START, Trial, both_ways, run_row};
+    use resp::Proto;
+    use store::{Expiry, Kind};
+
+    const MANY: usize = LONG_ELEMENTS + 2000;
+
+    /// Every third field expires, in a second or in two.
+    fn fill(core: &mut Core, expires: bool) {
+        let key = core.shard.key(b"h");
+        let door = core.shard.open_or_new(0, key, Kind::Hash, START);
+        let mut hash = door.unwrap_or_else(|_| panic!("it is a hash")).hash();
+        for number in 0..MANY {
+            let (name, value) = (format!("field:{number}"), number.to_string());
+            let expiry = match number % 6 {
+                0 if expires => Expiry::At(START.plus(1000)),
+                3 if expires => Expiry::At(START.plus(2000)),
+                _ => Expiry::Clear,
+            };
+            hash.set(name.as_bytes(), value.as_bytes(), expiry);
+        }
+    }
+
+    #[test]
+    fn fields_are_the_same_in_steps_as_at_once_also_where_some_have_expired() {
+        for expires in [false, true] {
+            let mut trial = Trial::new(1);
+            let core = &mut trial.cores[0];
+            core.now = START;
+            fill(core, expires);
+            for later_ms in [0, 1500, 2500] {
+                core.now = START.plus(later_ms);
+                for command in ["hgetall", "hkeys", "hvals"] {
+                    for proto in [Proto::Resp2, Proto::Resp3] {
+                        both_ways(core, &format!("{command} h"), proto);
+                    }
                 }
             }
-        });
-        (next, met)
-    });
-    out.bulk_int(next as i64);
-    out.array(shown);
-    out.raw(&page);
-    Ok(())
+        }
+    }
+
+    #[test]
+    fn fields_whose_time_comes_while_they_are_read_are_answered_and_go_afterwards() {
+        let mut trial = Trial::new(1);
+        let core = &mut trial.cores[0];
+        core.now = START;
+        fill(core, true);
+        assert_eq!(run_row(core, "hkeys h", Proto::Resp2).0, Ran::InSteps);
+        let mut reading = core.long.take().expect("it was left");
+        core.locks.begin_reading(reading.keys().into());
+        let mut pieces = Vec::new();
+        while pieces.is_empty() {
+            core.now = core.now.plus(1000);
+            let (now, locks) = (core.now, &core.locks);
+            let kept = &mut |hash| locks.holds(hash);
+            while core.shard.expire_step_beside(now, 1000, kept).more {}
+            core.shard.check();
+            match reading.step(core) {
+                Stepped::More => {}
+                Stepped::Done(crate::Part::Reply(done)) => pieces = done,
+                other => panic!("{other:?}"),
+            }
+        }
+        assert!(core.now > START.plus(2000), "all of them are due by now");
+        let answer = pieces.concat();
+        let header = format!("*{MANY}\r\n");
+        assert!(answer.starts_with(header.as_bytes()));
+        let line_ends = answer.iter().filter(|&&byte| byte == b'\n').count();
+        assert_eq!(line_ends, 1 + 2 * MANY);
+        core.locks.end_reading();
+        let (now, locks) = (core.now.plus(60_000), &core.locks);
+        while core
+            .shard
+            .expire_step_beside(now, 1000, &mut |hash| locks.holds(hash))
+            .more
+        {}
+        let key = core.shard.key(b"h");
+        let view = core.shard.view_beside(0, key, now).expect("it is there");
+        let left = view.hash().expect("it is a hash").stored_len();
+        assert_eq!(left, MANY - MANY.div_ceil(3));
+    }
 }

@@ -4,9 +4,8 @@
 
 use super::steps::{self, End};
 use super::{as_set, whole};
-use crate::reading::LONG_ELEMENTS;
-use crate::steps::{Target, may_begin};
-use crate::{Call, Error, Reply, error, lookup};
+use crate::steps::Target;
+use crate::{Call, Error, Reply, error, lookup, reading};
 use hashbrown::HashSet;
 use resp::Writer;
 use std::ops::Range;
@@ -186,7 +185,7 @@ impl Operation {
                     .min(first + lens.sum::<usize>())
             }
         };
-        met >= LONG_ELEMENTS
+        reading::takes_long(met, 0)
     }
 }
 
@@ -194,7 +193,7 @@ impl Operation {
 fn answer(call: &mut Call<'_>, out: &mut Writer<'_>, operation: Operation) -> Reply {
     let keys = read_keys(call, 1..call.args.len())?;
     let sets = views(call, &keys);
-    if may_begin(call) && operation.takes_long(&sets) {
+    if operation.takes_long(&sets) {
         return Err(steps::begin(
             call,
             operation,
@@ -220,7 +219,7 @@ fn store(call: &mut Call<'_>, out: &mut Writer<'_>, operation: Operation) -> Rep
     let keys = read_keys(call, 2..call.args.len())?;
     let (target, db, now) = (call.other_key(1), call.db, call.now());
     let sets = views(call, &keys);
-    if may_begin(call) && operation.takes_long(&sets) {
+    if operation.takes_long(&sets) {
         let end = End::Store(Target::new(db, target));
         return Err(steps::begin(call, operation, &keys, end));
     }
@@ -284,7 +283,7 @@ pub fn sintercard(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
     }
     let keys = read_keys(call, 2..2 + numkeys)?;
     let sets = views(call, &keys);
-    if may_begin(call) && Operation::Inter.takes_long(&sets) {
+    if Operation::Inter.takes_long(&sets) {
         let most = if limit == 0 { i64::MAX } else { limit };
         let end = End::Count(most as usize);
         return Err(steps::begin(call, Operation::Inter, &keys, end));

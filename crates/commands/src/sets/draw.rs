@@ -3,6 +3,7 @@
 //! Source: redis-server 7 for texts and reply shapes.
 
 use super::as_set;
+use crate::picks::{self, Asked};
 use crate::{Call, Reply, error, lookup, reply_limit::ReplyLimit};
 use resp::Writer;
 use store::{Kind, Rng, SetView};
@@ -27,6 +28,17 @@ pub fn srandmember(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
                 out.array(0);
                 return Ok(());
             };
+            let asked = Asked {
+                count: count.unsigned_abs(),
+                repeats: count < 0,
+                pairs: false,
+            };
+            if asked.repeats {
+                limit.check_count(asked.count)?;
+            }
+            if picks::is_long(&asked, set.len(), set.bytes()) {
+                return Err(picks::begin(call, asked));
+            }
             if count >= 0 {
                 let count = usize::try_from(count).unwrap_or(usize::MAX).min(set.len());
                 out.array(count);
@@ -49,7 +61,6 @@ fn repeated(
     limit: ReplyLimit,
     rng: &mut Rng,
 ) -> Reply {
-    limit.check_count(count)?;
     let start = out.len();
     out.array(count as usize);
     for _ in 0..count {

@@ -11,7 +11,7 @@ use crate::reading::{self, What};
 use crate::row::{Atomic, Doc, Handler, Joint, Keys, Target};
 use crate::{Call, Command, Flags, Reply, Run, element_scan, lookup};
 use resp::Writer;
-use store::{IntBuffer, Item, Kind, Place, SetView, View};
+use store::{Kind, Place, SetView, View};
 
 pub(crate) fn as_set<'c>(view: &View<'c>) -> Option<SetView<'c>> {
     view.set()
@@ -90,31 +90,11 @@ fn sscan(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
     let cursor = element_scan::cursor(call, 2)?;
     let options = element_scan::Options::read(call, 3);
     let key = call.key(1);
-    let Some(set) = lookup::read_as(call, key, as_set)? else {
-        out.array(2);
-        out.bulk_int(0);
-        out.array(0);
+    if lookup::read_as(call, key, as_set)?.is_none() {
+        element_scan::nothing(out);
         return Ok(());
-    };
-    let options = options?;
-    let (mut found, mut buffer): (Vec<Item<'_>>, _) = (Vec::new(), IntBuffer::new());
-    let next = options.walk(cursor, |cursor, slots| {
-        let mut met = 0;
-        let next = set.scan(cursor, slots, &mut |member| {
-            met += 1;
-            if options.accepts(member.text(&mut buffer)) {
-                found.push(member);
-            }
-        });
-        (next, met)
-    });
-    out.array(2);
-    out.bulk_int(next as i64);
-    out.array(found.len());
-    found
-        .into_iter()
-        .for_each(|member| lookup::bulk_item(out, member));
-    Ok(())
+    }
+    element_scan::answer(call, out, cursor, options?)
 }
 
 const FAST_WRITE: Flags = Flags::WRITE.and(Flags::FAST);

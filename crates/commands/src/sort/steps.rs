@@ -6,7 +6,7 @@ use super::order;
 use super::request::Request;
 use crate::reading::{self, Budget, Step, What};
 use crate::steps::{self, Order, Pieces, Sources, Steps, Stop, Target, target};
-use crate::{Call, Core, Error, Progress, Reply, lookup};
+use crate::{Call, Core, Error, Part, Progress, Reply, lookup};
 use resp::{Proto, Writer};
 use std::ops::Range;
 use store::{Content, IntBuffer, Item, Key, Kind, Place, Strings, View};
@@ -88,12 +88,7 @@ fn begin_to_store(call: &mut Call<'_>, key: Key<'_>, sorting: Sorting, to: Targe
     steps::begin(call, locked, lookups, course)
 }
 
-async fn store(
-    steps: Steps,
-    sources: Sources,
-    sorting: Sorting,
-    to: Target,
-) -> Result<Pieces, Stop> {
+async fn store(steps: Steps, sources: Sources, sorting: Sorting, to: Target) -> Result<Part, Stop> {
     let storing = Storing {
         sources,
         sorting,
@@ -105,7 +100,7 @@ async fn store(
     } = steps.work(storing, Storing::piece).await?;
     let count = sorted.len();
     target::replace(&steps, sources, to, Content::List(sorted)).await?;
-    Ok(Pieces::new(Proto::Resp2, |out| out.int(count as i64)))
+    Ok(Pieces::new(Proto::Resp2, |out| out.int(count as i64)).finish())
 }
 
 /// A SORT whose elements are stored.

@@ -114,8 +114,13 @@ impl Steps {
     /// A database that the command has for itself, until it ends.
     pub async fn borrow_database(&self) -> usize {
         let db = self.ask(|core| core.shard.borrow_database()).await;
-        self.0.borrowed.borrow_mut().push(db);
+        self.adopt_database(db);
         db
+    }
+
+    /// Has a database that was borrowed for the command go back when it ends.
+    pub fn adopt_database(&self, db: usize) {
+        self.0.borrowed.borrow_mut().push(db);
     }
 
     /// Gives a borrowed database back, with what is in it.
@@ -247,11 +252,6 @@ impl std::fmt::Debug for Long {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Long").field("keys", &self.keys).finish()
     }
-}
-
-/// Whether a command may go on in steps: not one that has copies of other shards' keys before it, which go with its call.
-pub(crate) fn may_begin(call: &Call<'_>) -> bool {
-    call.db != call.core.shard.scratch()
 }
 
 /// Has the command go on in steps, which begin when none of the keys with these hashes is locked. What this returns is the

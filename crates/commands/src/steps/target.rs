@@ -3,8 +3,7 @@
 //! Source: the workshop of the shard (`Shard::workshop`).
 
 use super::{Lookups, Sources, Steps, Stop};
-use crate::reading::{LONG_BYTES, LONG_ELEMENTS};
-use crate::{Call, Core, Part, Progress, error};
+use crate::{Call, Core, Part, Progress, error, reading};
 use store::{Content, Detached, Key, Millis};
 
 /// Elements that are added in a step.
@@ -117,7 +116,7 @@ pub async fn put(
 pub fn put_now_or_in_steps(call: &mut Call<'_>, db: usize, key: Key<'_>, value: Detached) {
     let now = call.now();
     let bytes = value.heap_bytes();
-    let is_long = value.elements() >= LONG_ELEMENTS || bytes as u64 >= LONG_BYTES;
+    let is_long = reading::takes_long(value.elements(), bytes as u64);
     let large = if is_long {
         value.into_elements()
     } else {

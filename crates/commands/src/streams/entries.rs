@@ -3,6 +3,7 @@
 //! Source: redis-server 7, in the order of its checks.
 
 use super::ids::{self, NewId};
+use super::steps::{self, Asked};
 use super::trimming::{Command, Options};
 use crate::{Call, Error, Reply, error, lookup};
 use resp::Writer;
@@ -148,36 +149,60 @@ fn count_option(call: &Call<'_>, mut index: usize) -> Result<Option<usize>, Erro
 pub(super) fn range(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
     let start = ids::parse_start(call.args.at(2))?;
     let end = ids::parse_end(call.args.at(3))?;
-    write_range(call, out, |stream| stream.range(start, end))
+    answer_range(call, out, (start, end), false)
 }
 
 pub(super) fn range_back(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
     let start = ids::parse_start(call.args.at(3))?;
     let end = ids::parse_end(call.args.at(2))?;
-    write_range(call, out, |stream| stream.range_back(start, end))
+    answer_range(call, out, (start, end), true)
 }
 
-/// Writes the entries of a walk, as many as COUNT allows.
-fn write_range<'s, W: Iterator<Item = store::StreamEntry<'s>>>(
-    call: &'s mut Call<'_>,
+/// Writes the entries of a range, as many as COUNT allows.
+fn answer_range(
+    call: &mut Call<'_>,
     out: &mut Writer<'_>,
-    walk: impl FnOnce(&'s Stream) -> W,
+    (start, end): (StreamId, StreamId),
+    is_reverse: bool,
 ) -> Reply {
     let count = count_option(call, 4)?;
     let key = call.key(1);
     let found = lookup::read_as(call, key, View::stream)?;
-    match (found, count) {
-        (None, _) => out.array(0),
-        (Some(_), Some(0)) => out.null_array(),
-        (Some(stream), count) => {
-            let mut written = 0;
-            let array = out.deferred_array();
-            for entry in walk(stream).take(count.unwrap_or(usize::MAX)) {
-                ids::write_entry(out, &entry);
-                written += 1;
-            }
-            out.finish(array, written);
-        }
+    let Some(stream) = found else {
+        out.array(0);
+        return Ok(());
+    };
+    if count == Some(0) {
+        out.null_array();
+        return Ok(());
+    }
+    let asked = Asked {
+        start,
+        end,
+        is_reverse,
+        count: count.unwrap_or(usize::MAX),
+    };
+    if steps::is_long(stream, &asked) {
+        return Err(steps::begin(call, 1, asked, Vec::new(), None));
+    }
+    if is_reverse {
+        write_walk(out, stream.range_back(start, end).take(asked.count));
+    } else {
+        write_walk(out, stream.range(start, end).take(asked.count));
     }
     Ok(())
+}
+
+/// Writes the entries of a walk.
+pub(super) fn write_walk<'s>(
+    out: &mut Writer<'_>,
+    walk: impl Iterator<Item = store::StreamEntry<'s>>,
+) {
+    let mut written = 0;
+    let array = out.deferred_array();
+    for entry in walk {
+        ids::write_entry(out, &entry);
+        written += 1;
+    }
+    out.finish(array, written);
 }

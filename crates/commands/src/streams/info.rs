@@ -2,11 +2,15 @@
 //! Never a change, and never more entries than COUNT asks for.
 //! Source: redis-server 7 for the fields and their order, 7.2 for those of consumers.
 
+use super::entries::write_walk;
+use super::full::Groups;
 use super::groups::{no_such_group, subcommand_syntax, write_lines};
 use super::ids;
+use super::steps::{self, Asked};
+use crate::reading;
 use crate::{Call, Error, Reply, error, lookup};
 use resp::Writer;
-use store::{Consumer, ConsumerId, Group, Millis, Stream, StreamId, View};
+use store::{Group, Stream, StreamId, View};
 
 const HELP: &[&str] = &[
     "XINFO <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
@@ -48,7 +52,7 @@ pub(super) fn groups(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
 }
 
 /// Three pairs: up to where a group has come.
-fn write_progress(out: &mut Writer<'_>, stream: &Stream, group: &Group) {
+pub(super) fn write_progress(out: &mut Writer<'_>, stream: &Stream, group: &Group) {
     out.bulk(b"last-delivered-id");
     ids::write(out, group.last_id());
     out.bulk(b"entries-read");
@@ -128,24 +132,54 @@ pub(super) fn stream(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
         }
         Some(count) => {
             let count_max = count?.unwrap_or(usize::MAX);
-            out.map(9);
-            write_figures(out, stream);
-            out.bulk(b"entries");
-            let mut written = 0;
-            let array = out.deferred_array();
-            for entry in stream.range(StreamId::MIN, StreamId::MAX).take(count_max) {
-                ids::write_entry(out, &entry);
-                written += 1;
+            if is_long(stream, count_max) {
+                return Err(full_in_steps(call, count_max));
             }
-            out.finish(array, written);
-            out.bulk(b"groups");
-            out.array(stream.groups().len());
-            stream
-                .groups()
-                .for_each(|group| write_group(out, stream, group, count_max));
+            begin_full(out, stream);
+            let entries = stream.range(StreamId::MIN, StreamId::MAX);
+            write_walk(out, entries.take(count_max));
+            let mut groups = Groups::new(count_max);
+            while groups.read(stream, out) {}
         }
     }
     Ok(())
+}
+
+/// Writes what stands before the entries of a full description.
+fn begin_full(out: &mut Writer<'_>, stream: &Stream) {
+    out.map(9);
+    write_figures(out, stream);
+    out.bulk(b"entries");
+}
+
+/// Whether a full description is long.
+fn is_long(stream: &Stream, count_max: usize) -> bool {
+    let entries = usize::try_from(stream.len()).unwrap_or(usize::MAX);
+    let pending = || stream.groups().map(Group::pending_len);
+    reading::is_long(stream.bytes(), || {
+        let shown = pending().map(|pending| pending.min(count_max));
+        let shown: usize = shown.sum();
+        let all: usize = pending().sum();
+        (entries.min(count_max) + 2 * shown, entries + 2 * all)
+    })
+}
+
+/// Has a full description be made in steps.
+#[cold]
+fn full_in_steps(call: &mut Call<'_>, count_max: usize) -> Error {
+    let (key, db, now) = (call.key(2), call.db, call.now());
+    let view = call.core.shard.view_beside(db, key, now);
+    let stream = view.and_then(|view| view.stream());
+    let mut head = Vec::new();
+    let out = &mut Writer::new(&mut head, call.proto);
+    begin_full(out, stream.expect("it was found just now"));
+    let asked = Asked {
+        start: StreamId::MIN,
+        end: StreamId::MAX,
+        is_reverse: false,
+        count: count_max,
+    };
+    steps::begin(call, 2, asked, head, Some(Groups::new(count_max)))
 }
 
 /// Seven pairs: the figures of a stream.
@@ -165,53 +199,4 @@ fn write_figures(out: &mut Writer<'_>, stream: &Stream) {
     out.int(stream.entries_added() as i64);
     out.bulk(b"recorded-first-entry-id");
     ids::write(out, stream.first().map_or(StreamId::MIN, |entry| entry.id));
-}
-
-fn write_group(out: &mut Writer<'_>, stream: &Stream, group: &Group, count_max: usize) {
-    out.map(7);
-    out.bulk(b"name");
-    out.bulk(group.name());
-    write_progress(out, stream, group);
-    out.bulk(b"pel-count");
-    out.int(group.pending_len() as i64);
-    out.bulk(b"pending");
-    out.array(group.pending_len().min(count_max));
-    for pending in group.pending_from(StreamId::MIN).take(count_max) {
-        out.array(4);
-        ids::write(out, pending.id);
-        out.bulk(group.consumer(pending.consumer).name());
-        out.int(pending.delivered.0);
-        out.int(pending.deliveries as i64);
-    }
-    out.bulk(b"consumers");
-    out.array(group.consumers().len());
-    for (id, consumer) in group.consumers() {
-        write_consumer(out, group, id, consumer, count_max);
-    }
-}
-
-fn write_consumer(
-    out: &mut Writer<'_>,
-    group: &Group,
-    id: ConsumerId,
-    consumer: &Consumer,
-    count_max: usize,
-) {
-    out.map(5);
-    out.bulk(b"name");
-    out.bulk(consumer.name());
-    out.bulk(b"seen-time");
-    out.int(consumer.seen.0);
-    out.bulk(b"active-time");
-    out.int(consumer.active.map_or(-1, |Millis(active)| active));
-    out.bulk(b"pel-count");
-    out.int(consumer.pending_len() as i64);
-    out.bulk(b"pending");
-    out.array(consumer.pending_len().min(count_max));
-    for pending in group.pending_of(id, StreamId::MIN).take(count_max) {
-        out.array(3);
-        ids::write(out, pending.id);
-        out.int(pending.delivered.0);
-        out.int(pending.deliveries as i64);
-    }
 }

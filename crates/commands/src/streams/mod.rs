@@ -3,12 +3,16 @@
 //! Source: redis-server 7, asked for the order of checks; replies about consumers are those of 7.2.
 
 mod entries;
+mod full;
 mod groups;
 mod ids;
 mod info;
 mod pending;
 mod read;
+mod steps;
 mod trimming;
+
+pub use steps::Entries;
 
 use crate::row::{Doc, Handler, Keys};
 use crate::{Command, Flags, Run};

@@ -5,6 +5,7 @@
 
 use super::groups::no_group;
 use super::ids;
+use super::steps::{self, Asked};
 use crate::row::{Atomic, Decision};
 use crate::{Call, Error, Part, Reply, error, lookup, reply_limit::ReplyLimit};
 use resp::{Args, Proto, Writer};
@@ -202,16 +203,9 @@ fn merge(parts: &[Part], out: &mut Writer<'_>) -> Reply {
         out.null_array();
         return Ok(());
     }
-    let is_map = out.proto() == Proto::Resp3;
-    if is_map {
-        out.map(answers.len());
-    } else {
-        out.array(answers.len());
-    }
+    begin_answers(out, answers.len());
     for (_, _, answer) in answers {
-        if !is_map {
-            out.array(2);
-        }
+        begin_answer(out);
         out.raw(answer);
     }
     Ok(())
@@ -240,6 +234,9 @@ fn read_stream<'c>(call: &'c mut Call<'_>, index: usize) -> Result<Option<&'c St
 
 fn prepare_read(call: &mut Call<'_>, part: &mut Part) -> Reply {
     let options = Options::of(call, Command::Read)?;
+    if options.streams == 1 {
+        in_steps_if_long(call, &options)?;
+    }
     *part = own_answers(call, &options, |call, index, out| {
         let from = options.id_of(&call.args, index);
         let found = read_stream(call, index)?;
@@ -259,6 +256,50 @@ fn prepare_read(call: &mut Call<'_>, part: &mut Part) -> Reply {
         Ok(write_entries(out, entries).is_some())
     })?;
     Ok(())
+}
+
+/// Has the entries of the only stream be answered in steps where that takes long. Then nobody else has a part in it.
+fn in_steps_if_long(call: &mut Call<'_>, options: &Options<'_>) -> Reply {
+    let index = options.keys_at;
+    let start = ids::parse(options.id_of(&call.args, index), 0).ok();
+    let Some(start) = start.and_then(StreamId::next) else {
+        return Ok(());
+    };
+    let asked = Asked {
+        start,
+        end: StreamId::MAX,
+        is_reverse: false,
+        count: options.count,
+    };
+    let (key, db, now) = (call.other_key(index), call.db, call.now());
+    let view = call.core.shard.view_beside(db, key, now);
+    let stream = view.and_then(|view| view.stream());
+    if !stream.is_some_and(|stream| steps::is_long(stream, &asked)) {
+        return Ok(());
+    }
+    // It counts as read, which is counted when it is answered.
+    lookup::view(call, key);
+    let mut head = Vec::new();
+    let mut out = Writer::new(&mut head, call.proto);
+    begin_answers(&mut out, 1);
+    begin_answer(&mut out);
+    out.bulk(key.bytes);
+    Err(steps::begin(call, index, asked, head, None))
+}
+
+/// Begins the reply of so many streams.
+fn begin_answers(out: &mut Writer<'_>, streams: usize) {
+    match out.proto() {
+        Proto::Resp3 => out.map(streams),
+        Proto::Resp2 => out.array(streams),
+    }
+}
+
+/// Begins what one of them answers: its name and its entries.
+fn begin_answer(out: &mut Writer<'_>) {
+    if out.proto() == Proto::Resp2 {
+        out.array(2);
+    }
 }
 
 fn decide_read(

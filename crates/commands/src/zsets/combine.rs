@@ -12,9 +12,8 @@ use super::bounds::natural;
 use super::range::store;
 use super::read::write_pair;
 use super::steps::{self, End, Wanted, header};
-use crate::reading::{LONG_BYTES, LONG_ELEMENTS};
-use crate::steps::{Target, may_begin};
-use crate::{Call, Error, Reply, error, lookup};
+use crate::steps::Target;
+use crate::{Call, Error, Reply, error, lookup, reading};
 
 /// What is made of the inputs.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -39,7 +38,7 @@ impl Operation {
             bytes += input.source.bytes();
         }
         let asked = 1 + inputs.len() - walked;
-        met.saturating_mul(asked) >= LONG_ELEMENTS || bytes >= LONG_BYTES
+        reading::takes_long(met.saturating_mul(asked), bytes)
     }
 }
 
@@ -368,9 +367,8 @@ fn in_steps(call: &mut Call<'_>, form: Form, options: &Options, order: Vec<(usiz
 }
 
 fn combine(call: &mut Call<'_>, out: &mut Writer<'_>, form: Form) -> Reply {
-    let may_go_on = may_begin(call);
     let (inputs, options) = inputs(call, form)?;
-    if may_go_on && form.operation.takes_long(&inputs) {
+    if form.operation.takes_long(&inputs) {
         let order = inputs.iter().map(|input| (input.number, input.weight));
         let order = order.collect();
         return Err(in_steps(call, form, &options, order));

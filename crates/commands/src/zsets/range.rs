@@ -11,7 +11,7 @@ use super::bounds::{By, Span};
 use super::read::{read, read_key, write_pair};
 use super::steps;
 use crate::reading::{self, What};
-use crate::steps::{Target, may_begin};
+use crate::steps::Target;
 use crate::{Call, Error, Reply, error, lookup};
 
 const LIMIT_BY_RANK: &str =
@@ -192,10 +192,10 @@ pub fn zrangestore(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
     let asked = Asked::parse(call, form)?;
     let (mut members, mut scores) = (Strings::default(), Vec::new());
     let mut buffer = IntBuffer::new();
-    let (key, may_go_on) = (call.other_key(form.source), may_begin(call));
+    let key = call.other_key(form.source);
     if let Some(zset) = read_key(call, key)? {
         let ranks = asked.ranks(zset);
-        if may_go_on && reading::is_long(zset.bytes(), || (ranks.len(), zset.len())) {
+        if reading::is_long(zset.bytes(), || (ranks.len(), zset.len())) {
             let target = Target::new(call.db, call.other_key(1));
             return Err(steps::begin_range(call, key, ranks, target));
         }

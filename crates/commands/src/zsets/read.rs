@@ -5,10 +5,11 @@
 use std::collections::HashSet;
 
 use resp::{Proto, Writer};
-use store::{IntBuffer, Item, Key, Rng, View, ZsetView};
+use store::{Item, Key, Rng, View, ZsetView};
 
 use super::bounds::{By, Span};
 use crate::element_scan::{self, Options};
+use crate::picks::{self, Asked};
 use crate::{Call, Error, Reply, error, lookup, reply_limit::ReplyLimit};
 
 /// The sorted set under the first key, for a command that runs where it lies.
@@ -152,6 +153,14 @@ pub fn zrandmember(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
     if repeats {
         limit.check_count(wanted)?;
     }
+    let asked = Asked {
+        count: wanted,
+        repeats,
+        pairs: with_scores,
+    };
+    if picks::is_long(&asked, zset.len(), zset.bytes()) {
+        return Err(picks::begin(call, asked));
+    }
     let drawn = if repeats {
         wanted as usize
     } else {
@@ -215,39 +224,10 @@ fn draw_different<'a>(
 /// ZSCAN.
 pub fn zscan(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
     let cursor = element_scan::cursor(call, 2)?;
-    let args = call.args;
     if read(call)?.is_none() {
-        out.array(2);
-        out.bulk(b"0");
-        out.array(0);
+        element_scan::nothing(out);
         return Ok(());
     }
     let options = Options::read(call, 3)?;
-    let (key, db, now) = (call.key(1), call.db, call.now());
-    debug_assert_eq!(args.at(1), key.bytes);
-    let found = call.core.shard.view_beside(db, key, now);
-    let zset = found
-        .and_then(|view| view.zset())
-        .expect("it was found just now");
-    let (mut page, mut elements) = (Vec::new(), 0);
-    // Scores are strings here in both protocols.
-    let mut inner = Writer::new(&mut page, Proto::Resp2);
-    let mut buffer = IntBuffer::new();
-    let next = options.walk(cursor, |cursor, slots| {
-        let mut met = 0;
-        let next = zset.scan(cursor, slots, &mut |member, score| {
-            met += 1;
-            if options.accepts(member.text(&mut buffer)) {
-                elements += 2;
-                lookup::bulk_item(&mut inner, member);
-                inner.double(score);
-            }
-        });
-        (next, met)
-    });
-    out.array(2);
-    out.bulk(itoa::Buffer::new().format(next).as_bytes());
-    out.array(elements);
-    out.raw(&page);
-    Ok(())
+    element_scan::answer(call, out, cursor, options)
 }

@@ -6,7 +6,7 @@ use super::combine::{Aggregate, Input, Operation, Source, number};
 use super::read::write_pair;
 use crate::reading::Budget;
 use crate::steps::{self, Distinct, Order, Pieces, Sources, Steps, Stop, Target, target};
-use crate::{Call, Core, Error, Progress};
+use crate::{Call, Core, Error, Part, Progress};
 use resp::{Proto, Writer};
 use std::ops::Range;
 use store::{Content, IntBuffer, Item, Key, Place, Strings};
@@ -70,7 +70,7 @@ pub(super) fn begin_range(
     steps::begin(call, locked, lookups, course)
 }
 
-async fn combine(steps: Steps, sources: Sources, wanted: Wanted) -> Result<Pieces, Stop> {
+async fn combine(steps: Steps, sources: Sources, wanted: Wanted) -> Result<Part, Stop> {
     let (aggregate, weights) = (wanted.aggregate, wanted.weights);
     let (sources, members, scores) = if wanted.operation == Operation::Union {
         let union = Union::of(sources, weights, aggregate);
@@ -98,7 +98,7 @@ async fn combine(steps: Steps, sources: Sources, wanted: Wanted) -> Result<Piece
         End::Answer { proto, with_scores } => {
             let answer = Answer::of(ordered, proto, with_scores);
             let answer = steps.work(answer, Answer::piece).await?;
-            Ok(answer.pieces)
+            Ok(answer.pieces.finish())
         }
         End::Store(to) => {
             let (members, scores) = in_order(&steps, ordered).await?;
@@ -112,7 +112,7 @@ async fn copy_range(
     sources: Sources,
     ranks: Range<usize>,
     to: Target,
-) -> Result<Pieces, Stop> {
+) -> Result<Part, Stop> {
     let copying = Copying {
         sources,
         ranks,
@@ -136,14 +136,14 @@ async fn store(
     to: Target,
     members: Strings,
     scores: Vec<f64>,
-) -> Result<Pieces, Stop> {
+) -> Result<Part, Stop> {
     let count = members.len();
     target::replace(steps, sources, to, Content::Zset { members, scores }).await?;
     Ok(integer(count))
 }
 
-fn integer(count: usize) -> Pieces {
-    Pieces::new(Proto::Resp2, |out| out.int(count as i64))
+fn integer(count: usize) -> Part {
+    Pieces::new(Proto::Resp2, |out| out.int(count as i64)).finish()
 }
 
 /// What a step may still do.
@@ -553,8 +553,8 @@ mod tests {
     use super::*;
     use crate::Table;
     use crate::execute::{self, Ran};
-    use crate::reading::Step;
-    use crate::trial::{START, Trial};
+    use crate::steps::Stepped;
+    use crate::trial::{AT_ONCE, START, Trial};
     use resp::OwnedArgs;
     use store::{Detached, Rng};
 
@@ -580,13 +580,10 @@ mod tests {
         };
         let ran = execute::run(&mut call, id, &mut Writer::new(&mut bytes, proto));
         if ran == Ran::InSteps {
-            let mut long = core.long.take().expect("it was left");
-            bytes = loop {
-                match long.step(core) {
-                    Step::More => {}
-                    Step::Done(pieces) => break pieces.concat(),
-                    other => panic!("{line}: {other:?}"),
-                }
+            let long = core.long.take().expect("it was left");
+            bytes = match long.finish(core) {
+                Ok(Part::Reply(pieces)) => pieces.concat(),
+                other => panic!("{line}: {other:?}"),
             };
         }
         let stored = core.shard.plain_copy(db, core.shard.key(b"d"), START);
@@ -594,9 +591,17 @@ mod tests {
         (ran == Ran::InSteps, (bytes, stored))
     }
 
-    /// Puts the same collection under a key where commands take steps, and where they do not.
+    fn run_at_once(core: &mut Core, db: usize, line: &str, proto: Proto) -> Outcome {
+        AT_ONCE.set(true);
+        let (is_long, outcome) = run(core, db, line, proto);
+        AT_ONCE.set(false);
+        assert!(!is_long);
+        outcome
+    }
+
+    /// Puts the same collection under a key of two databases.
     fn put(core: &mut Core, key: &str, content: &Content) {
-        for db in [0, core.shard.scratch()] {
+        for db in [0, 1] {
             let value = Detached::of(content.clone(), None);
             let key = core.shard.key(key.as_bytes());
             core.shard.put(db, key, value, START);
@@ -698,10 +703,8 @@ mod tests {
             }
             let line = line(&mut rng, nth);
             let proto = [Proto::Resp2, Proto::Resp3][nth / 7 % 2];
-            let scratch = core.shard.scratch();
             let (is_long, in_steps) = run(core, 0, &line, proto);
-            let (is_long_there, at_once) = run(core, scratch, &line, proto);
-            assert!(!is_long_there, "copies of other shards go with their call");
+            let at_once = run_at_once(core, 1, &line, proto);
             assert!(in_steps == at_once, "{line}");
             long += usize::from(is_long);
             if nth % 20 == 19 {
@@ -719,7 +722,6 @@ mod tests {
         let members = members(&mut rng, 50_000);
         let scores = (0..50_000).map(|_| score(&mut rng)).collect();
         put(core, "z", &Content::Zset { members, scores });
-        let scratch = core.shard.scratch();
         for (line, is_long) in [
             ("zrangestore d z 0 -1", true),
             ("zrangestore d z 7 25000", true),
@@ -731,9 +733,9 @@ mod tests {
             ("zrangestore z z 10 -10", true),
         ] {
             let in_steps = run(core, 0, line, Proto::Resp2);
-            let at_once = run(core, scratch, line, Proto::Resp2);
+            let at_once = run_at_once(core, 1, line, Proto::Resp2);
             assert_eq!(in_steps.0, is_long, "{line}");
-            assert!(in_steps.1 == at_once.1, "{line}");
+            assert!(in_steps.1 == at_once, "{line}");
         }
         core.shard.check();
         let key = core.shard.key(b"z");
@@ -786,16 +788,17 @@ mod tests {
         let ran = execute::run(&mut call, id.expect("it is a command"), out);
         assert_eq!(ran, Ran::InSteps);
         let mut long = core.long.take().expect("it was left");
-        assert_eq!(long.step(core), Step::More);
+        assert!(matches!(long.step(core), Stepped::More));
         let (key, away) = (core.shard.key(b"z2"), core.shard.key(b"away"));
         assert!(core.shard.rename((0, key), (0, away), START));
         let outcome = loop {
             match long.step(core) {
-                Step::More => {}
+                Stepped::More => {}
                 outcome => break outcome,
             }
         };
-        assert_eq!(outcome, Step::Lost);
+        long.end(core);
+        assert!(matches!(outcome, Stepped::Lost));
         let key = core.shard.key(b"d");
         assert!(core.shard.view_beside(0, key, START).is_none());
         assert_eq!(core.stats.keyspace_hits, hits, "it counts when it is done");

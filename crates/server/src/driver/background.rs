@@ -4,7 +4,7 @@
 
 use super::Driver;
 use super::defrag::Defrag;
-use commands::{ClientId, guard::Guard, log};
+use commands::{ClientId, Core, guard::Guard, log};
 use std::sync::atomic::Ordering;
 
 /// Keys looked at in one step of expiry: about a tenth of a millisecond.
@@ -148,11 +148,13 @@ impl Driver {
 
     pub(super) fn background_step(&mut self) {
         if self.background.expiring {
-            self.background.expiring = self
-                .core
-                .shard
-                .expire_step(self.core.now, EXPIRE_STEP_KEYS)
-                .more;
+            let Core {
+                shard, locks, now, ..
+            } = &mut self.core;
+            // A hash that is being read in steps keeps the fields that it had when that was begun.
+            let is_kept = &mut |hash| locks.holds(hash);
+            let expired = shard.expire_step_beside(*now, EXPIRE_STEP_KEYS, is_kept);
+            self.background.expiring = expired.more;
         }
         if self.background.purging && !self.core.purge_step(PURGE_STEP_KEYS) {
             self.background.purging = false;

@@ -19,6 +19,9 @@ use super::{Arena, ArenaMut, Big, Door, PackForm, Place, Table};
 
 use packed::{PLAIN, stride};
 
+/// Fields past their expiry that a walk passes over before it stops.
+const PASSED_MAX: usize = 8192;
+
 /// A hash to read.
 #[derive(Clone, Copy)]
 pub struct HashView<'a> {
@@ -139,7 +142,7 @@ impl<'a> HashView<'a> {
 
     /// Shows fields and values from a place on, as long as `visit` says so; a small hash is shown
     /// whole. Returns where to go on, which holds as long as the hash does not change, or `None` at
-    /// the end.
+    /// the end. It also stops where it has passed over many that have expired.
     pub fn walk(
         &self,
         place: Place,
@@ -149,8 +152,13 @@ impl<'a> HashView<'a> {
             self.each(&mut |field, value, _| _ = visit(field, value));
             return None;
         }
+        let mut passed = 0;
         self.table().walk(self.arena, place, |entry| {
-            entry.is_expired(self.now) || visit(Item::Bytes(entry.key()), Item::from(entry.value()))
+            if entry.is_expired(self.now) {
+                passed += 1;
+                return passed < PASSED_MAX;
+            }
+            visit(Item::Bytes(entry.key()), Item::from(entry.value()))
         })
     }
 

@@ -196,6 +196,16 @@ impl<'a> SetView<'a> {
         }
     }
 
+    /// As [`SetView::random`] of a large set, and a number that no other member has as long as the set does not change;
+    /// `None` for a small one.
+    pub fn random_spot(&self, rng: &mut Rng) -> Option<(u64, Item<'a>)> {
+        let Form::Table(table) = self.form else {
+            return None;
+        };
+        let (spot, entry) = table.random_spot(self.arena, rng)?;
+        Some((spot, Item::Bytes(entry.key())))
+    }
+
     /// Shows `count` different members, all if there are fewer; every choice is as likely as another.
     pub fn sample(&self, count: usize, rng: &mut Rng, visit: &mut dyn FnMut(Item<'a>)) {
         let len = self.len();

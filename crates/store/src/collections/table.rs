@@ -256,6 +256,16 @@ impl Table {
         Some(Entry::at(arena.slab, slot.block, arena.base))
     }
 
+    /// As [`Table::random`], and a number that no other element has as long as none comes or goes.
+    pub(crate) fn random_spot<'a>(
+        &self,
+        arena: Arena<'a>,
+        rng: &mut Rng,
+    ) -> Option<(u64, Entry<'a>)> {
+        let (spot, slot) = self.index.random_spot(arena.slab, rng)?;
+        Some((spot, Entry::at(arena.slab, slot.block, arena.base)))
+    }
+
     /// Removes an element picked at random, each as likely as another, and shows it before it goes.
     /// False if there is none.
     pub(crate) fn pop(

@@ -56,12 +56,24 @@ impl<'a> View<'a> {
         self.held_as(Kind::List).map(ListView::of)
     }
 
-    /// Where a large collection is, by which one who reads it in steps knows that it is still the same: another one in its
-    /// place lies elsewhere. The same may be told for another while nothing refers to the collection any more.
+    /// Where a large collection, or the text of a string, is, by which one who reads it in steps knows that it is still the
+    /// same: another one in its place lies elsewhere. The same may be told for another while nothing refers to it any more.
     pub fn large_at(&self) -> Option<usize> {
-        match self.entry.held()? {
-            Held::Big(big) => Some(std::ptr::from_ref(big).addr()),
-            Held::Packed(..) => None,
+        match self.entry.held() {
+            Some(Held::Big(big)) => Some(std::ptr::from_ref(big).addr()),
+            Some(Held::Packed(..)) => None,
+            None => self.text().map(|text| text.as_ptr().addr()),
+        }
+    }
+
+    /// The text of a string that is not kept as an integer.
+    pub fn text(&self) -> Option<&'a [u8]> {
+        match self.kind() {
+            Kind::String => match self.entry.value() {
+                Value::Bytes { bytes, .. } => Some(bytes),
+                Value::Int(_) => None,
+            },
+            _ => None,
         }
     }
 

@@ -19,6 +19,11 @@ pub struct Place {
     slot: usize,
 }
 
+/// The number of a slot of the segment that begins at a place of the directory.
+fn spot(place: usize, slot: usize) -> u64 {
+    ((place as u64) << u32::BITS) | slot as u64
+}
+
 impl Index {
     /// The directory entry where the segment of `prefix` begins, and the prefix after it.
     /// `None` for an empty index.
@@ -113,6 +118,12 @@ impl Index {
     /// A slot picked at random, each as likely as another; `None` if the index is empty. Only in
     /// an index so sparse that a thousand picks hit nothing are the first slots likelier.
     pub(crate) fn random_slot(&self, slab: &Slab, rng: &mut Rng) -> Option<Slot> {
+        Some(self.random_spot(slab, rng)?.1)
+    }
+
+    /// As [`Index::random_slot`], and with the slot a number that no other has, and that it keeps as long as no key comes
+    /// or goes, wherever its entry moves.
+    pub(crate) fn random_spot(&self, slab: &Slab, rng: &mut Rng) -> Option<(u64, Slot)> {
         const TRIES: usize = 1000;
         if self.directory.is_empty() {
             return None;
@@ -135,10 +146,15 @@ impl Index {
             let segment = entry.segment(slab);
             let bucket = segment.bucket(number);
             if lane < bucket.len() {
-                return Some(bucket.slot(lane));
+                return Some((spot(place, slot), bucket.slot(lane)));
             }
         }
-        self.slots(slab).next()
+        let firsts = self.segments(slab).flat_map(|(place, segment)| {
+            (0..segment.buckets()).map(move |number| (place, number, segment))
+        });
+        let mut taken = firsts.filter(|(_, number, segment)| segment.bucket(*number).len() > 0);
+        let (place, number, segment) = taken.next()?;
+        Some((spot(place, number * LANES), segment.bucket(number).slot(0)))
     }
 
     /// The directory place where a segment picked at random begins. The index is not empty.

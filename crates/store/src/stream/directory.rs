@@ -182,6 +182,17 @@ impl Directory {
         Some(Place { chunk, node })
     }
 
+    /// How many nodes may hold IDs from `start` to `end`. Costs a step for each chunk between.
+    pub(super) fn between(&self, start: StreamId, end: StreamId) -> usize {
+        let Some(last) = self.find(end).filter(|_| start <= end) else {
+            return 0;
+        };
+        let first = self.find(start).unwrap_or(Place { chunk: 0, node: 0 });
+        let chunks = self.chunks.range(first.chunk..last.chunk);
+        let nodes = chunks.map(|chunk| chunk.nodes.len()).sum::<usize>() + last.node + 1;
+        nodes - first.node
+    }
+
     /// Removes the node at a place.
     pub(super) fn remove(&mut self, place: Place) {
         let chunk = &mut self.chunks[place.chunk];

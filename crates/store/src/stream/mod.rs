@@ -191,6 +191,13 @@ impl Stream {
         Backward::new(&self.nodes, start, end)
     }
 
+    /// About how many entries [`Stream::range`] shows: nodes are counted, and taken for equally full.
+    pub fn about(&self, start: StreamId, end: StreamId) -> usize {
+        let nodes = self.nodes.len().max(1);
+        let entries = self.nodes.between(start, end) as u128 * u128::from(self.len);
+        usize::try_from(entries.div_ceil(nodes as u128)).unwrap_or(usize::MAX)
+    }
+
     /// The first entry.
     pub fn first(&self) -> Option<StreamEntry<'_>> {
         self.range(StreamId::MIN, StreamId::MAX).next()

@@ -94,6 +94,17 @@ impl<'a> HashView<'a> {
         self.picker().pick(rng)
     }
 
+    /// A field of a large hash picked at random with its value, and a number that no other field has as long as the hash
+    /// does not change; nothing where the pick met one that has expired, or the hash is small.
+    pub fn random_spot(&self, rng: &mut Rng) -> Option<(u64, Item<'a>, Item<'a>)> {
+        if self.packed().is_some() {
+            return None;
+        }
+        let (spot, entry) = self.table().random_spot(self.arena, rng)?;
+        let (field, value) = pair_of(entry);
+        (!entry.is_expired(self.now)).then_some((spot, field, value))
+    }
+
     /// For picking fields again and again, where one may come twice.
     pub fn picker(&self) -> FieldPicker<'a> {
         FieldPicker {
