@@ -15,6 +15,7 @@ mod insight;
 mod lifecycle;
 mod limits;
 mod long_commands;
+mod long_copies;
 mod memory;
 mod metrics;
 mod options;

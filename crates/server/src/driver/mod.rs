@@ -10,6 +10,7 @@ mod defrag;
 mod departures;
 mod gateway;
 mod group;
+mod lock_queue;
 mod pending;
 mod shares;
 mod tasks;
@@ -32,6 +33,7 @@ use crate::{
 use commands::{Client, Core, Table};
 use courses::Course;
 pub use gateway::HTTP_CONNECTIONS_MAX;
+use lock_queue::LockQueue;
 use memory::heap::good_size;
 use pending::Group;
 use resp::OwnedArgs;
@@ -78,7 +80,7 @@ pub struct Driver {
     /// Commands that run whole here, as tasks.
     whole: whole::Whole,
     /// Tasks that wait for locks, first come first served.
-    lock_queue: VecDeque<Box<Task>>,
+    lock_queue: LockQueue,
     /// Connections whose next command wants a locked key.
     stalled: Vec<(u32, u32)>,
     /// A lock was released since they were last looked at.
@@ -176,7 +178,7 @@ impl Driver {
             jobs: VecDeque::new(),
             courses: VecDeque::new(),
             whole: whole::Whole::default(),
-            lock_queue: VecDeque::new(),
+            lock_queue: LockQueue::default(),
             stalled: Vec::new(),
             unlocked: false,
             resumed: Vec::new(),
@@ -227,8 +229,12 @@ impl Driver {
         self.tick_when_due();
         self.take_events();
         self.take_messages();
-        self.resume();
+        let has_unlocked = std::mem::take(&mut self.unlocked);
+        self.resume(has_unlocked);
         self.run_group();
+        if has_unlocked {
+            self.serve_lock_queue();
+        }
         self.run_jobs();
         self.step_on();
         self.background_step();
@@ -280,9 +286,8 @@ impl Driver {
         self.core.mono_us = mono_us;
     }
 
-    fn resume(&mut self) {
-        if self.unlocked {
-            self.unlocked = false;
+    fn resume(&mut self, has_unlocked: bool) {
+        if has_unlocked {
             self.retry_locked();
         }
         // Connections that are resumed while these run are looked at in the next turn.
@@ -324,6 +329,7 @@ impl Driver {
             + self.group.heap_bytes()
             + self.whole.heap_bytes()
             + self.courses.capacity() * size_of::<Course>()
+            + self.lock_queue.heap_bytes()
             + self.allowances.heap_bytes()
             + self.port.heap_bytes()
             + batches * size_of::<Batch>()

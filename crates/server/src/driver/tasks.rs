@@ -291,7 +291,16 @@ impl Driver {
             .remove(&number)
             .expect("it is delivered once");
         self.core.travelling_bytes -= coordinated.counted;
-        let reply = coordinated.reply.expect("it was concluded");
+        let reply = match coordinated.error {
+            // What was to be stored found no room.
+            Some(error) => {
+                let mut refusal = Vec::new();
+                self.core.stats.count_error(&error.0);
+                Writer::new(&mut refusal, coordinated.proto).error_bytes(&error.0);
+                vec![refusal]
+            }
+            None => coordinated.reply.expect("it was concluded"),
+        };
         let Some(connection) = self
             .connections
             .still(coordinated.place, coordinated.generation)
@@ -317,10 +326,12 @@ impl Driver {
     pub(super) fn task_came(&mut self, task: Box<Task>) {
         match (&task.scope, task.stage) {
             (Some(_), Stage::Part) => {
-                if self.lock_queue.is_empty() && self.take_locks(&task) {
+                if self.lock_queue.is_empty() && !self.owes_turn() && self.take_locks(&task) {
                     self.run_task(task);
                 } else {
-                    self.lock_queue.push_back(task);
+                    self.lock_queue.push(task);
+                    // It may want other keys than those before it.
+                    self.unlocked = true;
                 }
             }
             (_, Stage::Whole) => self.run_alone(task),
@@ -402,7 +413,11 @@ impl Driver {
             Message::Task(task) | Message::TaskDone(task) => Some(task),
             _ => None,
         });
-        let waiting = self.jobs.iter().chain(&self.lock_queue).chain(to_self);
+        let waiting = self
+            .jobs
+            .iter()
+            .chain(self.lock_queue.iter())
+            .chain(to_self);
         let waiting = waiting
             .filter(|task| is_kept(task.row))
             .map(|task| &task.part);
@@ -432,15 +447,23 @@ impl Driver {
         }
     }
 
-    /// Lets those go on that waited for a lock: first tasks, so that commands over several shards come to an end.
+    /// Whether commands of one key wait that may go on now: they take no time, and get their turn before anybody locks their keys
+    /// again.
+    fn owes_turn(&self) -> bool {
+        let has_waiting = !self.stalled.is_empty() || !self.stalled_batches.is_empty();
+        self.unlocked && (has_waiting || self.has_whole_waiting())
+    }
+
+    /// Gives locks to those commands over several shards that get all they want.
+    pub(super) fn serve_lock_queue(&mut self) {
+        let mut queue = std::mem::take(&mut self.lock_queue);
+        let ready = queue.take_ready(|task| self.take_locks(task));
+        self.lock_queue = queue;
+        ready.into_iter().for_each(|task| self.run_task(task));
+    }
+
+    /// Lets those go on that waited for a lock on their only key.
     pub(super) fn retry_locked(&mut self) {
-        while let Some(task) = self.lock_queue.pop_front() {
-            if !self.take_locks(&task) {
-                self.lock_queue.push_front(task);
-                break;
-            }
-            self.run_task(task);
-        }
         self.retry_whole();
         self.serve_stalled();
         for (place, generation) in std::mem::take(&mut self.stalled) {

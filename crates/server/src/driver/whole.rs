@@ -267,6 +267,11 @@ impl Driver {
         self.close_marked();
     }
 
+    /// Whether any wait for a lock or for memory.
+    pub(super) fn has_whole_waiting(&self) -> bool {
+        !self.whole.waiting.is_empty()
+    }
+
     /// Lets those go on that waited for a lock or for memory.
     pub(super) fn retry_whole(&mut self) {
         for _ in 0..self.whole.waiting.len() {
