@@ -12,7 +12,7 @@ use crate::geo::Searching;
 use crate::lookup::bulk_item;
 use crate::picks::Picks;
 use crate::sort::Sorting;
-use crate::steps;
+use crate::steps::{self, Pieces};
 use crate::streams::Entries;
 use crate::texts::LongText;
 use crate::zsets::write_pair;
@@ -99,11 +99,11 @@ pub struct Reading {
     hash: u64,
     /// The moment of the answer, as far as expiry is concerned.
     since: Millis,
-    proto: Proto,
     /// Where the collection is: another one is not gone on with. Nothing where it is small, and copied at the beginning.
     large_at: Option<usize>,
     what: What,
-    pieces: Vec<Vec<u8>>,
+    proto: Proto,
+    pieces: Pieces,
 }
 
 /// What a step has led to.
@@ -138,8 +138,6 @@ pub fn begin_key(
     let (key, db, since, proto) = (call.other_key(index), call.db, call.now(), call.proto);
     let view = call.core.shard.view_beside(db, key, since);
     let large_at = view.and_then(|view| view.large_at());
-    let mut piece = Vec::new();
-    header(&mut Writer::new(&mut piece, proto));
     let reading = Box::new(Reading {
         db,
         key: key.bytes.into(),
@@ -148,7 +146,7 @@ pub fn begin_key(
         proto,
         large_at,
         what,
-        pieces: vec![piece],
+        pieces: Pieces::new(proto, header),
     });
     steps::begin_reading(call, reading)
 }
@@ -174,10 +172,8 @@ impl Reading {
         {
             return step;
         }
-        let mut piece = self.piece();
-        let has_more = self.what.read(&view, &mut piece, self.proto);
-        piece.shrink_to_fit();
-        self.pieces.push(piece);
+        let what = &mut self.what;
+        let has_more = self.pieces.write(|out, step| what.read(&view, out, step));
         if let What::Picks(picks) = &mut self.what
             && let Some(error) = picks.failure()
         {
@@ -186,22 +182,8 @@ impl Reading {
         if has_more {
             return Step::More;
         }
-        let header = self.what.header(self.proto);
-        let mut pieces = std::mem::take(&mut self.pieces);
-        pieces.splice(..0, header);
-        Step::Done(pieces)
-    }
-
-    /// The buffer of the next piece: the header of the answer is the beginning of the first.
-    fn piece(&mut self) -> Vec<u8> {
-        let mut piece = if self.pieces.len() == 1 && self.pieces[0].len() < STEP_BYTES / 2 {
-            self.pieces.pop().expect("there is one")
-        } else {
-            Vec::new()
-        };
-        // An element more than the step has room for makes it grow.
-        piece.reserve_exact(STEP_BYTES + STEP_BYTES / 8 - piece.len());
-        piece
+        self.pieces.put_first(self.what.header(self.proto));
+        Step::Done(self.pieces.take())
     }
 }
 
@@ -241,10 +223,8 @@ impl What {
     }
 
     /// Answers the next elements. Whether there are more.
-    fn read(&mut self, view: &View<'_>, piece: &mut Vec<u8>, proto: Proto) -> bool {
+    fn read(&mut self, view: &View<'_>, out: &mut Writer<'_>, step: &mut Budget) -> bool {
         const KIND: &str = "a collection keeps its type";
-        let mut step = Budget::default();
-        let out = &mut Writer::new(piece, proto);
         match self {
             What::Members(place) => {
                 let next = view.set().expect(KIND).walk(*place, |member| {

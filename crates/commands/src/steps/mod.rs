@@ -5,20 +5,21 @@
 pub(crate) mod copy;
 mod distinct;
 mod order;
+mod pieces;
 mod source;
 pub(crate) mod target;
 
 pub(crate) use distinct::Distinct;
 pub(crate) use order::{Order, weight};
+pub(crate) use pieces::Pieces;
 pub(crate) use source::Sources;
 pub(crate) use target::Target;
 
 use crate::{
     Call, Core, Error, Part, Progress, error, log,
-    reading::{Budget, Reading, Step},
+    reading::{Reading, Step},
 };
 use memory::heap::thread_allocated_bytes;
-use resp::{Proto, Writer};
 use std::{
     borrow::Cow,
     cell::{Cell, RefCell},
@@ -28,9 +29,6 @@ use std::{
     rc::Rc,
     task::{Context, Poll, Waker},
 };
-
-/// Bytes after which a piece of an answer is whole.
-const PIECE_BYTES: usize = 128 * 1024;
 
 /// What is to be done with the core.
 type Wish = Box<dyn FnOnce(&mut Core)>;
@@ -155,51 +153,6 @@ impl Steps {
                 Stepped::Lost => return Err(Stop::Lost),
             }
         }
-    }
-}
-
-/// An answer that is made in pieces.
-#[derive(Debug)]
-pub struct Pieces {
-    proto: Proto,
-    pieces: Vec<Vec<u8>>,
-}
-
-impl Pieces {
-    /// The beginning of an answer.
-    pub fn new(proto: Proto, header: impl FnOnce(&mut Writer<'_>)) -> Pieces {
-        let mut first = Vec::new();
-        header(&mut Writer::new(&mut first, proto));
-        Pieces {
-            proto,
-            pieces: vec![first],
-        }
-    }
-
-    /// One more piece: as many elements as `write` puts into it before the budget is used up.
-    pub fn write<T>(&mut self, write: impl FnOnce(&mut Writer<'_>, &mut Budget) -> T) -> T {
-        // The beginning of the answer is the beginning of the first.
-        let mut piece = match &mut self.pieces[..] {
-            [first] if first.len() < PIECE_BYTES / 2 => std::mem::take(first),
-            _ => {
-                self.pieces.push(Vec::new());
-                Vec::new()
-            }
-        };
-        // An element more than the piece has room for makes it grow.
-        piece.reserve_exact(PIECE_BYTES + PIECE_BYTES / 8 - piece.len());
-        let written = write(
-            &mut Writer::new(&mut piece, self.proto),
-            &mut Budget::default(),
-        );
-        piece.shrink_to_fit();
-        *self.pieces.last_mut().expect("it was put there") = piece;
-        written
-    }
-
-    /// The answer.
-    pub fn finish(self) -> Part {
-        Part::Reply(self.pieces)
     }
 }
 
