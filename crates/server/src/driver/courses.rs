@@ -5,7 +5,7 @@
 use super::Driver;
 use crate::mesh::message::Task;
 use commands::{
-    Call, ClientId, Error, Flags, Part, gather,
+    ClientId, Error, Flags, Part, gather,
     steps::{Long, Stepped},
 };
 
@@ -98,17 +98,9 @@ impl Driver {
             .connections
             .still(coordinated.place, coordinated.generation)
             .map(|_| ClientId(coordinated.place));
-        let mut call = Call {
-            core: &mut self.core,
-            args: coordinated.args.as_args(),
-            db: usize::from(coordinated.db),
-            proto: coordinated.proto,
-            hash: 0,
-            client,
-            no_touch: coordinated.no_touch,
-        };
-        let (row, plan) = (coordinated.row, &coordinated.plan);
-        let (reply, next) = gather::concluded(&mut call, row, plan, &mut coordinated.parts, led_to);
+        let row = coordinated.row;
+        let (mut call, plan, parts) = coordinated.concluding(&mut self.core, client);
+        let (reply, next) = gather::concluded(&mut call, row, plan, parts, led_to);
         self.end(number, reply, next);
     }
 }

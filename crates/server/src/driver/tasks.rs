@@ -9,7 +9,7 @@ use crate::{
     replies::block_bytes,
 };
 use commands::{
-    Call, ClientId, Error, Flags, Part, Progress, ShardId,
+    Call, ClientId, Core, Error, Flags, Part, Progress, ShardId,
     gather::{self, Next, Plan, Stage},
     locks::Transaction,
     table::RowId,
@@ -22,13 +22,13 @@ pub(super) struct Coordinated {
     pub(super) place: u32,
     pub(super) generation: u32,
     pub(super) row: RowId,
-    pub(super) plan: Plan,
+    plan: Plan,
     /// It runs whole on one shard.
     pub(super) whole: Option<whole::Asked>,
-    pub(super) args: Arc<OwnedArgs>,
-    pub(super) db: u8,
-    pub(super) proto: Proto,
-    pub(super) no_touch: bool,
+    args: Arc<OwnedArgs>,
+    db: u8,
+    proto: Proto,
+    no_touch: bool,
     pub(super) parts: Vec<Part>,
     error: Option<Error>,
     /// Shards asked so far, in plan order.
@@ -41,12 +41,32 @@ pub(super) struct Coordinated {
     pub(super) counted: i64,
 }
 
+impl Coordinated {
+    /// What its conclusion needs: its call, its plan, and the parts that it concludes.
+    pub(super) fn concluding<'c>(
+        &'c mut self,
+        core: &'c mut Core,
+        client: Option<ClientId>,
+    ) -> (Call<'c>, &'c Plan, &'c mut Vec<Part>) {
+        let call = Call {
+            core,
+            args: self.args.as_args(),
+            db: usize::from(self.db),
+            proto: self.proto,
+            hash: 0,
+            client,
+            no_touch: self.no_touch,
+        };
+        (call, &self.plan, &mut self.parts)
+    }
+}
+
 /// How a client wants its command run.
 #[derive(Clone, Copy)]
 pub(super) struct Manners {
-    pub(super) db: u8,
-    pub(super) proto: Proto,
-    pub(super) no_touch: bool,
+    db: u8,
+    proto: Proto,
+    no_touch: bool,
 }
 
 impl Driver {
@@ -225,24 +245,13 @@ impl Driver {
             .still(coordinated.place, coordinated.generation)
             .map(|_| ClientId(coordinated.place));
         let mut reply = Vec::new();
-        let mut call = Call {
-            core: &mut self.core,
-            args: coordinated.args.as_args(),
-            db: usize::from(coordinated.db),
-            proto: coordinated.proto,
-            hash: 0,
-            client,
-            no_touch: coordinated.no_touch,
-        };
         let failed = coordinated.error.take();
-        let next = gather::conclude(
-            &mut call,
+        let (row, out) = (
             coordinated.row,
-            &coordinated.plan,
-            &mut coordinated.parts,
-            failed,
             &mut Writer::new(&mut reply, coordinated.proto),
         );
+        let (mut call, plan, parts) = coordinated.concluding(&mut self.core, client);
+        let next = gather::conclude(&mut call, row, plan, parts, failed, out);
         match next {
             Next::Again => self.ask_all_again(number),
             Next::InSteps => self.begin_course(Whose::Conclusion(number)),
