@@ -11,7 +11,7 @@ use crate::fixture::{Dice, elements, eventually, ok, start_ours};
 use crate::memory::{Stats, field, int_field, pairs, stats};
 
 /// What the bill of overhead may leave unexplained, for each shard.
-const REMAINDER_BYTES_MAX: i64 = 64 << 10;
+pub const REMAINDER_BYTES_MAX: i64 = 64 << 10;
 
 /// A key that the load uses.
 fn load_key(dice: &mut Dice) -> String {
@@ -113,7 +113,7 @@ fn remove_expired(client: &mut Client) {
 }
 
 /// Checks what must hold in any report, whatever else is going on.
-fn assert_report_holds(stats: &Stats, shards: usize) {
+pub fn assert_report_holds(stats: &Stats, shards: usize) {
     for (name, value) in &stats.0 {
         if let Reply::Int(number) = value {
             let may_be_negative = name == "unaccounted.bytes"
@@ -303,7 +303,7 @@ fn the_items_of_overhead_add_up_to_it() {
 }
 
 /// What `overhead.items` of a report leaves unexplained.
-fn remainder(stats: &Stats) -> i64 {
+pub fn remainder(stats: &Stats) -> i64 {
     int_field(
         &pairs(field(&stats.0, "overhead.items").clone()),
         "remainder",

@@ -14,6 +14,8 @@ mod fixture;
 mod insight;
 mod lifecycle;
 mod limits;
+mod long_commands;
+mod long_copies;
 mod memory;
 mod metrics;
 mod options;

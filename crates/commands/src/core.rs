@@ -9,9 +9,9 @@ use crate::{
     locks::Locks,
     past::Past,
     pressure::Pressure,
-    reading::Reading,
     room::Shortage,
     stats::{CommandStats, CoreStats, ShardCounts},
+    steps::Long,
 };
 use memory::budget::Lease;
 use memory::pages::Region;
@@ -39,7 +39,7 @@ pub struct Core {
     /// Keys locked by commands over several shards.
     pub locks: Locks,
     /// What the command that just ran is to be answered by in steps.
-    pub reading: Option<Box<Reading>>,
+    pub long: Option<Box<Long>>,
     /// This shard's share of the memory limit.
     pub lease: Lease,
     /// What is known when that share is used up.
@@ -116,7 +116,7 @@ impl Core {
             config,
             stats,
             locks: Locks::default(),
-            reading: None,
+            long: None,
             lease: facts.budget.lease(),
             shortage: Shortage::default(),
             pressure: Pressure::default(),

@@ -3,11 +3,13 @@
 //! Commands over several keys whose keys all lie here run whole, without locks.
 
 use crate::{
-    Call, Core, Error, Flags, Part, Reply, Run, error, log,
+    Call, Error, Flags, Part, Reply, Run, error, log,
     reply_limit::ReplyLimit,
     room::{self, Room},
     rounds,
     row::Decision,
+    stats::CoreStats,
+    steps::{self, Lookups},
     table::{RowId, Table},
 };
 use resp::Writer;
@@ -23,7 +25,7 @@ pub enum Ran {
     NotSettled,
     /// Nothing happened yet: it needs memory that is being freed.
     NotYet,
-    /// Nothing happened yet: `Core::reading` holds what it is answered by in steps.
+    /// Nothing happened yet: `Core::long` holds what it goes on with in steps.
     InSteps,
 }
 
@@ -53,8 +55,8 @@ pub fn run(call: &mut Call<'_>, id: RowId, out: &mut Writer<'_>) -> Ran {
         Ok(Ok(())) => {}
         Ok(Err(error)) => {
             out.truncate(start);
-            if call.core.reading.is_some() {
-                uncount(call.core, id);
+            if let Some(long) = &call.core.long {
+                uncount(&mut call.core.stats, id, long.counted());
                 return Ran::InSteps;
             }
             call.core.stats.calls[id.0 as usize].failed += 1;
@@ -74,25 +76,32 @@ pub fn run(call: &mut Call<'_>, id: RowId, out: &mut Writer<'_>) -> Ran {
 }
 
 /// Counts a command that is answered, now that all of its steps are done.
-pub fn count_read(core: &mut Core, id: RowId) {
-    core.stats.commands_processed += 1;
-    core.stats.calls[id.0 as usize].calls += 1;
-    core.stats.keyspace_hits += 1;
+pub fn count_long(stats: &mut CoreStats, id: RowId, lookups: Lookups) {
+    stats.commands_processed += 1;
+    stats.calls[id.0 as usize].calls += 1;
+    stats.keyspace_hits += lookups.hits;
+    stats.keyspace_misses += lookups.misses;
 }
 
 /// Counts a command that failed in one of its steps, and writes why.
-pub fn fail_read(call: &mut Call<'_>, id: RowId, error: Error, out: &mut Writer<'_>) {
-    count_read(call.core, id);
+pub fn fail_long(
+    call: &mut Call<'_>,
+    (id, lookups): (RowId, Lookups),
+    error: Error,
+    out: &mut Writer<'_>,
+) {
+    count_long(&mut call.core.stats, id, lookups);
     call.core.stats.calls[id.0 as usize].failed += 1;
     refuse(call, error, out);
 }
 
 /// Takes back what was counted of a command that is to be answered in steps.
 #[cold]
-fn uncount(core: &mut Core, id: RowId) {
-    core.stats.commands_processed -= 1;
-    core.stats.calls[id.0 as usize].calls -= 1;
-    core.stats.keyspace_hits -= 1;
+fn uncount(stats: &mut CoreStats, id: RowId, lookups: Lookups) {
+    stats.commands_processed -= 1;
+    stats.calls[id.0 as usize].calls -= 1;
+    stats.keyspace_hits -= lookups.hits;
+    stats.keyspace_misses -= lookups.misses;
 }
 
 /// Writes an error reply and counts it.
@@ -134,6 +143,9 @@ pub(crate) fn several_here(
             (atomic.prepare)(call, &mut parts[0])?;
             if (atomic.decide)(call, &mut parts, out)? == Decision::Commit {
                 (atomic.commit)(call, &mut parts[0]);
+            }
+            if call.core.long.is_some() {
+                return Err(steps::under_way());
             }
             Ok(())
         }

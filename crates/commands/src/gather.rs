@@ -130,7 +130,9 @@ pub fn run_stage(
             Room::No => return Err(error::OUT_OF_MEMORY.into()),
         }
     }
-    catch_unwind(AssertUnwindSafe(|| stage_of(call, row, stage, part))).unwrap_or_else(|_| {
+    let done = catch_unwind(AssertUnwindSafe(|| stage_of(call, row, stage, part)));
+    done.unwrap_or_else(|_| {
+        call.core.long = None;
         log::line(format_args!(
             "command '{}' panicked; its client got an error",
             row.name
@@ -141,6 +143,20 @@ pub fn run_stage(
 
 /// As [`run_stage`], for a row that need not stand in the table, with nothing refused or contained.
 pub(crate) fn stage_of(
+    call: &mut Call<'_>,
+    row: &Command,
+    stage: Stage,
+    part: &mut Part,
+) -> Result<Progress, Error> {
+    let done = at_once(call, row, stage, part);
+    if call.core.long.is_some() {
+        return Ok(Progress::InSteps);
+    }
+    done
+}
+
+/// Runs a stage, or has it go on in steps.
+fn at_once(
     call: &mut Call<'_>,
     row: &Command,
     stage: Stage,
@@ -221,7 +237,10 @@ pub fn conclude(
     let concluded = match failed {
         Some(error) => Err(error),
         None => catch_unwind(AssertUnwindSafe(|| merge(call, row, plan, parts, out)))
-            .unwrap_or_else(|_| Err(error::INTERNAL.into())),
+            .unwrap_or_else(|_| {
+                call.core.long = None;
+                Err(error::INTERNAL.into())
+            }),
     };
     match concluded {
         Ok(next) => {
@@ -237,6 +256,29 @@ pub fn conclude(
             call.core.stats.calls[id.0 as usize].failed += 1;
             execute::refuse(call, error, out);
             Next::Release
+        }
+    }
+}
+
+/// The reply that a conclusion in steps has led to, and how the command ends.
+pub fn concluded(
+    call: &mut Call<'_>,
+    id: RowId,
+    plan: &Plan,
+    parts: &mut [Part],
+    led_to: Result<Part, Error>,
+) -> (Vec<Vec<u8>>, Next) {
+    let row = crate::Table::instance().row(id);
+    match (led_to, row.run) {
+        (Ok(Part::Concluded(conclusion)), Run::Joint(joint)) => {
+            joint::concluded(call, &joint, plan, parts, *conclusion)
+        }
+        (Ok(other), _) => unreachable!("a conclusion in steps leads to no {other:?}"),
+        (Err(error), _) => {
+            let mut bytes = Vec::new();
+            call.core.stats.calls[id.0 as usize].failed += 1;
+            execute::refuse(call, error, &mut Writer::new(&mut bytes, call.proto));
+            (vec![bytes], Next::Release)
         }
     }
 }

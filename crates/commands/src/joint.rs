@@ -3,14 +3,18 @@
 //! Source: decision 0001 for the one moment; the copies are the price of handlers that know nothing of shards.
 
 use crate::{
-    Call, Command, Error, Part, error,
+    Call, Command, Core, Error, Part, error,
+    part::Conclusion,
     plan::{Next, Plan},
+    reading,
     row::Joint,
+    steps::{self, Long, Lookups, Sources, Steps, Stop, Target, copy, target},
 };
 use hashbrown::HashSet;
-use resp::Writer;
+use resp::{OwnedArgs, Proto, Writer};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use store::Detached;
+use std::rc::Rc;
+use store::{Detached, Key};
 
 /// Copies this shard's keys out and notes that they were read; a target that is replaced unseen stays where it is.
 /// Hits and misses are counted where the handler looks.
@@ -18,7 +22,7 @@ pub fn copies_of_own(call: &mut Call<'_>, row: &Command, joint: &Joint) -> Resul
     let target = (joint.target)(&call.args);
     let (args, db, now) = (call.args, call.db, call.now());
     let mut seen = HashSet::new();
-    let mut copies = Vec::new();
+    let (mut indexes, mut keys) = (Vec::new(), Vec::new());
     for index in row.keys.indexes(&args) {
         if !call.owns(index) {
             continue;
@@ -39,10 +43,35 @@ pub fn copies_of_own(call: &mut Call<'_>, row: &Command, joint: &Joint) -> Resul
         if !call.no_touch {
             call.core.shard.touch(db, key, now);
         }
-        let copy = call.core.shard.copy_out(db, key, now);
-        copies.extend(copy.map(|copy| (index, copy)));
+        indexes.push(index);
+        keys.push(key);
     }
-    Ok(Part::Copies(copies))
+    let takes_long = |key: &Key<'_>| {
+        let view = call.core.shard.view_beside(db, *key, now);
+        view.is_some_and(|view| copy::takes_long(&view))
+    };
+    if keys.iter().any(takes_long) {
+        let sources = Sources::of(call, &keys);
+        let course = |steps| async move {
+            let copies = copy::copies(&steps, sources).await?;
+            Ok(copies_at(indexes, copies))
+        };
+        return Err(steps::begin(call, Vec::new(), Lookups::default(), course));
+    }
+    let copies = keys
+        .iter()
+        .map(|key| call.core.shard.copy_out(db, *key, now));
+    let copies = copies.collect();
+    Ok(copies_at(indexes, copies))
+}
+
+fn copies_at(indexes: Vec<usize>, copies: Vec<Option<Detached>>) -> Part {
+    let copies = indexes.into_iter().zip(copies);
+    Part::Copies(
+        copies
+            .filter_map(|(index, copy)| Some((index, copy?)))
+            .collect(),
+    )
 }
 
 /// Runs the handler over all copies on the coordinator, and leaves the target's new value in its shard's part.
@@ -56,18 +85,211 @@ pub fn conclude(
     parts: &mut [Part],
     out: &mut Writer<'_>,
 ) -> Result<Next, Error> {
-    let scratch = call.core.shard.scratch();
-    let db = std::mem::replace(&mut call.db, scratch);
+    if takes_long(parts) {
+        conclude_in_steps(call, joint, parts);
+        return Ok(Next::InSteps);
+    }
+    let borrowed = call.core.shard.borrow_database();
+    let db = std::mem::replace(&mut call.db, borrowed);
     let outcome = catch_unwind(AssertUnwindSafe(|| over_copies(call, joint, parts, out)));
     call.db = db;
-    call.core.shard.clear_scratch();
+    if let Some(long) = call.core.long.take() {
+        // Small copies of which much is made: the handler has said so in place of an answer.
+        let asked = Asked::by(call, joint);
+        go_on_in_steps(call, |steps| go_on(steps, asked, borrowed, long));
+        return Ok(Next::InSteps);
+    }
+    call.core.shard.return_database(borrowed);
     let value = outcome.unwrap_or_else(|panic| resume_unwind(panic))?;
+    Ok(hand_over(call, joint, plan, parts, value))
+}
+
+/// Gives the target's shard what the target is to hold, if there is one.
+fn hand_over(
+    call: &Call<'_>,
+    joint: &Joint,
+    plan: &Plan,
+    parts: &mut [Part],
+    value: Option<Detached>,
+) -> Next {
     let Some(target) = (joint.target)(&call.args) else {
-        return Ok(Next::Release);
+        return Next::Release;
     };
     let place = plan.place_of(call.core.owner(call.args.at(target.index)));
     parts[place] = Part::Values(vec![value]);
-    Ok(Next::Commit)
+    Next::Commit
+}
+
+/// Whether it takes long to put the copies together.
+fn takes_long(parts: &[Part]) -> bool {
+    let copies = parts.iter().flat_map(|part| match part {
+        Part::Copies(copies) => &copies[..],
+        _ => &[],
+    });
+    let (mut elements, mut bytes) = (0, 0);
+    for (_, copy) in copies {
+        elements += copy.elements();
+        bytes += copy.heap_bytes() as u64;
+    }
+    elements > 1 && reading::takes_long(elements, bytes)
+}
+
+/// As `over_copies`, in steps, in a database that is borrowed.
+fn conclude_in_steps(call: &mut Call<'_>, joint: &Joint, parts: &mut [Part]) {
+    let copies = parts
+        .iter_mut()
+        .flat_map(|part| match std::mem::take(part) {
+            Part::Copies(copies) => copies,
+            other => unreachable!("a joint command has copies as parts, not {other:?}"),
+        });
+    let copies: Vec<_> = copies.collect();
+    let bytes: usize = copies.iter().map(|(_, copy)| copy.heap_bytes()).sum();
+    let asked = Asked::by(call, joint);
+    go_on_in_steps(call, |steps| conclusion(steps, asked, copies));
+    let long = call.core.long.as_mut().expect("it was begun");
+    long.hold(bytes);
+}
+
+/// The locks of all shards' keys are held already.
+fn go_on_in_steps<F>(call: &mut Call<'_>, course: impl FnOnce(Steps) -> F)
+where
+    F: Future<Output = Result<Part, Stop>> + 'static,
+{
+    steps::begin(call, Vec::new(), Lookups::default(), course);
+}
+
+/// A joint command without its call.
+struct Asked {
+    args: OwnedArgs,
+    proto: Proto,
+    no_touch: bool,
+    joint: Joint,
+}
+
+impl Asked {
+    fn by(call: &Call<'_>, joint: &Joint) -> Asked {
+        Asked {
+            args: OwnedArgs::from_args(call.args),
+            proto: call.proto,
+            no_touch: call.no_touch,
+            joint: *joint,
+        }
+    }
+
+    fn call<'c>(&'c self, core: &'c mut Core, db: usize) -> Call<'c> {
+        Call {
+            core,
+            args: self.args.as_args(),
+            db,
+            proto: self.proto,
+            hash: 0,
+            client: None,
+            no_touch: self.no_touch,
+        }
+    }
+
+    fn key<'c>(&'c self, core: &Core, index: usize) -> Key<'c> {
+        core.shard.key(self.args.as_args().at(index))
+    }
+}
+
+async fn conclusion(
+    steps: Steps,
+    asked: Asked,
+    copies: Vec<(usize, Detached)>,
+) -> Result<Part, Stop> {
+    let (asked, db) = (Rc::new(asked), steps.borrow_database().await);
+    for (index, copy) in copies {
+        let asked = Rc::clone(&asked);
+        match copy.into_elements() {
+            Ok(large) => {
+                let target = steps.ask(move |core| Target::new(db, asked.key(core, index)));
+                let target = target.await;
+                target::put(&steps, None, target, large).await?;
+            }
+            Err(copy) => {
+                let put = move |core: &mut Core| {
+                    let now = core.now;
+                    core.shard.put(db, asked.key(core, index), copy, now);
+                };
+                steps.ask(put).await;
+            }
+        }
+    }
+    let reply = handled(&steps, &asked, db).await?;
+    outcome(&steps, asked, db, reply).await
+}
+
+/// Goes on with what the handler has begun over the copies.
+async fn go_on(steps: Steps, asked: Asked, db: usize, long: Box<Long>) -> Result<Part, Stop> {
+    steps.adopt_database(db);
+    let reply = answered(&steps, long).await?;
+    outcome(&steps, Rc::new(asked), db, reply).await
+}
+
+/// The reply, and what the target is to hold.
+async fn outcome(
+    steps: &Steps,
+    asked: Rc<Asked>,
+    db: usize,
+    reply: Vec<Vec<u8>>,
+) -> Result<Part, Stop> {
+    let target = (asked.joint.target)(&asked.args.as_args());
+    let value = match target {
+        Some(target) => {
+            let asked = Rc::clone(&asked);
+            let source = move |core: &mut Core| {
+                let key = asked.key(core, target.index);
+                Sources::of(&asked.call(core, db), &[key])
+            };
+            let sources = steps.ask(source).await;
+            Some(copy::copies(steps, sources).await?.pop().flatten())
+        }
+        None => None,
+    };
+    Ok(Part::Concluded(Box::new(Conclusion { reply, value })))
+}
+
+/// The reply of the handler, be it at once or in steps.
+async fn handled(steps: &Steps, asked: &Rc<Asked>, db: usize) -> Result<Vec<Vec<u8>>, Stop> {
+    let asked = Rc::clone(asked);
+    let run = move |core: &mut Core| {
+        let mut bytes = Vec::new();
+        let out = &mut Writer::new(&mut bytes, asked.proto);
+        let done = (asked.joint.handler)(&mut asked.call(core, db), out);
+        (core.long.take(), done, bytes)
+    };
+    match steps.ask(run).await {
+        (None, done, bytes) => {
+            done?;
+            Ok(vec![bytes])
+        }
+        (Some(long), ..) => answered(steps, long).await,
+    }
+}
+
+/// What a handler in steps answers.
+async fn answered(steps: &Steps, long: Box<Long>) -> Result<Vec<Vec<u8>>, Stop> {
+    match steps.take_over(long).await? {
+        Part::Reply(pieces) => Ok(pieces),
+        other => unreachable!("a handler in steps is answered, not {other:?}"),
+    }
+}
+
+/// What a conclusion in steps has led to: the reply, and how the command ends.
+pub fn concluded(
+    call: &Call<'_>,
+    joint: &Joint,
+    plan: &Plan,
+    parts: &mut [Part],
+    conclusion: Conclusion,
+) -> (Vec<Vec<u8>>, Next) {
+    let Conclusion { reply, value } = conclusion;
+    let next = match value {
+        Some(value) => hand_over(call, joint, plan, parts, value),
+        None => Next::Release,
+    };
+    (reply, next)
 }
 
 /// The value that the handler leaves for the target, if it leaves one.
@@ -107,9 +329,9 @@ pub fn commit(call: &mut Call<'_>, joint: &Joint, part: &mut Part) {
     let target = (joint.target)(&call.args).expect("only a command with a target commits");
     let (key, db, now) = (call.other_key(target.index), call.db, call.now());
     match values.pop().flatten() {
-        Some(value) => call.core.shard.put(db, key, value, now),
-        None => call.core.shard.remove(db, key, now),
-    };
+        Some(value) => target::put_now_or_in_steps(call, db, key, value),
+        None => _ = call.core.shard.remove(db, key, now),
+    }
 }
 
 #[cfg(test)]
@@ -277,7 +499,7 @@ mod tests {
     }
 
     #[test]
-    fn a_handler_that_panics_leaves_nothing_in_the_scratch_database() {
+    fn a_handler_that_panics_leaves_nothing_in_the_database_it_had() {
         let mut trial = Trial::new(4);
         for n in 0..4 {
             trial.set(&format!("k{n}"), ["p", "an", "ic", "s"][n], Expiry::Clear);
@@ -285,10 +507,10 @@ mod tests {
         trial.set("d", "old", Expiry::Clear);
         let run = AssertUnwindSafe(|| trial.run(&concat_row(), "concat d 4 k0 k1 k2 k3"));
         assert!(catch_unwind(run).is_err());
-        for core in &trial.cores {
-            assert_eq!(core.shard.len(core.shard.scratch()), 0);
-            core.shard.check();
-        }
+        trial
+            .cores
+            .iter_mut()
+            .for_each(trial::assert_nothing_is_borrowed);
         assert_eq!(trial.value("d"), Some(("old".to_owned(), None)));
     }
 

@@ -3,8 +3,9 @@
 //! Source: redis-server 7; between shards decision 0001, a value travels detached from both.
 
 use crate::row::{Atomic, Decision, Doc, Keys};
+use crate::steps::{self, Lookups, Pieces, Sources, Stop, Target, copy, target};
 use crate::{Call, Command, Error, Flags, Part, Reply, Run, error, lookup};
-use resp::Writer;
+use resp::{Proto, Writer};
 use store::{Detached, Key};
 
 const SAME_OBJECT: &str = "ERR source and destination objects are the same";
@@ -74,9 +75,23 @@ fn prepare_move(call: &mut Call<'_>, part: &mut Part, target_db: usize) -> Reply
     *part = match side(call) {
         Side::Both if has_content(call, source) => Part::Count(target_vote | SOURCE_LIVES),
         Side::Both | Side::Target => Part::Count(target_vote),
+        Side::Source if takes_long(call, source) => {
+            let sources = Sources::of(call, &[source]);
+            let course = |steps| async move {
+                let copies = copy::copies(&steps, sources).await?;
+                Ok(Part::Values(copies))
+            };
+            return Err(steps::begin(call, Vec::new(), Lookups::default(), course));
+        }
         Side::Source => Part::Values(vec![call.core.shard.copy_out(db, source, now)]),
     };
     Ok(())
+}
+
+/// Whether it takes long to copy what a key holds.
+fn takes_long(call: &Call<'_>, key: Key<'_>) -> bool {
+    let view = call.core.shard.view_beside(call.db, key, call.now());
+    view.is_some_and(|view| copy::takes_long(&view))
 }
 
 /// Whether the source lives, and whether the target does.
@@ -153,14 +168,17 @@ fn commit_rename(call: &mut Call<'_>, part: &mut Part) {
     let (source, target) = (call.other_key(1), call.other_key(2));
     let (db, now) = (call.db, call.now());
     match side(call) {
-        // The source may have ended since the vote; then both are gone, as if it had ended right afterwards.
         Side::Both => {
-            call.core.shard.rename((db, source), (db, target), now)
-                || call.core.shard.remove(db, target, now)
+            // The source may have ended since the vote; then both are gone, as if it had ended right afterwards.
+            if !call.core.shard.rename((db, source), (db, target), now) {
+                call.core.shard.remove(db, target, now);
+            }
         }
-        Side::Source => call.core.shard.remove(db, source, now),
-        Side::Target => call.core.shard.put(db, target, handed_over(part), now),
-    };
+        Side::Source => {
+            call.core.shard.remove(db, source, now);
+        }
+        Side::Target => target::put_now_or_in_steps(call, db, target, handed_over(part)),
+    }
 }
 
 /// Target database of COPY, and whether it replaces.
@@ -214,13 +232,32 @@ fn commit_copy(call: &mut Call<'_>, part: &mut Part) {
     let (target_db, _) = copy_options(call).expect("the options were read before");
     let (db, now) = (call.db, call.now());
     let copy = match side(call) {
+        Side::Both if takes_long(call, source) => {
+            return copy_in_steps(call, source, (target_db, target));
+        }
         Side::Both => call.core.shard.copy_out(db, source, now),
         Side::Source => None,
         Side::Target => Some(handed_over(part)),
     };
     if let Some(copy) = copy {
-        call.core.shard.put(target_db, target, copy, now);
+        target::put_now_or_in_steps(call, target_db, target, copy);
     }
+}
+
+/// Copies what takes long, where both keys are here.
+fn copy_in_steps(call: &mut Call<'_>, source: Key<'_>, (db, target): (usize, Key<'_>)) {
+    let sources = Sources::of(call, &[source]);
+    let (locked, lookups) = (vec![source.hash, target.hash], sources.lookups());
+    let target = Target::new(db, target);
+    let course = |steps| async move {
+        let (sources, mut copies) = copy::copies_of(&steps, sources).await?;
+        let copy = copies.pop().flatten().ok_or(Stop::Lost)?;
+        let large = copy.into_elements().map_err(|_| Stop::Lost)?;
+        target::put(&steps, Some(sources), target, large).await?;
+        Ok(Pieces::new(Proto::Resp2, |out| out.int(1)).finish())
+    };
+    // The failure that this is is told by whoever called.
+    steps::begin(call, locked, lookups, course);
 }
 
 fn move_to(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {

@@ -58,6 +58,7 @@ mod sets;
 mod settings;
 pub mod sharing;
 mod sort;
+pub mod steps;
 mod streams;
 mod strings;
 mod tend;

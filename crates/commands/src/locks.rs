@@ -39,8 +39,8 @@ impl Scope {
 pub struct Locks {
     keys: HashMap<u64, Transaction>,
     everything: Option<Transaction>,
-    /// The key that is being read in steps, which others may read too.
-    reading: Option<u64>,
+    /// The keys of a command that works in steps, which others may read too.
+    reading: Option<Box<[u64]>>,
     /// How many locks there are.
     count: usize,
 }
@@ -57,12 +57,14 @@ impl Locks {
         self.everything.is_some() || self.keys.contains_key(&hash)
     }
 
-    /// Whether the key with this hash is being read in steps: a command that changes it must wait.
+    /// Whether a command in steps has the key with this hash: a command that changes it must wait.
     pub fn is_read(&self, hash: u64) -> bool {
-        self.reading == Some(hash)
+        self.reading
+            .as_ref()
+            .is_some_and(|read| read.contains(&hash))
     }
 
-    /// Whether any key is.
+    /// Whether one has any key.
     pub fn is_reading(&self) -> bool {
         self.reading.is_some()
     }
@@ -72,13 +74,14 @@ impl Locks {
         self.keys.contains_key(&hash) || self.is_read(hash)
     }
 
-    /// Locks a key against all who change it, while it is read in steps. No other key is read in steps meanwhile.
-    pub fn begin_reading(&mut self, hash: u64) {
+    /// Locks keys against all others who change them, while a command works with them in steps. There is one such command
+    /// at a time.
+    pub fn begin_reading(&mut self, hashes: Box<[u64]>) {
         assert!(
-            !self.is_reading() && !self.blocks(hash),
-            "one reads a key that is free"
+            !self.is_reading() && !hashes.iter().any(|&hash| self.blocks(hash)),
+            "one reads keys that are free"
         );
-        self.reading = Some(hash);
+        self.reading = Some(hashes);
         self.recount();
     }
 
@@ -94,11 +97,11 @@ impl Locks {
         self.count = self.keys.len() + others;
     }
 
-    /// Whether it is the reading of a key in steps that keeps `scope` from being locked.
+    /// Whether it is a command in steps that keeps `scope` from being locked.
     pub fn is_read_within(&self, scope: &Scope) -> bool {
-        self.reading.is_some_and(|reading| match scope {
+        self.reading.as_ref().is_some_and(|read| match scope {
             Scope::Everything => true,
-            Scope::Keys(hashes) => hashes.contains(&reading),
+            Scope::Keys(hashes) => hashes.iter().any(|hash| read.contains(hash)),
         })
     }
 
@@ -205,7 +208,7 @@ mod tests {
     #[test]
     fn a_key_that_is_read_is_locked_against_those_who_change_it_or_the_whole_shard() {
         let mut locks = Locks::default();
-        locks.begin_reading(7);
+        locks.begin_reading([7].into());
         assert!(locks.is_read(7) && !locks.is_read(8) && !locks.blocks(7));
         assert!(locks.holds(7) && !locks.is_free());
         assert!(!locks.try_lock(FIRST, &Scope::Keys(vec![8, 7])));

@@ -70,6 +70,8 @@ pub enum Part {
     Tour(Box<Tour>),
     /// A shard's share of a SORT.
     Sort(Box<crate::sort::Share>),
+    /// What a command over several shards has come to, where that took steps.
+    Concluded(Box<Conclusion>),
     /// Lines of text, sorted or joined by the merge.
     Lines(Vec<(u64, String)>),
 }
@@ -93,6 +95,15 @@ impl Part {
             _ => 0,
         }
     }
+}
+
+/// What a command over several shards comes to.
+#[derive(Debug)]
+pub struct Conclusion {
+    /// The reply, in pieces one after the other.
+    pub reply: Vec<Vec<u8>>,
+    /// What the target is to hold, where there is one.
+    pub value: Option<Option<Detached>>,
 }
 
 /// What would be taken from a key.
@@ -130,4 +141,6 @@ pub enum Progress {
     Done,
     /// Call again when other work of the core had its turn.
     Again,
+    /// It goes on in steps, which `Core::long` holds.
+    InSteps,
 }

@@ -347,7 +347,7 @@ mod tests {
     use super::*;
     use crate::Core;
     use crate::execute::Ran;
-    use crate::reading::{LONG_ELEMENTS, Step};
+    use crate::reading::LONG_ELEMENTS;
     use crate::trial::{START, Trial, fill_hash, fill_set, fill_zset, in_steps, run_row};
     use std::collections::BTreeMap;
 
@@ -509,12 +509,9 @@ mod tests {
         for (command, end) in COMMANDS {
             let line = format!("{command} -100000{end}");
             assert_eq!(run_row(core, &line, Proto::Resp2).0, Ran::InSteps);
-            let mut reading = core.reading.take().expect("it was left");
-            let mut step = Step::More;
-            while step == Step::More {
-                step = reading.step(core);
-            }
-            assert_eq!(step, Step::Failed(crate::error::REPLY_TOO_LONG.into()));
+            let reading = core.long.take().expect("it was left");
+            let failure = reading.finish(core).map(|_| ());
+            assert_eq!(failure, Err(crate::error::REPLY_TOO_LONG.into()));
         }
     }
 }

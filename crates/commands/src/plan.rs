@@ -63,6 +63,8 @@ pub enum Stage {
 pub enum Next {
     /// The reply is not written: every shard does its part once more (`Stage::Again`), then comes the next conclusion.
     Again,
+    /// The reply is not written: `Core::long` makes it in steps.
+    InSteps,
     /// The reply is written. Locks are given back.
     Release,
     /// The reply is written. Every shard commits, then gives back its locks.

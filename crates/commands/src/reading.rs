@@ -4,7 +4,6 @@
 
 use crate::{Call, Core, Error};
 use resp::{Proto, Writer};
-use std::borrow::Cow;
 use std::ops::Range;
 use store::{Key, Millis, Place, View, ZsetView};
 
@@ -13,6 +12,7 @@ use crate::geo::Searching;
 use crate::lookup::bulk_item;
 use crate::picks::Picks;
 use crate::sort::Sorting;
+use crate::steps::{self, Pieces};
 use crate::streams::Entries;
 use crate::texts::LongText;
 use crate::zsets::write_pair;
@@ -32,17 +32,22 @@ pub const STEP_BYTES: usize = 128 * 1024;
 #[inline]
 pub fn is_long(bytes: u64, counts: impl FnOnce() -> (usize, usize)) -> bool {
     // One comparison is all that others pay.
-    bytes >= LARGE_BYTES && takes_long(bytes, counts())
+    bytes >= LARGE_BYTES && is_long_share(bytes, counts())
 }
 
 #[cold]
-fn takes_long(bytes: u64, (count, len): (usize, usize)) -> bool {
+fn is_long_share(bytes: u64, (count, len): (usize, usize)) -> bool {
+    let answered_bytes = u128::from(bytes) * count as u128 / len.max(1) as u128;
+    takes_long(count, answered_bytes as u64)
+}
+
+/// Whether it takes long to look at so many elements, which have so many bytes in all.
+pub fn takes_long(count: usize, bytes: u64) -> bool {
     #[cfg(test)]
     if crate::trial::AT_ONCE.get() {
         return false;
     }
-    let answered_bytes = u128::from(bytes) * count as u128 / len.max(1) as u128;
-    count >= LONG_ELEMENTS || answered_bytes >= u128::from(LONG_BYTES)
+    count >= LONG_ELEMENTS || bytes >= LONG_BYTES
 }
 
 /// What is answered of a collection, and from where on.
@@ -94,11 +99,11 @@ pub struct Reading {
     hash: u64,
     /// The moment of the answer, as far as expiry is concerned.
     since: Millis,
-    proto: Proto,
     /// Where the collection is: another one is not gone on with. Nothing where it is small, and copied at the beginning.
     large_at: Option<usize>,
     what: What,
-    pieces: Vec<Vec<u8>>,
+    proto: Proto,
+    pieces: Pieces,
 }
 
 /// What a step has led to.
@@ -133,9 +138,7 @@ pub fn begin_key(
     let (key, db, since, proto) = (call.other_key(index), call.db, call.now(), call.proto);
     let view = call.core.shard.view_beside(db, key, since);
     let large_at = view.and_then(|view| view.large_at());
-    let mut piece = Vec::new();
-    header(&mut Writer::new(&mut piece, proto));
-    call.core.reading = Some(Box::new(Reading {
+    let reading = Box::new(Reading {
         db,
         key: key.bytes.into(),
         hash: key.hash,
@@ -143,9 +146,9 @@ pub fn begin_key(
         proto,
         large_at,
         what,
-        pieces: vec![piece],
-    }));
-    Error(Cow::Borrowed(b"to be answered in steps"))
+        pieces: Pieces::new(proto, header),
+    });
+    steps::begin_reading(call, reading)
 }
 
 impl Reading {
@@ -169,10 +172,8 @@ impl Reading {
         {
             return step;
         }
-        let mut piece = self.piece();
-        let has_more = self.what.read(&view, &mut piece, self.proto);
-        piece.shrink_to_fit();
-        self.pieces.push(piece);
+        let what = &mut self.what;
+        let has_more = self.pieces.write(|out, step| what.read(&view, out, step));
         if let What::Picks(picks) = &mut self.what
             && let Some(error) = picks.failure()
         {
@@ -181,22 +182,8 @@ impl Reading {
         if has_more {
             return Step::More;
         }
-        let header = self.what.header(self.proto);
-        let mut pieces = std::mem::take(&mut self.pieces);
-        pieces.splice(..0, header);
-        Step::Done(pieces)
-    }
-
-    /// The buffer of the next piece: the header of the answer is the beginning of the first.
-    fn piece(&mut self) -> Vec<u8> {
-        let mut piece = if self.pieces.len() == 1 && self.pieces[0].len() < STEP_BYTES / 2 {
-            self.pieces.pop().expect("there is one")
-        } else {
-            Vec::new()
-        };
-        // An element more than the step has room for makes it grow.
-        piece.reserve_exact(STEP_BYTES + STEP_BYTES / 8 - piece.len());
-        piece
+        self.pieces.put_first(self.what.header(self.proto));
+        Step::Done(self.pieces.take())
     }
 }
 
@@ -236,10 +223,8 @@ impl What {
     }
 
     /// Answers the next elements. Whether there are more.
-    fn read(&mut self, view: &View<'_>, piece: &mut Vec<u8>, proto: Proto) -> bool {
+    fn read(&mut self, view: &View<'_>, out: &mut Writer<'_>, step: &mut Budget) -> bool {
         const KIND: &str = "a collection keeps its type";
-        let mut step = Budget::default();
-        let out = &mut Writer::new(piece, proto);
         match self {
             What::Members(place) => {
                 let next = view.set().expect(KIND).walk(*place, |member| {
@@ -345,9 +330,10 @@ impl Budget {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Table;
     use crate::execute::{self, Ran};
+    use crate::steps::Stepped;
     use crate::trial::{START, Trial};
+    use crate::{Part, Table};
     use resp::OwnedArgs;
     use store::Kind;
 
@@ -408,13 +394,13 @@ mod tests {
                 run(core, &format!("smembers {key}")),
                 (Ran::InSteps, Vec::new())
             );
-            let mut reading = core.reading.take().expect("it was left");
-            let (mut steps, mut pieces) = (1, Step::More);
-            while pieces == Step::More {
-                pieces = reading.step(core);
+            let mut reading = core.long.take().expect("it was left");
+            let (mut steps, mut stepped) = (1, Stepped::More);
+            while matches!(stepped, Stepped::More) {
+                stepped = reading.step(core);
                 steps += 1;
             }
-            let Step::Done(pieces) = pieces else {
+            let Stepped::Done(Part::Reply(pieces)) = stepped else {
                 panic!("nothing was taken away");
             };
             assert!(steps > members / STEP_ELEMENTS);
@@ -432,14 +418,14 @@ mod tests {
         let core = &mut trial.cores[0];
         fill(core, "set", LONG_ELEMENTS, 6);
         assert_eq!(run(core, "smembers set").0, Ran::InSteps);
-        let mut reading = core.reading.take().expect("it was left");
-        assert_eq!(reading.step(core), Step::More);
+        let mut reading = core.long.take().expect("it was left");
+        assert!(matches!(reading.step(core), Stepped::More));
         fill(core, "other", LONG_ELEMENTS, 7);
         core.shard.swap_databases(0, 1);
-        assert_eq!(reading.step(core), Step::Lost);
+        assert!(matches!(reading.step(core), Stepped::Lost));
         core.shard.swap_databases(0, 1);
-        assert_eq!(reading.step(core), Step::More);
+        assert!(matches!(reading.step(core), Stepped::More));
         assert_eq!(run(core, "rename other set").0, Ran::Yes);
-        assert_eq!(reading.step(core), Step::Lost);
+        assert!(matches!(reading.step(core), Stepped::Lost));
     }
 }

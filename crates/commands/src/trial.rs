@@ -7,7 +7,7 @@ use crate::{
     config::Config,
     execute::{self, Ran},
     gather::{self, Next, Place, Plan, Stage},
-    reading::Step,
+    steps::Stepped,
 };
 use resp::{OwnedArgs, Proto, Writer};
 use std::cell::Cell;
@@ -60,17 +60,17 @@ pub fn in_steps(core: &mut Core, line: &str, proto: Proto) -> Vec<u8> {
     let hits = core.stats.keyspace_hits;
     assert_eq!(run_row(core, line, proto), (Ran::InSteps, Vec::new()));
     assert_eq!(core.stats.keyspace_hits, hits, "it is counted at the end");
-    let mut reading = core.reading.take().expect("it was left");
-    let mut steps = 1;
-    loop {
-        match reading.step(core) {
-            Step::More => steps += 1,
-            Step::Done(pieces) => {
-                assert!(steps > 1, "{line} takes one step");
-                return pieces.concat();
-            }
-            other => panic!("{other:?} in {line}"),
-        }
+    let mut long = core.long.take().expect("it was left");
+    let (mut steps, mut stepped) = (1, long.step(core));
+    while matches!(stepped, Stepped::More) {
+        steps += 1;
+        stepped = long.step(core);
+    }
+    long.end(core);
+    assert!(steps > 1, "{line} takes one step");
+    match stepped {
+        Stepped::Done(Part::Reply(pieces)) => pieces.concat(),
+        other => panic!("{other:?} in {line}"),
     }
 }
 
@@ -121,6 +121,15 @@ pub fn fill_zset(core: &mut Core, key: &str, count: usize) {
         let added = zset.add(name.as_bytes(), number as f64 / 4.0, AddRule::default());
         assert!(added.is_ok(), "it is a score");
     }
+}
+
+/// Checks that every database that a command had for itself is given back.
+pub fn assert_nothing_is_borrowed(core: &mut Core) {
+    let first = core.shard.borrow_database();
+    assert_eq!(first, core.shard.databases());
+    assert_eq!(core.shard.len(first), 0);
+    core.shard.return_database(first);
+    core.shard.check();
 }
 
 /// A row with the flags and texts of another.
@@ -177,10 +186,7 @@ impl Trial {
         if let Err(error) = done {
             bytes = [b"-", &*error.0, b"\r\n"].concat();
         }
-        self.cores.iter().for_each(|core| {
-            core.shard.check();
-            assert_eq!(core.shard.len(core.shard.scratch()), 0);
-        });
+        self.cores.iter_mut().for_each(assert_nothing_is_borrowed);
         String::from_utf8(bytes).expect("tests reply with text")
     }
 
@@ -229,6 +235,7 @@ impl Trial {
                     return self.run_stage(row, plan, Stage::Commit, args, &mut parts);
                 }
                 Next::Release => return Ok(()),
+                Next::InSteps => unreachable!("nothing here takes long"),
                 Next::After => unreachable!("a fan-out's"),
             }
         }

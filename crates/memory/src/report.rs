@@ -78,7 +78,7 @@ pub struct OverheadItems {
     pub scripts_bytes: u64,
     /// Replication backlog and append-only buffer.
     pub backlog_bytes: u64,
-    /// Deleted data that is being freed in steps.
+    /// Data that no key holds: deleted and being freed in steps, or growing for a command in steps.
     pub freeing_bytes: u64,
     /// What no item explains.
     pub remainder_bytes: u64,

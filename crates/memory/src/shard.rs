@@ -49,7 +49,7 @@ pub struct ShardMemory {
     pub expiring_keys: u64,
     /// Summed: bytes of the blocks that hold keys and values, as the allocators round them.
     pub dataset_bytes: u64,
-    /// Summed: bytes of data that is deleted already and being freed in steps.
+    /// Summed: bytes of data that no key holds: deleted and being freed in steps, or growing for a command in steps.
     pub freeing_bytes: u64,
     /// Summed: bytes of index segments and directories.
     pub tables_bytes: u64,

@@ -18,7 +18,8 @@ pub struct StoreAccounts {
     pub account: Account,
     /// Bytes of indexes: directories, segment headers, buckets.
     pub tables_bytes: u64,
-    /// Bytes of entries and indexes of databases that were emptied and are not yet freed.
+    /// Bytes of entries and indexes of databases that were emptied and are not yet freed, and of those
+    /// of which no client knows.
     pub freeing_bytes: u64,
     /// Bytes of what the shard keeps beside: page table of the slab, coarse clock, the accounts of
     /// prefixes and the lists of the biggest keys.
@@ -36,11 +37,13 @@ impl Shard {
     pub fn accounts(&self) -> StoreAccounts {
         let mut account = Account::default();
         let mut tables_bytes = 0;
-        for database in &self.databases {
+        let (known, hidden) = self.databases.split_at(self.databases());
+        for database in known {
             account.merge(&database.ledger.account);
             tables_bytes += database.index.bytes();
         }
-        let freeing_bytes = self.graveyard.bytes();
+        let hidden_bytes: u64 = hidden.iter().map(Database::bytes).sum();
+        let freeing_bytes = self.graveyard.bytes() + hidden_bytes;
         let directories_bytes: u64 = self
             .every_database()
             .map(|one| one.index.directory_bytes())
@@ -60,6 +63,13 @@ impl Shard {
         }
     }
 
+    /// Bytes that all of the shard takes on the allocator's heap.
+    pub fn owned_heap_bytes(&self) -> u64 {
+        let databases: u64 = self.every_database().map(Database::bytes).sum();
+        databases + self.graveyard.values_bytes() + self.bookkeeping_bytes()
+            - self.slab.used_bytes()
+    }
+
     /// Bytes of live slab blocks: one load, for the check that every write makes.
     #[inline]
     pub fn slab_used_bytes(&self) -> u64 {
@@ -68,8 +78,7 @@ impl Shard {
 
     /// Bytes of entries and tables of all databases.
     pub fn data_bytes(&self) -> u64 {
-        let bytes = |database: &Database| database.ledger.account.bytes() + database.index.bytes();
-        self.databases.iter().map(bytes).sum()
+        self.databases.iter().map(Database::bytes).sum()
     }
 
     /// The account of one database.
@@ -110,13 +119,14 @@ impl Shard {
             slab_committed_bytes: self.slab.committed_bytes(),
             ..StoreAccounts::default()
         };
-        for database in &self.databases {
+        let (known, hidden) = self.databases.split_at(self.databases());
+        for database in known {
             let (account, heap_bytes) = self.recount_entries(database);
             counted.account.merge(&account);
             counted.heap_bytes += heap_bytes;
             counted.tables_bytes += database.index.bytes();
         }
-        for database in self.graveyard.databases() {
+        for database in self.graveyard.databases().iter().chain(hidden) {
             let (account, heap_bytes) = self.recount_entries(database);
             counted.heap_bytes += heap_bytes;
             counted.freeing_bytes += account.bytes() + database.index.bytes();

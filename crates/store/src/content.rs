@@ -97,6 +97,16 @@ pub enum Content {
 }
 
 impl Content {
+    /// How many elements it has: members, fields, or elements of a list; 1 for what has none.
+    pub fn elements(&self) -> usize {
+        match self {
+            Content::List(elements) | Content::Set(elements) => elements.len(),
+            Content::Hash { pairs, .. } => pairs.len() / 2,
+            Content::Zset { members, .. } => members.len(),
+            Content::String(_) | Content::Stream(_) => 1,
+        }
+    }
+
     /// The type of the value.
     pub fn kind(&self) -> Kind {
         match self {

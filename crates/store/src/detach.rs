@@ -4,9 +4,10 @@
 #![forbid(unsafe_code)]
 
 use memory::heap::travel::box_bytes;
+use std::ops::Range;
 
-use crate::collections::{AddRule, Big, PackForm, View};
-use crate::content::Content;
+use crate::collections::{AddRule, Big, HashEdit, ListEnd, PackForm, View};
+use crate::content::{Content, Strings};
 use crate::entry::edit::Remains;
 use crate::entry::{Entry, Held, NewValue, edit};
 use crate::hasher::Key;
@@ -15,7 +16,7 @@ use crate::ledger::Ledger;
 use crate::shard::{Database, Shard};
 use crate::slab::Slab;
 use crate::stream::Stream;
-use crate::value::{Expiry, Millis, Value, canonical_int};
+use crate::value::{Expiry, Kind, Millis, Value, canonical_int};
 
 /// A value without a key and outside of any shard, with its expiry.
 #[derive(Debug)]
@@ -69,6 +70,25 @@ impl Detached {
             Body::Bytes { bytes, .. } | Body::Packed(_, bytes) => box_bytes(&**bytes),
             Body::Heap(block) => block.block_bytes(),
             Body::Content(content) => box_bytes(&**content) + content.heap_bytes(),
+        }
+    }
+
+    /// How many elements it has, where it is a large collection.
+    pub fn elements(&self) -> usize {
+        match &self.body {
+            Body::Content(content) => content.elements(),
+            _ => 1,
+        }
+    }
+
+    /// The large collection, where it is one that grows by elements, with its expiry.
+    ///
+    /// # Errors
+    /// It is none.
+    pub fn into_elements(self) -> Result<(Content, Option<Millis>), Detached> {
+        match self.body {
+            Body::Content(content) if content.kind() != Kind::Stream => Ok((*content, self.expiry)),
+            body => Err(Detached { body, ..self }),
         }
     }
 
@@ -215,11 +235,7 @@ impl Shard {
         match content {
             Content::Hash { pairs, expiries } => {
                 let mut hash = door.hash();
-                for index in 0..pairs.len() / 2 {
-                    let expiry = expiries.get(index).copied().flatten();
-                    let expiry = expiry.map_or(Expiry::Clear, Expiry::At);
-                    hash.set(pairs.at(2 * index), pairs.at(2 * index + 1), expiry);
-                }
+                (0..pairs.len() / 2).for_each(|index| set_field(&mut hash, pairs, expiries, index));
             }
             Content::Zset { members, scores } => {
                 let mut zset = door.zset();
@@ -239,11 +255,47 @@ impl Shard {
         }
     }
 
+    /// Adds some elements of a collection of plain data, which all together, in their order, become a new one under the key.
+    /// A stream is no sequence of elements, and none here.
+    pub fn grow(
+        &mut self,
+        db: usize,
+        key: Key,
+        content: &Content,
+        part: Range<usize>,
+        now: Millis,
+    ) {
+        let door = self.open_or_new(db, key, content.kind(), now);
+        let door = door.expect("what grows has one kind");
+        match content {
+            Content::Set(members) => {
+                let mut set = door.set();
+                part.for_each(|index| _ = set.add(members.at(index)));
+            }
+            Content::List(elements) => {
+                let elements = part.map(|index| elements.at(index));
+                door.list().push(ListEnd::Back, elements);
+            }
+            Content::Hash { pairs, expiries } => {
+                let mut hash = door.hash();
+                part.for_each(|index| set_field(&mut hash, pairs, expiries, index));
+            }
+            Content::Zset { members, scores } => {
+                let mut zset = door.zset();
+                for index in part {
+                    let done = zset.add(members.at(index), scores[index], AddRule::default());
+                    debug_assert!(done.is_ok(), "only an increment may fail");
+                }
+            }
+            Content::String(_) | Content::Stream(_) => unreachable!("does not grow by elements"),
+        }
+    }
+
     /// Empties a database at once: its keys are gone for every reader and every count. Their
     /// memory is freed by [`Shard::free_step`].
     pub fn detach_database(&mut self, db: usize) {
-        let empty = if db == self.scratch() {
-            Database::scratch()
+        let empty = if self.is_hidden(db) {
+            Database::hidden()
         } else {
             Database::default()
         };
@@ -251,11 +303,14 @@ impl Shard {
         // What is being freed has an account alone.
         database.ledger = Ledger {
             account: database.ledger.account,
-            ..Ledger::of_scratch()
+            ..Ledger::of_hidden()
         };
+        if !self.is_hidden(db) {
+            self.upheavals += 1;
+        }
         if database.index.len() > 0 {
             self.graveyard.databases.push(database);
-            if db != self.scratch() {
+            if !self.is_hidden(db) {
                 self.curve.note_flush();
             }
         }
@@ -266,11 +321,6 @@ impl Shard {
         if big.free_step(&mut self.slab, self.base, FREED_AT_ONCE) {
             self.graveyard.take(Some(big));
         }
-    }
-
-    /// Empties the scratch database; its memory is freed by [`Shard::free_step`].
-    pub fn clear_scratch(&mut self) {
-        self.detach_database(self.scratch());
     }
 
     /// Frees about `budget_keys` keys or elements of what was deleted, a segment of up to a
@@ -307,6 +357,12 @@ impl Shard {
     }
 }
 
+fn set_field(hash: &mut HashEdit, pairs: &Strings, expiries: &[Option<Millis>], index: usize) {
+    let expiry = expiries.get(index).copied().flatten();
+    let expiry = expiry.map_or(Expiry::Clear, Expiry::At);
+    hash.set(pairs.at(2 * index), pairs.at(2 * index + 1), expiry);
+}
+
 /// A value that lies in its entry, copied on its way to another.
 enum Small {
     Packed(PackForm, Vec<u8>),
@@ -337,10 +393,14 @@ impl Graveyard {
         &self.values
     }
 
+    /// Bytes of what is no database.
+    pub(crate) fn values_bytes(&self) -> u64 {
+        self.values_bytes
+    }
+
     /// Bytes of everything.
     pub(crate) fn bytes(&self) -> u64 {
-        let bytes = |one: &Database| one.ledger.account.bytes() + one.index.bytes();
-        self.values_bytes + self.databases.iter().map(bytes).sum::<u64>()
+        self.values_bytes + self.databases.iter().map(Database::bytes).sum::<u64>()
     }
 
     fn is_owing(&self) -> bool {
@@ -454,10 +514,8 @@ mod tests {
     }
 
     #[test]
-    fn clearing_the_scratch_database_empties_it_and_frees_it_later() {
+    fn a_database_that_is_given_back_is_empty_and_freed_later() {
         let mut shard = shard();
-        let scratch = shard.scratch();
-        assert_eq!(scratch, shard.databases());
         let fill = |shard: &mut Shard, db, keys: u32| {
             for number in 0..keys {
                 let bytes = number.to_le_bytes();
@@ -470,9 +528,11 @@ mod tests {
         fill(&mut shard, 1, 3);
         shard.detach_database(1);
         let before = shard.accounts();
-        fill(&mut shard, scratch, 3_000);
-        shard.clear_scratch();
-        assert_eq!((shard.len(scratch), shard.len(0)), (0, 3));
+        let borrowed = shard.borrow_database();
+        assert!(borrowed >= shard.databases());
+        fill(&mut shard, borrowed, 3_000);
+        shard.return_database(borrowed);
+        assert_eq!((shard.len(borrowed), shard.len(0)), (0, 3));
         assert!(shard.accounts().freeing_bytes > before.freeing_bytes);
         while shard.free_step(100) {}
         let after = shard.accounts();

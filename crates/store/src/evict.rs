@@ -435,7 +435,7 @@ impl Shard {
                 continue;
             };
             passed += 1;
-            if db == self.scratch() {
+            if self.is_hidden(db) {
                 continue;
             }
             if self.chooser.eviction.only_expiring {

@@ -118,6 +118,7 @@ impl Shard {
     /// Exchanges two databases.
     pub fn swap_databases(&mut self, one: usize, other: usize) {
         self.databases.swap(one, other);
+        self.upheavals += 1;
         self.curve.note_flush();
     }
 }

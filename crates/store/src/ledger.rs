@@ -18,14 +18,14 @@ pub(crate) struct Ledger {
     pub(crate) tops: Option<Box<Tops>>,
     /// The walk that makes a new tree or new lists of the biggest keys, while there is one.
     pub(crate) survey: Option<Box<Survey>>,
-    /// The scratch database has an account and nothing else.
-    pub(crate) is_scratch: bool,
+    /// A hidden database has an account and nothing else.
+    pub(crate) is_hidden: bool,
 }
 
 impl Ledger {
-    pub(crate) fn of_scratch() -> Ledger {
+    pub(crate) fn of_hidden() -> Ledger {
         Ledger {
-            is_scratch: true,
+            is_hidden: true,
             ..Ledger::default()
         }
     }
@@ -105,7 +105,7 @@ impl Ledger {
     #[cold]
     #[inline(never)]
     fn begin_tree(&mut self, key: &[u8], change: Change, rules: &PrefixRules) {
-        if !self.is_scratch {
+        if !self.is_hidden {
             let tree = self.tree.insert(Box::new(Tree::new(rules)));
             tree.settle(key, change);
         }
@@ -114,7 +114,7 @@ impl Ledger {
     #[cold]
     #[inline(never)]
     fn begin_tops(&mut self) {
-        if !self.is_scratch {
+        if !self.is_hidden {
             self.tops = Some(Box::new(Tops::new()));
         }
     }

@@ -59,13 +59,27 @@ pub(crate) struct Database {
 }
 
 impl Database {
-    /// The database that commands put copies together in.
-    pub(crate) fn scratch() -> Database {
+    /// A database that commands work in, of which no client knows.
+    pub(crate) fn hidden() -> Database {
         Database {
             index: Index::default(),
-            ledger: Ledger::of_scratch(),
+            ledger: Ledger::of_hidden(),
         }
     }
+
+    /// Bytes of its entries and of its index.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.ledger.account.bytes() + self.index.bytes()
+    }
+}
+
+/// How many databases commands may have borrowed before the list of all of them grows.
+const BORROWED: usize = 4;
+
+fn fresh_databases(known: usize) -> Vec<Database> {
+    let mut databases = Vec::with_capacity(known + BORROWED);
+    databases.resize_with(known, Database::default);
+    databases
 }
 
 /// Where a walk over the segments of all databases stands.
@@ -79,8 +93,12 @@ pub(crate) struct Walk {
 #[derive(Debug)]
 pub struct Shard {
     pub(crate) slab: Slab,
-    /// Those that SELECT can choose, and the scratch database.
+    /// Those that SELECT can choose, and those that commands have borrowed.
     pub(crate) databases: Vec<Database>,
+    /// How many of them SELECT can choose.
+    known: usize,
+    /// Which of the others are borrowed.
+    borrowed: Vec<usize>,
     /// What was deleted at once and is being freed in steps.
     pub(crate) graveyard: Graveyard,
     pub(crate) thresholds: Thresholds,
@@ -109,6 +127,7 @@ pub struct Shard {
     /// Watches what is read and written, and changes nothing.
     pub(crate) curve: Curve,
     pub(crate) moves: Moves,
+    pub(crate) upheavals: u64,
 }
 
 impl Shard {
@@ -125,10 +144,9 @@ impl Shard {
         } = options;
         Ok(Shard {
             slab: Slab::new(REGION_BYTES, huge_pages)?,
-            databases: (0..databases)
-                .map(|_| Database::default())
-                .chain([Database::scratch()])
-                .collect(),
+            databases: fresh_databases(databases),
+            known: databases,
+            borrowed: Vec::with_capacity(BORROWED),
             graveyard: Graveyard::default(),
             thresholds: Thresholds::default(),
             prefix_rules: PrefixRules::default(),
@@ -147,6 +165,7 @@ impl Shard {
             chooser: Chooser::new(seeds[1]),
             curve: Curve::default(),
             moves: Moves::default(),
+            upheavals: 0,
         })
     }
 
@@ -162,15 +181,39 @@ impl Shard {
         self.hasher.key(bytes)
     }
 
-    /// How many databases there are; every `db` argument is below it, or the scratch database.
+    /// How many databases there are; every `db` argument is below it, or a hidden one.
     pub fn databases(&self) -> usize {
-        self.databases.len() - 1
+        self.known
     }
 
-    /// The database beyond the others, in which a command puts together what it copied from other
-    /// shards. It is empty between commands; see [`Shard::clear_scratch`].
-    pub fn scratch(&self) -> usize {
-        self.databases.len() - 1
+    /// A database for one command alone, which no client knows: in it values grow that are to go
+    /// elsewhere, or lie that were copied from other shards.
+    pub fn borrow_database(&mut self) -> usize {
+        let mut places = self.databases()..;
+        let db = places.find(|db| !self.borrowed.contains(db));
+        let db = db.expect("there is always one more");
+        if db == self.databases.len() {
+            self.databases.push(Database::hidden());
+        }
+        self.borrowed.push(db);
+        db
+    }
+
+    /// Takes it back, with all that is in it. It stays in the list: a walk may stand in it.
+    pub fn return_database(&mut self, db: usize) {
+        self.detach_database(db);
+        self.borrowed.retain(|borrowed| *borrowed != db);
+    }
+
+    /// Whether no client knows of a database.
+    #[inline]
+    pub fn is_hidden(&self, db: usize) -> bool {
+        db >= self.databases()
+    }
+
+    /// How often whole databases were emptied or changed places.
+    pub fn upheavals(&self) -> u64 {
+        self.upheavals
     }
 
     /// Whether the next write surely finds its memory. Asked before every write of one key; a

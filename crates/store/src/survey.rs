@@ -152,7 +152,7 @@ impl Shard {
                 .survey
                 .take()
                 .is_some_and(|survey| survey.tops.is_some());
-            let has_keys = index.len() > 0 && !ledger.is_scratch;
+            let has_keys = index.len() > 0 && !ledger.is_hidden;
             if has_keys && rules.is_on {
                 ledger.tree = Some(Box::new(Tree::unknown(&rules, ledger.sums(), minute)));
                 ledger.survey = Some(Survey::new(Some(Tree::new(&rules)), wants_tops));

@@ -75,7 +75,7 @@ impl Shard {
     #[cold]
     #[inline(never)]
     fn note_hit(&mut self, db: usize, id: u64, block: BlockRef, now: Millis) {
-        if self.curve.note_hit_again(id) || db == self.scratch() {
+        if self.curve.note_hit_again(id) || self.is_hidden(db) {
             return;
         }
         let entry = Entry::at(&self.slab, block, self.base);
@@ -86,7 +86,7 @@ impl Shard {
     #[inline(always)]
     pub(crate) fn watch_miss(&mut self, db: usize, key: &Key, now: Millis) {
         let id = Curve::id(db, key.hash);
-        if self.curve.may_sample(id) && db != self.scratch() {
+        if self.curve.may_sample(id) && !self.is_hidden(db) {
             self.curve.note_miss(id, key.bytes, now);
         }
     }
@@ -110,7 +110,7 @@ impl Shard {
     #[cold]
     #[inline(never)]
     fn note_write(&mut self, db: usize, id: u64, block: BlockRef, is_new: bool, now: Millis) {
-        if db == self.scratch() {
+        if self.is_hidden(db) {
             return;
         }
         let entry = Entry::at(&self.slab, block, self.base);
@@ -121,7 +121,7 @@ impl Shard {
     #[inline(always)]
     pub(crate) fn watch_removal(&mut self, db: usize, hash: u64) {
         let id = Curve::id(db, hash);
-        if self.curve.may_sample(id) && db != self.scratch() {
+        if self.curve.may_sample(id) && !self.is_hidden(db) {
             self.curve.note_removal(id);
         }
     }

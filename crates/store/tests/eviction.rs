@@ -307,14 +307,14 @@ fn every_database_gives_by_its_keys() {
             shard.set(db, key, Value::Int(1), Expiry::Clear, BASE);
         }
     }
-    let scratch = shard.scratch();
+    let borrowed = shard.borrow_database();
     let copied = shard.key(b"copied");
-    shard.set(scratch, copied, Value::Int(1), Expiry::Clear, BASE);
+    shard.set(borrowed, copied, Value::Int(1), Expiry::Clear, BASE);
     evict_keys(&mut shard, 2_000, BASE);
     assert!((350..650).contains(&shard.len(0)), "{}", shard.len(0));
     evict_keys(&mut shard, 2_000, BASE);
     assert_eq!(evict(&mut shard, BASE), None);
-    assert_eq!(shard.len(scratch), 1, "what a command works with stays");
+    assert_eq!(shard.len(borrowed), 1, "what a command works with stays");
 }
 
 #[test]

@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use commands::gather::{self, Next, Place, Plan, Stage};
 use commands::locks::Transaction;
-use commands::reading::Step;
 use commands::table::RowId;
 use commands::{
     Call, Client, ClientId, Core, Error, Facts, Part, Progress, ShardId, Table,
@@ -234,7 +233,7 @@ impl Cluster {
         loop {
             match execute::run(&mut call, id, &mut Writer::new(bytes, proto)) {
                 Ran::Yes => return,
-                Ran::InSteps => return read(&mut call, id, bytes),
+                Ran::InSteps => return go_on(&mut call, id, bytes),
                 Ran::NotSettled | Ran::NotYet => tries += 1,
             }
             assert!(tries < TRIES_MAX, "a command waits without end");
@@ -272,11 +271,17 @@ impl Cluster {
             let failed = self.run_stage(id, plan, stage, args, &mut parts).err();
             let mut call = self.call(coordinator, args, 0);
             let mut out = Writer::new(bytes, call.proto);
-            let next = gather::conclude(&mut call, id, plan, &mut parts, failed, &mut out);
-            if next != Next::Again {
-                break next;
+            match gather::conclude(&mut call, id, plan, &mut parts, failed, &mut out) {
+                Next::Again => stage = Stage::Again,
+                Next::InSteps => {
+                    let long = call.core.long.take().expect("it was left");
+                    let led_to = long.finish(call.core);
+                    let (reply, next) = gather::concluded(&mut call, id, plan, &mut parts, led_to);
+                    bytes.extend(reply.into_iter().flatten());
+                    break next;
+                }
+                next => break next,
             }
-            stage = Stage::Again;
         };
         if next == Next::Commit {
             self.run_stage(id, plan, Stage::Commit, args, &mut parts)
@@ -304,8 +309,13 @@ impl Cluster {
             for nth in unfinished {
                 let shard = plan.shards[nth].0;
                 let mut call = self.call(shard.0 as usize, args, 0);
-                if gather::run_stage(&mut call, id, stage, &mut parts[nth])? == Progress::Again {
-                    again.push(nth);
+                match gather::run_stage(&mut call, id, stage, &mut parts[nth])? {
+                    Progress::Done => {}
+                    Progress::Again => again.push(nth),
+                    Progress::InSteps => {
+                        let long = call.core.long.take().expect("it was left");
+                        parts[nth] = long.finish(call.core)?;
+                    }
                 }
             }
             unfinished = again;
@@ -338,25 +348,20 @@ impl Cluster {
     }
 }
 
-/// Answers a command by reading a large collection to its end.
-fn read(call: &mut Call<'_>, id: RowId, bytes: &mut Vec<u8>) {
-    let reading = call.core.reading.take();
-    let mut reading = reading.expect("a command in steps has one");
-    call.core.locks.begin_reading(reading.hash());
-    loop {
-        match reading.step(call.core) {
-            Step::More => {}
-            Step::Done(pieces) => {
-                execute::count_read(call.core, id);
-                bytes.extend(pieces.into_iter().flatten());
-                break;
-            }
-            Step::Failed(error) => {
-                let proto = call.proto;
-                execute::fail_read(call, id, error, &mut Writer::new(bytes, proto));
-                break;
-            }
-            Step::Lost => panic!("nothing runs that could take a collection away"),
+/// Answers a command by taking all of its steps.
+fn go_on(call: &mut Call<'_>, id: RowId, bytes: &mut Vec<u8>) {
+    let long = call.core.long.take().expect("a command in steps has one");
+    let lookups = long.counted();
+    call.core.locks.begin_reading(long.keys().into());
+    match long.finish(call.core) {
+        Ok(Part::Reply(pieces)) => {
+            execute::count_long(&mut call.core.stats, id, lookups);
+            bytes.extend(pieces.into_iter().flatten());
+        }
+        Ok(other) => unreachable!("what runs whole is answered, not {other:?}"),
+        Err(error) => {
+            let mut out = Writer::new(bytes, call.proto);
+            execute::fail_long(call, (id, lookups), error, &mut out);
         }
     }
     call.core.locks.end_reading();

@@ -135,7 +135,8 @@ pub fn hscan(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
 mod tests {
     use crate::Core;
     use crate::execute::Ran;
-    use crate::reading::{LONG_ELEMENTS, Step};
+    use crate::reading::LONG_ELEMENTS;
+    use crate::steps::Stepped;
     use crate::trial::{START, Trial, both_ways, run_row};
     use resp::Proto;
     use store::{Expiry, Kind};
@@ -183,8 +184,8 @@ mod tests {
         core.now = START;
         fill(core, true);
         assert_eq!(run_row(core, "hkeys h", Proto::Resp2).0, Ran::InSteps);
-        let mut reading = core.reading.take().expect("it was left");
-        core.locks.begin_reading(reading.hash());
+        let mut reading = core.long.take().expect("it was left");
+        core.locks.begin_reading(reading.keys().into());
         let mut pieces = Vec::new();
         while pieces.is_empty() {
             core.now = core.now.plus(1000);
@@ -193,8 +194,8 @@ mod tests {
             while core.shard.expire_step_beside(now, 1000, kept).more {}
             core.shard.check();
             match reading.step(core) {
-                Step::More => {}
-                Step::Done(done) => pieces = done,
+                Stepped::More => {}
+                Stepped::Done(crate::Part::Reply(done)) => pieces = done,
                 other => panic!("{other:?}"),
             }
         }

@@ -2,8 +2,10 @@
 //! Never changes a source; a target is replaced whole, whatever it held.
 //! Source: the smallest set first, as in redis-server; the way of a difference is chosen by its cost, also as there.
 
+use super::steps::{self, End};
 use super::{as_set, whole};
-use crate::{Call, Error, Reply, error, lookup};
+use crate::steps::Target;
+use crate::{Call, Error, Reply, error, lookup, reading};
 use hashbrown::HashSet;
 use resp::Writer;
 use std::ops::Range;
@@ -146,20 +148,65 @@ fn subtract(sets: Vec<Option<SetView<'_>>>, mut visit: impl FnMut(Item<'_>)) {
     });
 }
 
-/// Replies with the members that `combine` shows of the sets at all arguments.
-fn answer(
-    call: &mut Call<'_>,
-    out: &mut Writer<'_>,
-    combine: impl FnOnce(Vec<Option<SetView<'_>>>, &mut dyn FnMut(Item<'_>)),
-) -> Reply {
+/// What is made of several sets.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Operation {
+    /// The members that any has.
+    Union,
+    /// Those that all have.
+    Inter,
+    /// Those of the first that no other has.
+    Diff,
+}
+
+impl Operation {
+    /// Shows the members.
+    fn show(self, sets: Vec<Option<SetView<'_>>>, mut visit: impl FnMut(Item<'_>)) {
+        match self {
+            Operation::Union => unite(sets, visit),
+            Operation::Diff => subtract(sets, visit),
+            Operation::Inter => intersect(sets, |member| {
+                visit(member);
+                true
+            }),
+        }
+    }
+
+    /// Whether it takes long to find them.
+    fn takes_long(self, sets: &[Option<SetView<'_>>]) -> bool {
+        let mut lens = sets.iter().map(|set| set.map_or(0, |set| set.len()));
+        let met = match self {
+            Operation::Union => lens.sum(),
+            Operation::Inter => lens.min().unwrap_or(0).saturating_mul(sets.len()),
+            Operation::Diff => {
+                let first = lens.next().unwrap_or(0);
+                first
+                    .saturating_mul(sets.len())
+                    .min(first + lens.sum::<usize>())
+            }
+        };
+        reading::takes_long(met, 0)
+    }
+}
+
+/// Replies with what the sets at all arguments make.
+fn answer(call: &mut Call<'_>, out: &mut Writer<'_>, operation: Operation) -> Reply {
     let keys = read_keys(call, 1..call.args.len())?;
     let sets = views(call, &keys);
+    if operation.takes_long(&sets) {
+        return Err(steps::begin(
+            call,
+            operation,
+            &keys,
+            End::Answer(out.proto()),
+        ));
+    }
     if let [Some(set)] = &sets[..] {
         whole(set, out);
         return Ok(());
     }
     let (reply, mut count) = (out.deferred_set(), 0);
-    combine(sets, &mut |member| {
+    operation.show(sets, |member| {
         count += 1;
         lookup::bulk_item(out, member);
     });
@@ -167,18 +214,17 @@ fn answer(
     Ok(())
 }
 
-/// Stores the members that `combine` shows of the sets from the second argument on, and replies with their number.
-fn store(
-    call: &mut Call<'_>,
-    out: &mut Writer<'_>,
-    combine: impl FnOnce(Vec<Option<SetView<'_>>>, &mut dyn FnMut(Item<'_>)),
-) -> Reply {
+/// Stores what the sets from the second argument on make, and replies with the number of members.
+fn store(call: &mut Call<'_>, out: &mut Writer<'_>, operation: Operation) -> Reply {
     let keys = read_keys(call, 2..call.args.len())?;
-    let (mut members, mut buffer) = (Strings::default(), IntBuffer::new());
-    combine(views(call, &keys), &mut |member| {
-        members.push(member.text(&mut buffer));
-    });
     let (target, db, now) = (call.other_key(1), call.db, call.now());
+    let sets = views(call, &keys);
+    if operation.takes_long(&sets) {
+        let end = End::Store(Target::new(db, target));
+        return Err(steps::begin(call, operation, &keys, end));
+    }
+    let (mut members, mut buffer) = (Strings::default(), IntBuffer::new());
+    operation.show(sets, |member| members.push(member.text(&mut buffer)));
     call.core.shard.remove(db, target, now);
     if !members.is_empty() {
         lookup::open_or_new(call, target, Kind::Set)?
@@ -189,35 +235,28 @@ fn store(
     Ok(())
 }
 
-fn intersect_all(sets: Vec<Option<SetView<'_>>>, visit: &mut dyn FnMut(Item<'_>)) {
-    intersect(sets, |member| {
-        visit(member);
-        true
-    });
-}
-
 pub fn sinter(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
-    answer(call, out, intersect_all)
+    answer(call, out, Operation::Inter)
 }
 
 pub fn sinterstore(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
-    store(call, out, intersect_all)
+    store(call, out, Operation::Inter)
 }
 
 pub fn sunion(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
-    answer(call, out, |sets, visit| unite(sets, visit))
+    answer(call, out, Operation::Union)
 }
 
 pub fn sunionstore(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
-    store(call, out, |sets, visit| unite(sets, visit))
+    store(call, out, Operation::Union)
 }
 
 pub fn sdiff(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
-    answer(call, out, |sets, visit| subtract(sets, visit))
+    answer(call, out, Operation::Diff)
 }
 
 pub fn sdiffstore(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
-    store(call, out, |sets, visit| subtract(sets, visit))
+    store(call, out, Operation::Diff)
 }
 
 pub fn sintercard(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
@@ -243,8 +282,14 @@ pub fn sintercard(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
         index += 2;
     }
     let keys = read_keys(call, 2..2 + numkeys)?;
+    let sets = views(call, &keys);
+    if Operation::Inter.takes_long(&sets) {
+        let most = if limit == 0 { i64::MAX } else { limit };
+        let end = End::Count(most as usize);
+        return Err(steps::begin(call, Operation::Inter, &keys, end));
+    }
     let mut count = 0;
-    intersect(views(call, &keys), |_| {
+    intersect(sets, |_| {
         count += 1;
         count != limit
     });

@@ -5,6 +5,7 @@
 mod combine;
 mod draw;
 mod moves;
+mod steps;
 
 use crate::reading::{self, What};
 use crate::row::{Atomic, Doc, Handler, Joint, Keys, Target};

@@ -2,7 +2,7 @@
 //! Never sorts more than is answered, and leaves no tie to chance: what is equal keeps the order of the value.
 //! Source: redis-server 7 for what is a number (C's `strtod`), and for ties of numbers, which the elements' texts break.
 
-use crate::Error;
+use crate::{Error, steps};
 use std::cmp::Ordering;
 use std::ops::Range;
 use store::{Strings, canonical_int};
@@ -91,10 +91,7 @@ fn front_of<T>(
 /// # Errors
 /// It is no number.
 pub fn weight(text: &[u8]) -> Result<u64, Error> {
-    const SIGN: u64 = 1 << 63;
-    // The two zeros are the same number.
-    let bits = (number(text).ok_or(NO_NUMBER)? + 0.0).to_bits();
-    Ok(if bits & SIGN == 0 { bits | SIGN } else { !bits })
+    Ok(steps::weight(number(text).ok_or(NO_NUMBER)?))
 }
 
 /// The first eight bytes of a text, as a number that is in the order of texts as far as these tell.

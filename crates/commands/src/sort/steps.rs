@@ -1,27 +1,20 @@
-//! SORT of a large collection by its own elements, in bounded steps: loaded, weighed, ordered in runs, merged, answered.
-//! Never reads another key, and never compares what weights tell apart.
-//! Source: bottom-up merge sort (Knuth 5.2.4); the order is that of `order`, which sorts at once what is small.
+//! SORT of a large collection by its own elements, in bounded steps: loaded, weighed, ordered, answered or stored.
+//! Never reads another key.
+//! Source: `steps::Order`; the order is that of `order`, which sorts at once what is small.
 
 use super::order;
 use super::request::Request;
 use crate::reading::{self, Budget, Step, What};
-use crate::{Call, Error, Reply, lookup};
-use resp::Writer;
-use std::cmp::Ordering;
+use crate::steps::{self, Order, Pieces, Sources, Steps, Stop, Target, target};
+use crate::{Call, Core, Error, Part, Progress, Reply, lookup};
+use resp::{Proto, Writer};
 use std::ops::Range;
-use store::{IntBuffer, Item, Kind, Place, Strings, View};
+use store::{Content, IntBuffer, Item, Key, Kind, Place, Strings, View};
 
 /// Elements that are loaded, weighed or answered in a step: half a millisecond where nothing is cached.
 const STEP_ELEMENTS: usize = 4096;
 /// A step of loading ends with the element that brings it to so many bytes.
 const STEP_BYTES: usize = 512 * 1024;
-/// Elements of a run, which is sorted in a step: less than two milliseconds where all compare by their texts.
-const RUN_ELEMENTS: usize = 1024;
-/// Elements that are merged in a step.
-const MERGED_ELEMENTS: usize = 8192;
-
-/// A number by which most elements are told apart, in their order, and which one it is.
-type Weighed = (u64, u32);
 
 /// A SORT under way.
 #[derive(Debug)]
@@ -33,8 +26,7 @@ pub struct Sorting {
     elements: Strings,
     /// How many bytes at their beginning all elements share.
     common_bytes: usize,
-    items: Vec<Weighed>,
-    merged: Vec<Weighed>,
+    order: Order,
     phase: Phase,
 }
 
@@ -44,35 +36,10 @@ enum Phase {
     Load(Place),
     /// Elements get their weights.
     Weigh,
-    /// Runs from this one on are sorted.
-    Sort(usize),
-    /// Sorted runs are merged, two by two.
-    Merge(Merging),
+    /// They are brought into their order.
+    Sort,
     /// Elements are answered.
     Answer,
-}
-
-/// Two neighbouring runs that are being merged.
-#[derive(Debug)]
-struct Merging {
-    /// Elements of a run.
-    width: usize,
-    /// Where the first begins.
-    start: usize,
-    /// What is left of both.
-    left: usize,
-    right: usize,
-}
-
-impl Merging {
-    fn of(width: usize, start: usize, len: usize) -> Merging {
-        Merging {
-            width,
-            start,
-            left: start,
-            right: (start + width).min(len),
-        }
-    }
 }
 
 /// Leaves a reading where it takes long to sort the elements, and nothing else is asked for.
@@ -89,7 +56,7 @@ pub fn begin(call: &mut Call<'_>, stores: bool) -> Reply {
     let Ok(request) = Request::read(&call.args, stores) else {
         return Ok(());
     };
-    if request.target.is_some() || !request.gets.is_empty() || request.by.is_some() {
+    if !request.gets.is_empty() || request.by.is_some() {
         return Ok(());
     }
     // It counts as read, which is counted when it is answered.
@@ -102,12 +69,80 @@ pub fn begin(call: &mut Call<'_>, stores: bool) -> Reply {
         range,
         elements: Strings::default(),
         common_bytes: 0,
-        items: Vec::new(),
-        merged: Vec::new(),
+        order: Order::with_room(0, false),
         phase: Phase::Load(Place::default()),
     };
+    if let Some(target) = request.target {
+        let target = Target::new(db, call.other_key(target));
+        return Err(begin_to_store(call, key, sorting, target));
+    }
     let what = What::Sorted(Box::new(sorting));
     Err(reading::begin(call, what, |out| out.array(answered)))
+}
+
+fn begin_to_store(call: &mut Call<'_>, key: Key<'_>, sorting: Sorting, to: Target) -> Error {
+    let sources = Sources::of(call, &[key]);
+    let locked = sources.hashes().chain([to.key().hash]).collect();
+    let lookups = sources.lookups();
+    let course = |steps| store(steps, sources, sorting, to);
+    steps::begin(call, locked, lookups, course)
+}
+
+async fn store(steps: Steps, sources: Sources, sorting: Sorting, to: Target) -> Result<Part, Stop> {
+    let storing = Storing {
+        sources,
+        sorting,
+        sorted: Strings::default(),
+    };
+    let storing = steps.work(storing, Storing::prepare).await?;
+    let Storing {
+        sources, sorted, ..
+    } = steps.work(storing, Storing::piece).await?;
+    let count = sorted.len();
+    target::replace(&steps, sources, to, Content::List(sorted)).await?;
+    Ok(Pieces::new(Proto::Resp2, |out| out.int(count as i64)).finish())
+}
+
+/// A SORT whose elements are stored.
+struct Storing {
+    sources: Sources,
+    sorting: Sorting,
+    /// The elements in their order, as far as they are there.
+    sorted: Strings,
+}
+
+impl Storing {
+    fn prepare(&mut self, core: &mut Core) -> Result<Progress, Stop> {
+        let view = self.sources.view(core, 0)?.ok_or(Stop::Lost)?;
+        match self.sorting.prepare(&view) {
+            Some(Step::Failed(error)) => Err(error.into()),
+            Some(_) => Ok(Progress::Again),
+            None => {
+                let Sorting {
+                    range, elements, ..
+                } = &self.sorting;
+                let (count, of, bytes) = (range.len(), elements.len(), elements.text_bytes());
+                let bytes = bytes as u128 * count as u128 / of.max(1) as u128;
+                self.sorted = Strings::with_room(count, bytes as usize);
+                Ok(Progress::Done)
+            }
+        }
+    }
+
+    fn piece(&mut self, _: &mut Core) -> Result<Progress, Stop> {
+        let Storing {
+            sorting, sorted, ..
+        } = self;
+        let start = sorted.len();
+        let bytes_max = sorted.text_bytes() + STEP_BYTES;
+        while let Some(element) = sorting.next() {
+            sorted.push(element);
+            if sorted.len() == start + STEP_ELEMENTS || sorted.text_bytes() >= bytes_max {
+                return Ok(Progress::Again);
+            }
+        }
+        Ok(Progress::Done)
+    }
 }
 
 /// How many elements a value has, where it takes long to sort them.
@@ -140,11 +175,11 @@ impl Sorting {
                     return Some(Step::Failed(error));
                 }
             }
-            Phase::Sort(start) => {
-                let start = *start;
-                self.sort_run(start);
+            Phase::Sort => {
+                if self.order.step(&self.elements) == Progress::Done {
+                    self.phase = Phase::Answer;
+                }
             }
-            Phase::Merge(_) => self.merge(),
             Phase::Answer => return None,
         }
         Some(Step::More)
@@ -156,6 +191,7 @@ impl Sorting {
             // They are not copied again as they become more; what is not written takes no memory.
             let (len, bytes) = extent(view).expect("it can be sorted");
             self.elements = Strings::with_room(len, bytes as usize);
+            self.order = Order::with_room(len, self.is_descending);
         }
         let (elements, common_bytes) = (&mut self.elements, &mut self.common_bytes);
         let bytes_max = elements.text_bytes() + STEP_BYTES;
@@ -187,99 +223,37 @@ impl Sorting {
     }
 
     fn weigh(&mut self) -> Result<(), Error> {
-        let len = self.elements.len();
-        if self.items.capacity() == 0 {
-            self.items.reserve_exact(len);
-            self.merged.reserve_exact(len);
-        }
-        let start = self.items.len();
+        let (len, start) = (self.elements.len(), self.order.len());
         for index in start..len.min(start + STEP_ELEMENTS) {
             let text = self.elements.at(index);
-            let weight = if self.is_alpha {
+            self.order.push(if self.is_alpha {
                 order::beginning(&text[self.common_bytes..])
             } else {
                 order::weight(text)?
-            };
-            self.items.push((weight, index as u32));
+            });
         }
-        if self.items.len() == len {
-            self.phase = Phase::Sort(0);
+        if self.order.len() == len {
+            self.phase = Phase::Sort;
         }
         Ok(())
     }
 
-    fn sort_run(&mut self, start: usize) {
-        let end = (start + RUN_ELEMENTS).min(self.items.len());
-        let mut items = std::mem::take(&mut self.items);
-        items[start..end].sort_unstable_by(|one, other| self.compare(one, other));
-        self.items = items;
-        self.phase = if end < self.items.len() {
-            Phase::Sort(end)
-        } else {
-            Phase::Merge(Merging::of(RUN_ELEMENTS, 0, end))
-        };
-    }
-
-    fn compare(&self, one: &Weighed, other: &Weighed) -> Ordering {
-        let text = |item: &Weighed| self.elements.at(item.1 as usize);
-        let order = one.0.cmp(&other.0);
-        let order = order.then_with(|| text(one).cmp(text(other)));
-        let order = if self.is_descending {
-            order.reverse()
-        } else {
-            order
-        };
-        order.then(one.1.cmp(&other.1))
-    }
-
-    fn merge(&mut self) {
-        let Phase::Merge(mut at) = std::mem::replace(&mut self.phase, Phase::Answer) else {
-            unreachable!("runs are being merged")
-        };
-        let len = self.items.len();
-        let until = (self.merged.len() + MERGED_ELEMENTS).min(len);
-        while self.merged.len() < until {
-            let middle = (at.start + at.width).min(len);
-            let end = (middle + at.width).min(len);
-            let takes_left = at.right == end
-                || at.left < middle
-                    && self
-                        .compare(&self.items[at.left], &self.items[at.right])
-                        .is_le();
-            let taken = if takes_left {
-                &mut at.left
-            } else {
-                &mut at.right
-            };
-            self.merged.push(self.items[*taken]);
-            *taken += 1;
-            if at.left == middle && at.right == end {
-                at = Merging::of(at.width, end, len);
-            }
-        }
-        if until == len {
-            std::mem::swap(&mut self.items, &mut self.merged);
-            self.merged.clear();
-            at = Merging::of(2 * at.width, 0, len);
-        }
-        if at.width < len {
-            self.phase = Phase::Merge(at);
-        }
+    /// The next element of what is answered.
+    fn next(&mut self) -> Option<&[u8]> {
+        let rank = self.range.next()?;
+        Some(self.elements.at(self.order.at(rank)?))
     }
 
     /// Answers some elements. Whether there are more.
     pub fn answer(&mut self, out: &mut Writer<'_>) -> bool {
         let mut step = Budget::default();
-        while let Some((_, index)) = self.items.get(self.range.start)
-            && self.range.start < self.range.end
-        {
-            out.bulk(self.elements.at(*index as usize));
-            self.range.start += 1;
+        while let Some(element) = self.next() {
+            out.bulk(element);
             if !step.goes_on(out) {
                 break;
             }
         }
-        self.range.start < self.range.end
+        !self.range.is_empty()
     }
 }
 
@@ -303,8 +277,7 @@ mod tests {
             range: 0..texts.len(),
             elements,
             common_bytes,
-            items: Vec::new(),
-            merged: Vec::new(),
+            order: Order::with_room(texts.len(), is_descending),
             phase: Phase::Weigh,
         }
     }
@@ -324,20 +297,17 @@ mod tests {
                 let texts: Vec<_> = (0..count).map(|_| text()).collect();
                 for is_descending in [false, true] {
                     let mut sorting = sorting(&texts, is_alpha, is_descending);
-                    while !matches!(sorting.phase, Phase::Answer) {
-                        match &sorting.phase {
-                            Phase::Weigh => sorting.weigh().expect("they are numbers"),
-                            Phase::Sort(start) => sorting.sort_run(*start),
-                            _ => sorting.merge(),
-                        }
+                    while matches!(sorting.phase, Phase::Weigh) {
+                        sorting.weigh().expect("they are numbers");
                     }
+                    while sorting.order.step(&sorting.elements) == Progress::Again {}
                     let elements = &sorting.elements;
                     let expected = if is_alpha {
                         order::by_text(elements, None, is_descending, 0..count)
                     } else {
                         order::by_number(elements, None, is_descending, 0..count).expect("numbers")
                     };
-                    let order = sorting.items.iter().map(|(_, index)| *index as usize);
+                    let order = (0..count).map_while(|rank| sorting.order.at(rank));
                     assert!(order.eq(expected), "{count} {is_alpha} {is_descending}");
                 }
             }

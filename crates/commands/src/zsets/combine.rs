@@ -6,31 +6,52 @@ use std::hash::{Hash, Hasher};
 
 use hashbrown::HashMap;
 use resp::{Proto, Writer};
-use store::{IntBuffer, Item, SetView, Strings, ZsetView, canonical_int};
+use store::{IntBuffer, Item, Key, SetView, Strings, View, ZsetView, canonical_int};
 
 use super::bounds::natural;
 use super::range::store;
 use super::read::write_pair;
-use crate::{Call, Error, Reply, error, lookup};
+use super::steps::{self, End, Wanted, header};
+use crate::steps::Target;
+use crate::{Call, Error, Reply, error, lookup, reading};
 
 /// What is made of the inputs.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Operation {
+pub(super) enum Operation {
     Union,
     Inter,
     Diff,
 }
 
+impl Operation {
+    /// Whether it takes long to find the members.
+    fn takes_long(self, inputs: &[Input<'_>]) -> bool {
+        // Those that are walked are the first ones.
+        let walked = if self == Operation::Union {
+            inputs.len()
+        } else {
+            1
+        };
+        let (mut met, mut bytes) = (0_usize, 0_u64);
+        for input in &inputs[..walked] {
+            met += input.source.len();
+            bytes += input.source.bytes();
+        }
+        let asked = 1 + inputs.len() - walked;
+        reading::takes_long(met.saturating_mul(asked), bytes)
+    }
+}
+
 /// What is made of the scores of a member.
 #[derive(Clone, Copy)]
-enum Aggregate {
+pub(super) enum Aggregate {
     Sum,
     Min,
     Max,
 }
 
 impl Aggregate {
-    fn of(self, one: f64, other: f64) -> f64 {
+    pub(super) fn of(self, one: f64, other: f64) -> f64 {
         match self {
             // Infinities of both signs make nothing.
             Aggregate::Sum => number(one + other),
@@ -41,7 +62,7 @@ impl Aggregate {
     }
 }
 
-fn number(score: f64) -> f64 {
+pub(super) fn number(score: f64) -> f64 {
     if score.is_nan() { 0.0 } else { score }
 }
 
@@ -130,29 +151,51 @@ fn aggregate(call: &Call<'_>, index: usize) -> Result<Aggregate, Error> {
 
 /// A key to read from.
 #[derive(Clone, Copy)]
-enum Source<'a> {
+pub(super) enum Source<'a> {
     Missing,
     Zset(ZsetView<'a>),
     /// Every member of a set has the score 1.
     Set(SetView<'a>),
 }
 
-#[derive(Clone, Copy)]
-struct Input<'a> {
-    source: Source<'a>,
-    weight: f64,
-}
+impl<'a> Source<'a> {
+    pub(super) fn of(view: Option<View<'a>>) -> Source<'a> {
+        view.map_or(Source::Missing, |view| match (view.zset(), view.set()) {
+            (Some(zset), _) => Source::Zset(zset),
+            (None, Some(set)) => Source::Set(set),
+            (None, None) => Source::Missing,
+        })
+    }
 
-impl<'a> Input<'a> {
-    fn len(&self) -> usize {
-        match self.source {
+    pub(super) fn len(&self) -> usize {
+        match self {
             Source::Missing => 0,
             Source::Zset(zset) => zset.len(),
             Source::Set(set) => set.len(),
         }
     }
 
-    fn score(&self, member: Item<'_>, buffer: &mut IntBuffer) -> Option<f64> {
+    /// Bytes of the members and of what they are found by; 0 where they lie in their key's entry.
+    pub(super) fn bytes(&self) -> u64 {
+        match self {
+            Source::Missing => 0,
+            Source::Zset(zset) => zset.bytes(),
+            Source::Set(set) => set.bytes(),
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+pub(super) struct Input<'a> {
+    /// Which one it is of those that were asked for.
+    pub(super) number: usize,
+    pub(super) source: Source<'a>,
+    pub(super) weight: f64,
+}
+
+impl<'a> Input<'a> {
+    #[inline(always)]
+    pub(super) fn score(&self, member: Item<'_>, buffer: &mut IntBuffer) -> Option<f64> {
         match self.source {
             Source::Missing => None,
             Source::Zset(zset) => zset.score(member.text(buffer)),
@@ -284,26 +327,52 @@ fn inputs<'c>(call: &'c mut Call<'_>, form: Form) -> Result<(Vec<Input<'c>>, Opt
     let (db, now) = (call.db, call.now());
     let read = |number: usize| {
         let key = call.other_key(first + number);
-        let view = call.core.shard.view_beside(db, key, now);
-        let source = view.map_or(Source::Missing, |view| match (view.zset(), view.set()) {
-            (Some(zset), _) => Source::Zset(zset),
-            (None, Some(set)) => Source::Set(set),
-            (None, None) => Source::Missing,
-        });
         Input {
-            source,
+            number,
+            source: Source::of(call.core.shard.view_beside(db, key, now)),
             weight: options.weights.get(number).copied().unwrap_or(1.0),
         }
     };
     let mut inputs: Vec<_> = (0..keys).map(read).collect();
     if form.operation != Operation::Diff {
-        inputs.sort_by_key(Input::len);
+        inputs.sort_by_key(|input| input.source.len());
     }
     Ok((inputs, options))
 }
 
+/// Has the command go on in steps, with the inputs of these numbers and weights in their order.
+#[cold]
+fn in_steps(call: &mut Call<'_>, form: Form, options: &Options, order: Vec<(usize, f64)>) -> Error {
+    let first = form.numkeys + 1;
+    let key = |(number, _): &(usize, f64)| call.other_key(first + number);
+    let keys: Vec<Key<'_>> = order.iter().map(key).collect();
+    let end = if form.only_counts {
+        let limit = usize::try_from(options.limit).unwrap_or(usize::MAX);
+        End::Count(if limit == 0 { usize::MAX } else { limit })
+    } else if form.stores() {
+        End::Store(Target::new(call.db, call.other_key(1)))
+    } else {
+        End::Answer {
+            proto: call.proto,
+            with_scores: options.with_scores,
+        }
+    };
+    let wanted = Wanted {
+        operation: form.operation,
+        aggregate: options.aggregate,
+        weights: order.iter().map(|(_, weight)| *weight).collect(),
+        end,
+    };
+    steps::begin(call, &keys, wanted)
+}
+
 fn combine(call: &mut Call<'_>, out: &mut Writer<'_>, form: Form) -> Reply {
     let (inputs, options) = inputs(call, form)?;
+    if form.operation.takes_long(&inputs) {
+        let order = inputs.iter().map(|input| (input.number, input.weight));
+        let order = order.collect();
+        return Err(in_steps(call, form, &options, order));
+    }
     let aggregate = options.aggregate;
     let mut combined = match form.operation {
         Operation::Union => union(&inputs, aggregate),
@@ -326,8 +395,7 @@ fn combine(call: &mut Call<'_>, out: &mut Writer<'_>, form: Form) -> Reply {
         return Ok(());
     }
     let nests = options.with_scores && out.proto() == Proto::Resp3;
-    let flat = if options.with_scores && !nests { 2 } else { 1 };
-    out.array(flat * combined.len());
+    header(out, options.with_scores, combined.len());
     for (member, score) in combined {
         if options.with_scores {
             write_pair(out, member, score, nests);

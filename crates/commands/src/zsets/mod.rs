@@ -8,6 +8,7 @@ mod combine;
 mod range;
 mod read;
 mod remove;
+mod steps;
 
 pub(crate) use add::add_scored;
 pub(crate) use range::store;

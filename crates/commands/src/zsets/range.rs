@@ -9,7 +9,9 @@ use store::{Content, Detached, IntBuffer, Strings, ZsetView};
 
 use super::bounds::{By, Span};
 use super::read::{read, read_key, write_pair};
+use super::steps;
 use crate::reading::{self, What};
+use crate::steps::Target;
 use crate::{Call, Error, Reply, error, lookup};
 
 const LIMIT_BY_RANK: &str =
@@ -192,7 +194,12 @@ pub fn zrangestore(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
     let mut buffer = IntBuffer::new();
     let key = call.other_key(form.source);
     if let Some(zset) = read_key(call, key)? {
-        for (member, score) in zset.range(asked.ranks(zset)) {
+        let ranks = asked.ranks(zset);
+        if reading::is_long(zset.bytes(), || (ranks.len(), zset.len())) {
+            let target = Target::new(call.db, call.other_key(1));
+            return Err(steps::begin_range(call, key, ranks, target));
+        }
+        for (member, score) in zset.range(ranks) {
             members.push(member.text(&mut buffer));
             scores.push(score);
         }

@@ -117,7 +117,7 @@ impl Driver {
                 match self.run_request(*maker, &arrived, replies) {
                     Ran::Yes => {}
                     Ran::InSteps => {
-                        self.core.reading = None;
+                        self.core.long = None;
                         replies.refuse(Refusal::Long);
                         // What its connection has asked behind it must not overtake it.
                         self.allowances.note(*maker, &arrived.request, usize::MAX);

@@ -5,10 +5,12 @@
 mod arrivals;
 mod background;
 mod batches;
+mod courses;
 mod defrag;
 mod departures;
 mod gateway;
 mod group;
+mod lock_queue;
 mod pending;
 mod shares;
 mod tasks;
@@ -29,7 +31,9 @@ use crate::{
     shared::Shared,
 };
 use commands::{Client, Core, Table};
+use courses::Course;
 pub use gateway::HTTP_CONNECTIONS_MAX;
+use lock_queue::LockQueue;
 use memory::heap::good_size;
 use pending::Group;
 use resp::OwnedArgs;
@@ -71,10 +75,12 @@ pub struct Driver {
     to_self: VecDeque<Message>,
     /// Parts that work in steps.
     jobs: VecDeque<Box<Task>>,
+    /// Stages of commands over several shards that take steps, one after the other.
+    courses: VecDeque<Course>,
     /// Commands that run whole here, as tasks.
     whole: whole::Whole,
     /// Tasks that wait for locks, first come first served.
-    lock_queue: VecDeque<Box<Task>>,
+    lock_queue: LockQueue,
     /// Connections whose next command wants a locked key.
     stalled: Vec<(u32, u32)>,
     /// A lock was released since they were last looked at.
@@ -170,8 +176,9 @@ impl Driver {
             last_transaction: 0,
             to_self: VecDeque::new(),
             jobs: VecDeque::new(),
+            courses: VecDeque::new(),
             whole: whole::Whole::default(),
-            lock_queue: VecDeque::new(),
+            lock_queue: LockQueue::default(),
             stalled: Vec::new(),
             unlocked: false,
             resumed: Vec::new(),
@@ -222,10 +229,14 @@ impl Driver {
         self.tick_when_due();
         self.take_events();
         self.take_messages();
-        self.resume();
+        let has_unlocked = std::mem::take(&mut self.unlocked);
+        self.resume(has_unlocked);
         self.run_group();
+        if has_unlocked {
+            self.serve_lock_queue();
+        }
         self.run_jobs();
-        self.read_on();
+        self.step_on();
         self.background_step();
         self.take_to_self();
         self.call_for_room();
@@ -242,6 +253,7 @@ impl Driver {
     /// Whether a turn would do nothing; only then may the core sleep.
     pub fn is_quiet(&mut self) -> bool {
         self.jobs.is_empty()
+            && self.courses.is_empty()
             && self.whole.is_quiet()
             && self.to_self.is_empty()
             && self.resumed.is_empty()
@@ -274,9 +286,8 @@ impl Driver {
         self.core.mono_us = mono_us;
     }
 
-    fn resume(&mut self) {
-        if self.unlocked {
-            self.unlocked = false;
+    fn resume(&mut self, has_unlocked: bool) {
+        if has_unlocked {
             self.retry_locked();
         }
         // Connections that are resumed while these run are looked at in the next turn.
@@ -317,6 +328,8 @@ impl Driver {
             + self.core.locks.heap_bytes()
             + self.group.heap_bytes()
             + self.whole.heap_bytes()
+            + self.courses.capacity() * size_of::<Course>()
+            + self.lock_queue.heap_bytes()
             + self.allowances.heap_bytes()
             + self.port.heap_bytes()
             + batches * size_of::<Batch>()

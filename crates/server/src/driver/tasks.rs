@@ -2,14 +2,14 @@
 //! A coordinator never waits on anything but tasks, and tasks never wait on batches, so locks are always given back.
 //! Decision 0001 has the argument; what each stage does is `commands::gather`'s.
 
-use super::{Driver, whole};
+use super::{Driver, courses::Whose, whole};
 use crate::{
     connection::Pause,
     mesh::message::{Message, Task},
     replies::block_bytes,
 };
 use commands::{
-    Call, ClientId, Error, Flags, Part, Progress, ShardId,
+    Call, ClientId, Core, Error, Flags, Part, Progress, ShardId,
     gather::{self, Next, Plan, Stage},
     locks::Transaction,
     table::RowId,
@@ -21,7 +21,7 @@ use std::sync::Arc;
 pub(super) struct Coordinated {
     pub(super) place: u32,
     pub(super) generation: u32,
-    row: RowId,
+    pub(super) row: RowId,
     plan: Plan,
     /// It runs whole on one shard.
     pub(super) whole: Option<whole::Asked>,
@@ -36,17 +36,37 @@ pub(super) struct Coordinated {
     /// Shards that have not answered.
     outstanding: usize,
     /// The reply is known and waits for the last stage.
-    reply: Option<Vec<u8>>,
+    reply: Option<Vec<Vec<u8>>>,
     /// Bytes of its arguments, parts and reply, which are counted as being on their way.
     pub(super) counted: i64,
+}
+
+impl Coordinated {
+    /// What its conclusion needs: its call, its plan, and the parts that it concludes.
+    pub(super) fn concluding<'c>(
+        &'c mut self,
+        core: &'c mut Core,
+        client: Option<ClientId>,
+    ) -> (Call<'c>, &'c Plan, &'c mut Vec<Part>) {
+        let call = Call {
+            core,
+            args: self.args.as_args(),
+            db: usize::from(self.db),
+            proto: self.proto,
+            hash: 0,
+            client,
+            no_touch: self.no_touch,
+        };
+        (call, &self.plan, &mut self.parts)
+    }
 }
 
 /// How a client wants its command run.
 #[derive(Clone, Copy)]
 pub(super) struct Manners {
-    pub(super) db: u8,
-    pub(super) proto: Proto,
-    pub(super) no_touch: bool,
+    db: u8,
+    proto: Proto,
+    no_touch: bool,
 }
 
 impl Driver {
@@ -225,38 +245,39 @@ impl Driver {
             .still(coordinated.place, coordinated.generation)
             .map(|_| ClientId(coordinated.place));
         let mut reply = Vec::new();
-        let mut call = Call {
-            core: &mut self.core,
-            args: coordinated.args.as_args(),
-            db: usize::from(coordinated.db),
-            proto: coordinated.proto,
-            hash: 0,
-            client,
-            no_touch: coordinated.no_touch,
-        };
         let failed = coordinated.error.take();
-        let next = gather::conclude(
-            &mut call,
+        let (row, out) = (
             coordinated.row,
-            &coordinated.plan,
-            &mut coordinated.parts,
-            failed,
             &mut Writer::new(&mut reply, coordinated.proto),
         );
-        let asked = coordinated.asked;
-        if next == Next::Again {
-            // All locks are held: nobody waits for another.
-            for place in 0..asked {
-                self.send_task(number, place, Stage::Again);
-            }
-            return;
+        let (mut call, plan, parts) = coordinated.concluding(&mut self.core, client);
+        let next = gather::conclude(&mut call, row, plan, parts, failed, out);
+        match next {
+            Next::Again => self.ask_all_again(number),
+            Next::InSteps => self.begin_course(Whose::Conclusion(number)),
+            _ => self.end(number, vec![reply], next),
         }
-        let bytes = block_bytes(reply.capacity()) as i64;
+    }
+
+    /// Asks for a further round. All locks are held: nobody waits for another.
+    fn ask_all_again(&mut self, number: u32) {
+        let coordinated = self.coordinated.get_mut(&number).expect("it is under way");
+        for place in 0..coordinated.asked {
+            self.send_task(number, place, Stage::Again);
+        }
+    }
+
+    /// The reply is known: sends it, unless the last stage is waited for, which is begun.
+    pub(super) fn end(&mut self, number: u32, reply: Vec<Vec<u8>>, next: Next) {
+        let coordinated = self.coordinated.get_mut(&number).expect("it is under way");
+        let asked = coordinated.asked;
+        let each = reply.iter().map(|piece| block_bytes(piece.capacity()));
+        let bytes = each.sum::<usize>() as i64;
         coordinated.counted += bytes;
         self.core.travelling_bytes += bytes;
         coordinated.reply = Some(reply);
         let (stage, waited_for) = match next {
-            Next::Again => unreachable!("went on above"),
+            Next::Again | Next::InSteps => unreachable!("there is no reply then"),
             Next::Commit => (Stage::Commit, true),
             Next::After => (Stage::After, true),
             Next::Release => (Stage::Release, false),
@@ -279,7 +300,16 @@ impl Driver {
             .remove(&number)
             .expect("it is delivered once");
         self.core.travelling_bytes -= coordinated.counted;
-        let reply = coordinated.reply.expect("it was concluded");
+        let reply = match coordinated.error {
+            // What was to be stored found no room.
+            Some(error) => {
+                let mut refusal = Vec::new();
+                self.core.stats.count_error(&error.0);
+                Writer::new(&mut refusal, coordinated.proto).error_bytes(&error.0);
+                vec![refusal]
+            }
+            None => coordinated.reply.expect("it was concluded"),
+        };
         let Some(connection) = self
             .connections
             .still(coordinated.place, coordinated.generation)
@@ -287,14 +317,15 @@ impl Driver {
             return;
         };
         if connection.exchange.is_some() {
-            return self.take_answer(coordinated.place, reply);
+            return self.take_answer(coordinated.place, reply.concat());
         }
         connection.replies.equip(&mut self.pool);
         let client = self.core.clients.at_mut(ClientId(coordinated.place));
         if client.wants_reply() {
-            connection
-                .replies
-                .local(|out| out.extend_from_slice(&reply));
+            match &reply[..] {
+                [short] => connection.replies.local(|out| out.extend_from_slice(short)),
+                _ => connection.replies.adopt(reply),
+            }
         }
         self.unpause(coordinated.place);
         self.mark_dirty(coordinated.place);
@@ -304,10 +335,12 @@ impl Driver {
     pub(super) fn task_came(&mut self, task: Box<Task>) {
         match (&task.scope, task.stage) {
             (Some(_), Stage::Part) => {
-                if self.lock_queue.is_empty() && self.take_locks(&task) {
+                if self.lock_queue.is_empty() && !self.owes_turn() && self.take_locks(&task) {
                     self.run_task(task);
                 } else {
-                    self.lock_queue.push_back(task);
+                    self.lock_queue.push(task);
+                    // It may want other keys than those before it.
+                    self.unlocked = true;
                 }
             }
             (_, Stage::Whole) => self.run_alone(task),
@@ -320,7 +353,7 @@ impl Driver {
     }
 
     /// Runs one step of a task, and sends it home when it is done.
-    fn run_task(&mut self, mut task: Box<Task>) {
+    pub(super) fn run_task(&mut self, mut task: Box<Task>) {
         self.settle_touched();
         self.core.mesh_bytes = self.mesh_bytes();
         let client = self.client_of(&task);
@@ -336,7 +369,8 @@ impl Driver {
         let before = memory::heap::thread_allocated_bytes();
         let outcome = gather::run_stage(&mut call, task.row, task.stage, &mut task.part);
         let reports = matches!(task.part, Part::Figures(..) | Part::Memory(..));
-        if reports || self.table.row(task.row).flags.has(Flags::READONLY) {
+        let is_over = !matches!(outcome, Ok(Progress::InSteps));
+        if is_over && (reports || self.table.row(task.row).flags.has(Flags::READONLY)) {
             // What a command that only reads leaves on the heap is its part of the reply.
             let bytes = memory::heap::thread_allocated_bytes() - before;
             self.core.travelling_bytes += bytes;
@@ -344,9 +378,15 @@ impl Driver {
         }
         match outcome {
             Ok(Progress::Again) => return self.jobs.push_back(task),
+            Ok(Progress::InSteps) => return self.begin_course(Whose::Task(task)),
             Ok(Progress::Done) => {}
             Err(error) => task.error = Some(error),
         }
+        self.finish_task(task);
+    }
+
+    /// Sends a task home, which has done what it was to do here.
+    pub(super) fn finish_task(&mut self, task: Box<Task>) {
         if std::mem::take(&mut self.core.trim_buffers) {
             self.trim();
         }
@@ -382,7 +422,11 @@ impl Driver {
             Message::Task(task) | Message::TaskDone(task) => Some(task),
             _ => None,
         });
-        let waiting = self.jobs.iter().chain(&self.lock_queue).chain(to_self);
+        let waiting = self
+            .jobs
+            .iter()
+            .chain(self.lock_queue.iter())
+            .chain(to_self);
         let waiting = waiting
             .filter(|task| is_kept(task.row))
             .map(|task| &task.part);
@@ -393,7 +437,7 @@ impl Driver {
     fn take_locks(&mut self, task: &Task) -> bool {
         let scope = task.scope.as_ref();
         let scope = scope.expect("only tasks with a scope wait for locks");
-        self.interrupt_reading(scope);
+        self.interrupt_long(scope);
         self.core.locks.try_lock(task.transaction, scope)
     }
 
@@ -412,15 +456,23 @@ impl Driver {
         }
     }
 
-    /// Lets those go on that waited for a lock: first tasks, so that commands over several shards come to an end.
+    /// Whether commands of one key wait that may go on now: they take no time, and get their turn before anybody locks their keys
+    /// again.
+    fn owes_turn(&self) -> bool {
+        let has_waiting = !self.stalled.is_empty() || !self.stalled_batches.is_empty();
+        self.unlocked && (has_waiting || self.has_whole_waiting())
+    }
+
+    /// Gives locks to those commands over several shards that get all they want.
+    pub(super) fn serve_lock_queue(&mut self) {
+        let mut queue = std::mem::take(&mut self.lock_queue);
+        let ready = queue.take_ready(|task| self.take_locks(task));
+        self.lock_queue = queue;
+        ready.into_iter().for_each(|task| self.run_task(task));
+    }
+
+    /// Lets those go on that waited for a lock on their only key.
     pub(super) fn retry_locked(&mut self) {
-        while let Some(task) = self.lock_queue.pop_front() {
-            if !self.take_locks(&task) {
-                self.lock_queue.push_front(task);
-                break;
-            }
-            self.run_task(task);
-        }
         self.retry_whole();
         self.serve_stalled();
         for (place, generation) in std::mem::take(&mut self.stalled) {

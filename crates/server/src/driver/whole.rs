@@ -1,6 +1,6 @@
-//! Commands of one shard that do not run where they were decoded or arrived: they read a large collection, or wait for one that does.
-//! Nobody else is held up by one: it is a task by itself, of which a turn does one step, and one collection is read at a time.
-//! Decision 0010 has the argument; a step is `commands::reading`'s.
+//! Commands of one shard that do not run where they were decoded or arrived: they take long, or wait for one that does.
+//! Nobody else is held up by one: it is a task by itself, of which a turn does one step, and one takes steps at a time.
+//! Decision 0010 has the argument; a step is `commands::steps`'.
 
 use super::{Driver, pending::Pending, tasks::Manners};
 use crate::{
@@ -9,18 +9,18 @@ use crate::{
     refused::RefusedCommand,
 };
 use commands::{
-    Call, ClientId, Part, ShardId,
+    Call, ClientId, Flags, Part, ShardId,
     execute::{self, Ran},
     gather::{self, Plan, Stage},
     locks::Scope,
-    reading::{Reading, Step},
+    steps::{Long, Stepped},
     table::RowId,
 };
 use memory::heap::travel::vec_bytes;
 use resp::{OwnedArgs, Writer};
 use std::collections::VecDeque;
 
-/// How often a reading begins anew for commands over several shards, which hold locks elsewhere while they wait. Then these wait.
+/// How often a command in steps begins anew for commands over several shards, which hold locks elsewhere while they wait. Then these wait.
 const INTERRUPTIONS_MAX: u8 = 3;
 
 /// What a command that runs whole must know besides its plan.
@@ -37,16 +37,16 @@ pub(super) struct Asked {
 pub(super) struct Whole {
     /// Those that wait for a lock or for memory.
     waiting: VecDeque<Box<Task>>,
-    /// Those that read large collections, in the order in which they came; none has begun.
+    /// Those that take steps, in the order in which they came; none has begun.
     next: VecDeque<Box<Task>>,
-    /// The one whose collection is being read; its key is locked.
-    reading: Option<(Box<Task>, Box<Reading>)>,
+    /// The one that is taking steps; its keys are locked.
+    long: Option<(Box<Task>, Box<Long>)>,
 }
 
 impl Whole {
     /// Whether there is nothing to be done for them now.
     pub(super) fn is_quiet(&self) -> bool {
-        self.reading.is_none() && self.next.is_empty()
+        self.long.is_none() && self.next.is_empty()
     }
 
     /// Bytes of the queues.
@@ -59,7 +59,7 @@ impl Driver {
     /// Begins a command that was decoded here, ran up to where it would have taken long, and has done nothing.
     #[cold]
     pub(super) fn begin_long(&mut self, place: u32, command: &Pending, id: RowId, hash: u64) {
-        self.core.reading = None;
+        self.core.long = None;
         let connection = self.connections.at(place);
         if connection.replies.awaited() > 0 {
             connection.pause = Pause::Barrier;
@@ -127,10 +127,10 @@ impl Driver {
         let mut bytes = Vec::new();
         loop {
             match self.try_alone(&task, &mut bytes) {
-                Ran::Yes => return self.finish_whole(task, vec![bytes]),
+                Ran::Yes => return self.answer_whole(task, Part::Reply(vec![bytes])),
                 Ran::NotSettled => self.settle_touched(),
                 Ran::NotYet => return self.whole.waiting.push_back(task),
-                Ran::InSteps => return self.read_when_free(task),
+                Ran::InSteps => return self.go_on_when_free(task),
             }
         }
     }
@@ -159,108 +159,117 @@ impl Driver {
         }
     }
 
-    /// Begins to read what a task has found to be large, unless another collection is being read.
-    fn read_when_free(&mut self, task: Box<Task>) {
-        let reading = self
-            .core
-            .reading
-            .take()
-            .expect("a command in steps has one");
+    /// Begins with the steps of a task, unless another takes some.
+    fn go_on_when_free(&mut self, task: Box<Task>) {
+        let long = self.core.long.take().expect("a command in steps has one");
         // Who waits for locks gets them first, a few times.
         let gives_way = !self.lock_queue.is_empty() && task.interrupted < INTERRUPTIONS_MAX;
         if self.core.locks.is_reading() || gives_way {
             return self.whole.next.push_back(task);
         }
-        self.core.locks.begin_reading(reading.hash());
-        self.whole.reading = Some((task, reading));
+        self.core.locks.begin_reading(long.keys().into());
+        self.whole.long = Some((task, long));
     }
 
-    /// Does a step of reading a large collection, if there is one to be read.
+    /// Does a step of a command that takes long, if there is one.
     #[inline]
-    pub(super) fn read_on(&mut self) {
-        if !self.whole.is_quiet() {
-            self.read_step();
+    pub(super) fn step_on(&mut self) {
+        if !self.courses.is_empty() {
+            // Who holds locks on several shards goes first.
+            self.step_of_stage();
+        } else if !self.whole.is_quiet() {
+            self.take_step();
         }
     }
 
-    fn read_step(&mut self) {
-        let Some((mut task, mut reading)) = self.whole.reading.take() else {
+    fn take_step(&mut self) {
+        let Some((mut task, mut long)) = self.whole.long.take() else {
             if let Some(task) = self.whole.next.pop_front() {
                 self.run_alone(task);
             }
             return;
         };
         if self.is_abandoned(&task) {
-            self.end_reading(&mut task, reading);
-            return self.finish_whole(task, Vec::new());
+            self.end_long(&mut task, long);
+            return self.answer_whole(task, Part::Reply(Vec::new()));
         }
-        let before = memory::heap::thread_allocated_bytes();
-        let step = reading.step(&self.core);
-        let bytes = memory::heap::thread_allocated_bytes() - before;
-        self.core.travelling_bytes += bytes;
-        task.counted += bytes;
+        let (step, lookups) = (long.step(&mut self.core), long.counted());
+        self.core.travelling_bytes += long.held_bytes() - task.counted;
+        task.counted = long.held_bytes();
         match step {
-            Step::More => self.whole.reading = Some((task, reading)),
-            Step::Lost => {
-                self.end_reading(&mut task, reading);
+            Stepped::More => self.whole.long = Some((task, long)),
+            Stepped::Lost => {
+                self.end_long(&mut task, long);
                 self.run_alone(task);
             }
-            Step::Failed(error) => {
-                self.end_reading(&mut task, reading);
+            Stepped::Failed(error) => {
+                self.end_long(&mut task, long);
                 let mut bytes = Vec::new();
                 let out = &mut Writer::new(&mut bytes, task.proto);
-                execute::fail_read(&mut self.call_of(&task), task.row, error, out);
-                self.finish_whole(task, vec![bytes]);
+                let counted = (task.row, lookups);
+                execute::fail_long(&mut self.call_of(&task), counted, error, out);
+                self.answer_whole(task, Part::Reply(vec![bytes]));
             }
-            Step::Done(pieces) => {
-                execute::count_read(&mut self.core, task.row);
-                self.end_reading(&mut task, reading);
-                self.finish_whole(task, pieces);
+            Stepped::Done(part) => {
+                execute::count_long(&mut self.core.stats, task.row, lookups);
+                self.end_long(&mut task, long);
+                self.answer_whole(task, part);
             }
         }
     }
 
-    /// Whether the client that asked is known to be gone.
+    /// Whether the client that asked is known to be gone, and nothing is left of its command but an answer.
     fn is_abandoned(&mut self, task: &Task) -> bool {
-        task.transaction.coordinator == self.core.id && self.client_of(task).is_none()
+        self.table.row(task.row).flags.has(Flags::READONLY)
+            && task.transaction.coordinator == self.core.id
+            && self.client_of(task).is_none()
     }
 
-    /// Unlocks the key that was read. What of the answer was made and not taken is gone.
-    fn end_reading(&mut self, task: &mut Task, reading: Box<Reading>) {
-        drop(reading);
+    /// Unlocks the keys of a command in steps. What it has made and nobody has taken is gone.
+    fn end_long(&mut self, task: &mut Task, mut long: Box<Long>) {
+        long.end(&mut self.core);
+        drop(long);
         self.core.travelling_bytes -= std::mem::take(&mut task.counted);
         self.core.locks.end_reading();
         self.unlocked = true;
     }
 
-    /// Has the reading of a key that a command over several shards wants to lock begin anew behind it, as it would hold up
-    /// others on other shards.
-    pub(super) fn interrupt_reading(&mut self, scope: &Scope) {
+    /// Has the command in steps that has a key which one over several shards wants to lock begin anew behind that, as it would
+    /// hold up others on other shards.
+    pub(super) fn interrupt_long(&mut self, scope: &Scope) {
         if !self.core.locks.is_read_within(scope) {
             return;
         }
-        let is_firm = |(task, _): &mut (Box<Task>, Box<Reading>)| {
+        let is_firm = |(task, _): &mut (Box<Task>, Box<Long>)| {
             matches!(scope, Scope::Keys(_)) && task.interrupted >= INTERRUPTIONS_MAX
         };
-        if self.whole.reading.as_mut().is_some_and(is_firm) {
+        if self.whole.long.as_mut().is_some_and(is_firm) {
             return;
         }
-        let reading = self.whole.reading.take();
-        let (mut task, reading) = reading.expect("a key that is locked for reading is being read");
-        self.end_reading(&mut task, reading);
+        let long = self.whole.long.take();
+        let (mut task, long) = long.expect("what is locked for a command in steps is under way");
+        self.end_long(&mut task, long);
         task.interrupted = task.interrupted.saturating_add(1);
         self.whole.next.push_front(task);
     }
 
     /// Sends the answer of a command home.
-    fn finish_whole(&mut self, mut task: Box<Task>, pieces: Vec<Vec<u8>>) {
+    fn answer_whole(&mut self, mut task: Box<Task>, answer: Part) {
+        let Part::Reply(pieces) = &answer else {
+            unreachable!("what runs whole is answered, not {answer:?}")
+        };
         let each = pieces.iter().map(vec_bytes);
-        task.counted = (vec_bytes(&pieces) + each.sum::<usize>()) as i64;
+        task.counted = (vec_bytes(pieces) + each.sum::<usize>()) as i64;
         self.core.travelling_bytes += task.counted;
-        task.part = Part::Reply(pieces);
+        task.part = answer;
         let home = task.transaction.coordinator;
         self.send_to(home, Message::TaskDone(task));
         self.close_marked();
+    }
+
+    /// Whether any wait for a lock or for memory.
+    pub(super) fn has_whole_waiting(&self) -> bool {
+        !self.whole.waiting.is_empty()
     }
 
     /// Lets those go on that waited for a lock or for memory.

@@ -1,0 +1,169 @@
+//! Copies of values that leave their shard, or become another key's: large ones are copied some elements at a time.
+//! Never copies a stream in steps, nor a hash with fields that expire, whose places do not hold.
+//! Source: decision 0010; whoever asks has locked the keys against writers.
+
+use super::{Sources, Steps, Stop};
+use crate::{Core, Progress, reading};
+use store::{Content, Detached, IntBuffer, Kind, Place, Strings, View};
+
+/// Elements that are copied in a step.
+const STEP_ELEMENTS: usize = 2048;
+/// A step ends with the element that brings it to so many bytes.
+const STEP_BYTES: usize = 256 * 1024;
+
+/// Whether it takes long to copy a value: it has many elements, and can be copied in steps.
+pub fn takes_long(view: &View<'_>) -> bool {
+    extent(view)
+        .is_some_and(|(count, bytes)| count > 1 && reading::is_long(bytes, || (count, count)))
+}
+
+/// How many elements a large value has, and about how many bytes, where it can be copied in steps.
+fn extent(view: &View<'_>) -> Option<(usize, u64)> {
+    view.large_at()?;
+    match view.kind() {
+        Kind::Set => view.set().map(|set| (set.len(), set.bytes())),
+        Kind::List => view.list().map(|list| (list.len(), list.bytes())),
+        Kind::Zset => view.zset().map(|zset| (zset.len(), zset.bytes())),
+        Kind::Hash => {
+            let hash = view.hash().filter(|hash| !hash.expires())?;
+            Some((hash.len(), hash.bytes()))
+        }
+        Kind::String | Kind::Stream => None,
+    }
+}
+
+/// Values being copied one after the other.
+struct Copying {
+    sources: Sources,
+    copies: Vec<Option<Detached>>,
+    /// What is there of the next.
+    content: Option<Content>,
+    place: Place,
+}
+
+impl Copying {
+    fn piece(&mut self, core: &mut Core) -> Result<Progress, Stop> {
+        let index = self.copies.len();
+        if index == self.sources.len() {
+            return Ok(Progress::Done);
+        }
+        let view = self.sources.view(core, index)?;
+        let large = view.filter(takes_long);
+        let Some(view) = large else {
+            let copy = self.sources.copy_out(core, index);
+            self.copies.push(copy);
+            return Ok(Progress::Again);
+        };
+        let content = self.content.get_or_insert_with(|| room_for(&view));
+        if let Some(place) = copy_some(content, &view, self.place) {
+            self.place = place;
+            return Ok(Progress::Again);
+        }
+        let expiry = view.entry().expiry();
+        let content = self.content.take().expect("it is copied");
+        self.copies.push(Some(Detached::of(content, expiry)));
+        self.place = Place::default();
+        Ok(Progress::Again)
+    }
+}
+
+/// Copies of what the keys hold; of a missing one there is none.
+///
+/// # Errors
+/// One of them is not what it was.
+pub async fn copies(steps: &Steps, sources: Sources) -> Result<Vec<Option<Detached>>, Stop> {
+    copies_of(steps, sources).await.map(|(_, copies)| copies)
+}
+
+/// As [`copies`], with the sources for further use.
+///
+/// # Errors
+/// One of them is not what it was.
+pub async fn copies_of(
+    steps: &Steps,
+    sources: Sources,
+) -> Result<(Sources, Vec<Option<Detached>>), Stop> {
+    let copying = Copying {
+        copies: Vec::with_capacity(sources.len()),
+        sources,
+        content: None,
+        place: Place::default(),
+    };
+    let copying = steps.work(copying, Copying::piece).await?;
+    Ok((copying.sources, copying.copies))
+}
+
+fn room_for(view: &View<'_>) -> Content {
+    let (count, bytes) = extent(view).expect("it is large");
+    let strings = |count| Strings::with_room(count, bytes as usize);
+    match view.kind() {
+        Kind::Set => Content::Set(strings(count)),
+        Kind::List => Content::List(strings(count)),
+        Kind::Zset => Content::Zset {
+            members: strings(count),
+            scores: Vec::with_capacity(count),
+        },
+        Kind::Hash => Content::Hash {
+            pairs: strings(2 * count),
+            expiries: Vec::new(),
+        },
+        Kind::String | Kind::Stream => unreachable!("is not copied in steps"),
+    }
+}
+
+/// Copies some elements. Where to go on, if there are more.
+fn copy_some(content: &mut Content, view: &View<'_>, place: Place) -> Option<Place> {
+    const KIND: &str = "a collection keeps its type";
+    let (mut buffer, mut budget) = (IntBuffer::new(), Budget::default());
+    match content {
+        Content::Set(members) => view.set().expect(KIND).walk(place, |member| {
+            let text = member.text(&mut buffer);
+            members.push(text);
+            budget.goes_on(text.len())
+        }),
+        Content::Hash { pairs, .. } => view.hash().expect(KIND).walk(place, |field, value| {
+            let before = pairs.text_bytes();
+            pairs.push(field.text(&mut buffer));
+            pairs.push(value.text(&mut buffer));
+            budget.goes_on(pairs.text_bytes() - before)
+        }),
+        Content::List(elements) => {
+            let list = view.list().expect(KIND);
+            let mut left = list.range(elements.len(), list.len());
+            let is_all = left.all(|element| {
+                let text = element.text(&mut buffer);
+                elements.push(text);
+                budget.goes_on(text.len())
+            });
+            (!is_all && elements.len() < list.len()).then_some(place)
+        }
+        Content::Zset { members, scores } => {
+            let zset = view.zset().expect(KIND);
+            let mut left = zset.range(scores.len()..zset.len());
+            let is_all = left.all(|(member, score)| {
+                let text = member.text(&mut buffer);
+                members.push(text);
+                scores.push(score);
+                budget.goes_on(text.len())
+            });
+            (!is_all && scores.len() < zset.len()).then_some(place)
+        }
+        Content::String(_) | Content::Stream(_) => unreachable!("is not copied in steps"),
+    }
+}
+
+/// How much of a step is done.
+#[derive(Default)]
+struct Budget {
+    elements: usize,
+    bytes: usize,
+}
+
+impl Budget {
+    /// Whether an element of so many bytes more, which was just copied, leaves room for another.
+    fn goes_on(&mut self, bytes: usize) -> bool {
+        self.elements += 1;
+        self.bytes += bytes;
+        self.elements < STEP_ELEMENTS && self.bytes < STEP_BYTES
+    }
+}
