@@ -64,9 +64,9 @@ impl Coordinated {
 /// How a client wants its command run.
 #[derive(Clone, Copy)]
 pub(super) struct Manners {
-    db: u8,
-    proto: Proto,
-    no_touch: bool,
+    pub(super) db: u8,
+    pub(super) proto: Proto,
+    pub(super) no_touch: bool,
 }
 
 impl Driver {
