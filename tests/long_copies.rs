@@ -202,6 +202,30 @@ fn a_value_that_moves_between_keys_is_always_under_one_of_them() {
     }
 }
 
+#[test]
+fn sources_that_end_meanwhile_are_in_a_result_whole_or_not_at_all() {
+    for shards in [1, 2, 4] {
+        let server = start(shards, &[]);
+        let mut client = server.client();
+        fill_sets(&mut client);
+        for round in 0..30 {
+            let key = format!("d{}", round % 3);
+            client.ask("COPY s2 ends REPLACE");
+            client.ask(&format!("PEXPIRE ends {}", 1 + 3 * round));
+            let told = client.int(&format!("SUNIONSTORE {key} s1 ends"));
+            let counts = [MANY, MANY + MANY / 2].map(|count| count as i64);
+            assert!(counts.contains(&told), "{told} with {shards} shards");
+            assert_eq!(client.int(&format!("SCARD {key}")), told);
+            client.ask("COPY s2 ends REPLACE");
+            client.ask(&format!("PEXPIRE ends {}", 1 + round));
+            let copied = client.int(&format!("COPY ends {key} REPLACE"));
+            let left = client.int(&format!("SCARD {key}"));
+            let is_whole = left == MANY as i64 || left == if copied == 0 { told } else { 0 };
+            assert!(is_whole, "{left} with {shards} shards");
+        }
+    }
+}
+
 /// Commands that take steps on several shards.
 fn long_lines() -> Vec<String> {
     let stores = STORES.map(|(store, _)| store.replace('~', "d"));

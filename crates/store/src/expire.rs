@@ -100,12 +100,12 @@ impl Shard {
         self.expired_keys
     }
 
-    /// As `next_segment`, past databases without expiring keys.
+    /// As `next_segment`, past databases without expiring keys. What a command has for itself stays as it is while that runs.
     fn next_expiring_segment(&self, walk: &mut Walk) -> Option<(usize, usize)> {
         while self
             .databases
             .get(walk.db)
-            .is_some_and(|db| !db.ledger.account.may_expire())
+            .is_some_and(|db| db.ledger.is_hidden || !db.ledger.account.may_expire())
         {
             *walk = Walk {
                 db: walk.db + 1,

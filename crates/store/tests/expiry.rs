@@ -307,3 +307,18 @@ fn idle_time_and_hits_follow_reads() {
     shard.peek(0, key, BASE.plus(8000));
     assert_eq!(shard.hits(0, key, BASE), Some(1));
 }
+
+#[test]
+fn what_a_command_has_for_itself_is_not_swept_away_under_it() {
+    let mut shard = shard();
+    let borrowed = shard.borrow_database();
+    let key = shard.key(b"copy");
+    for db in [0, borrowed] {
+        shard.set(db, key, Value::Int(1), Expiry::At(BASE.plus(10)), BASE);
+    }
+    while shard.expire_step(BASE.plus(100_000), 1000).more {}
+    assert_eq!((shard.len(0), shard.len(borrowed)), (0, 1));
+    shard.return_database(borrowed);
+    assert_eq!(shard.len(borrowed), 0);
+    shard.check();
+}

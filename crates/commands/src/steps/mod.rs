@@ -223,8 +223,8 @@ where
     let body = Body::Course {
         course: Box::pin(course(steps.clone())),
         steps,
-        // Nobody empties a database that no client knows.
-        upheavals: (!shard.is_hidden(call.db)).then(|| shard.upheavals()),
+        // Nobody empties a database that no client knows, nor what a command over several shards has locked.
+        upheavals: (!keys.is_empty() && !shard.is_hidden(call.db)).then(|| shard.upheavals()),
     };
     leave(call, body, keys, counted)
 }

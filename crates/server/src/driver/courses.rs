@@ -5,7 +5,7 @@
 use super::Driver;
 use crate::mesh::message::Task;
 use commands::{
-    ClientId, Error, Flags, Part, gather,
+    ClientId, Error, Flags, Part, error, gather,
     steps::{Long, Stepped},
 };
 
@@ -92,7 +92,10 @@ impl Driver {
     }
 
     fn end_conclusion(&mut self, number: u32, led_to: Option<Result<Part, Error>>) {
-        let led_to = led_to.expect("nobody else has what a conclusion works with");
+        let led_to = led_to.unwrap_or_else(|| {
+            debug_assert!(false, "nobody else has what a conclusion works with");
+            Err(error::INTERNAL.into())
+        });
         let coordinated = self.coordinated.get_mut(&number).expect("it is under way");
         let client = self
             .connections
