@@ -64,13 +64,23 @@ fn by_keys(core: &Core, row: &Command, args: &Args<'_>) -> Place {
 }
 
 fn by_shards(core: &Core, row: &Command, args: &Args<'_>) -> Place {
-    let mut by_shard: Vec<Vec<u64>> = vec![Vec::new(); core.shards as usize];
+    type Hashes = (Vec<u64>, Vec<u64>);
+    let mut by_shard: Vec<Hashes> = vec![Hashes::default(); core.shards as usize];
+    let changes = changes(row, args);
     for index in row.keys.indexes(args) {
         let (hash, owner) = core.locate(args.at(index));
-        by_shard[owner.0 as usize].push(hash);
+        let (written, read) = &mut by_shard[owner.0 as usize];
+        if changes(index) {
+            written.push(hash);
+        } else {
+            read.push(hash);
+        }
     }
-    let concerned = |(shard, hashes): (usize, Vec<u64>)| {
-        (!hashes.is_empty()).then_some((ShardId(shard as u16), Some(Scope::Keys(hashes))))
+    let concerned = |(shard, (written, mut read)): (usize, Hashes)| {
+        read.retain(|hash| !written.contains(hash));
+        let is_concerned = !written.is_empty() || !read.is_empty();
+        let scope = Scope::Keys { written, read };
+        is_concerned.then_some((ShardId(shard as u16), Some(scope)))
     };
     let shards = by_shard
         .into_iter()
@@ -91,15 +101,34 @@ pub fn must_wait(core: &Core, row: &Command, args: &Args<'_>, hash: u64) -> bool
 
 #[inline(never)]
 fn meets_a_lock(core: &Core, row: &Command, args: &Args<'_>, hash: u64) -> bool {
-    let writes = !row.flags.has(Flags::READONLY);
-    let blocks = |hash| core.locks.blocks(hash) || writes && core.locks.is_read(hash);
+    let changes = changes(row, args);
+    let blocks = |hash, writes| core.locks.blocks(hash) || writes && core.locks.is_read(hash);
     match row.run {
-        Run::Owner(_) => blocks(hash),
+        Run::Owner(_) => blocks(hash, !row.flags.has(Flags::READONLY)),
         _ => row
             .keys
             .indexes(args)
-            .any(|index| blocks(core.shard.hash(args.at(index)))),
+            .any(|index| blocks(core.shard.hash(args.at(index)), changes(index))),
     }
+}
+
+/// Which of its keys a command may change, by their indexes.
+fn changes(row: &Command, args: &Args<'_>) -> impl Fn(usize) -> bool + use<> {
+    let writes = !row.flags.has(Flags::READONLY);
+    let target = match row.run {
+        Run::Joint(joint) => (joint.target)(args),
+        _ => None,
+    };
+    move |index| writes && target.is_none_or(|target| target.index == index)
+}
+
+/// Table hashes of the keys that a command of this shard may change.
+pub fn written(core: &Core, row: &Command, args: &Args<'_>) -> Vec<u64> {
+    let changes = changes(row, args);
+    let indexes = row.keys.indexes(args).filter(|&index| changes(index));
+    indexes
+        .map(|index| core.shard.hash(args.at(index)))
+        .collect()
 }
 
 fn everywhere(shards: u16, locked: bool) -> Plan {

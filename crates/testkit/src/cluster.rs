@@ -331,7 +331,7 @@ impl Cluster {
             if let Some(scope) = scope {
                 let locked = self.cores[shard.0 as usize]
                     .locks
-                    .try_lock(transaction, scope);
+                    .try_lock(transaction, scope, true);
                 assert!(locked, "nothing runs that could hold a lock");
             }
         }
@@ -352,7 +352,11 @@ impl Cluster {
 fn go_on(call: &mut Call<'_>, id: RowId, bytes: &mut Vec<u8>) {
     let long = call.core.long.take().expect("a command in steps has one");
     let lookups = long.counted();
-    call.core.locks.begin_reading(long.keys().into());
+    let row = Table::instance().row(id);
+    let written = gather::written(call.core, row, &call.args);
+    call.core
+        .locks
+        .begin_steps(long.keys().into(), written.into());
     match long.finish(call.core) {
         Ok(Part::Reply(pieces)) => {
             execute::count_long(&mut call.core.stats, id, lookups);
@@ -364,7 +368,7 @@ fn go_on(call: &mut Call<'_>, id: RowId, bytes: &mut Vec<u8>) {
             execute::fail_long(call, (id, lookups), error, &mut out);
         }
     }
-    call.core.locks.end_reading();
+    call.core.locks.end_steps();
 }
 
 fn core(id: ShardId, facts: &Arc<Facts>) -> Core {

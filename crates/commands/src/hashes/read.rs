@@ -185,7 +185,7 @@ mod tests {
         fill(core, true);
         assert_eq!(run_row(core, "hkeys h", Proto::Resp2).0, Ran::InSteps);
         let mut reading = core.long.take().expect("it was left");
-        core.locks.begin_reading(reading.keys().into());
+        core.locks.begin_steps(reading.keys().into(), [].into());
         let mut pieces = Vec::new();
         while pieces.is_empty() {
             core.now = core.now.plus(1000);
@@ -205,7 +205,7 @@ mod tests {
         assert!(answer.starts_with(header.as_bytes()));
         let line_ends = answer.iter().filter(|&&byte| byte == b'\n').count();
         assert_eq!(line_ends, 1 + 2 * MANY);
-        core.locks.end_reading();
+        core.locks.end_steps();
         let (now, locks) = (core.now.plus(60_000), &core.locks);
         while core
             .shard

@@ -165,12 +165,8 @@ impl Driver {
         let (terms, args) = (arrived.request.terms(), arrived.args());
         let hash = arrived.request.hash;
         if gather::must_wait(core, table.row(terms.row), &args, hash) {
-            // Who waits until a large collection is read must not hold up the others of the batch.
-            return if core.locks.is_reading() {
-                Ran::InSteps
-            } else {
-                Ran::NotYet
-            };
+            // Who waits for a lock must not hold up the others of the batch: it may be long.
+            return Ran::InSteps;
         }
         let mut call = Call {
             core,

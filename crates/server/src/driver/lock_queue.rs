@@ -59,26 +59,35 @@ impl LockQueue {
 /// What those want that wait.
 #[derive(Default)]
 struct Wanted {
-    keys: HashSet<u64>,
+    written: HashSet<u64>,
+    read: HashSet<u64>,
     everything: bool,
 }
 
 impl Wanted {
     fn is_comparable(&self) -> bool {
-        !self.everything && self.keys.len() < COMPARED_KEYS
+        !self.everything && self.written.len() + self.read.len() < COMPARED_KEYS
     }
 
+    /// Whether somebody wants what rules out that this is had.
     fn has_any(&self, scope: &Scope) -> bool {
+        let (writes, reads) = (&self.written, &self.read);
         match scope {
-            Scope::Everything => !self.keys.is_empty(),
-            Scope::Keys(hashes) => hashes.iter().any(|hash| self.keys.contains(hash)),
+            Scope::Everything => !writes.is_empty() || !reads.is_empty(),
+            Scope::Keys { written, read } => {
+                let is_wanted = |hash| writes.contains(hash) || reads.contains(hash);
+                written.iter().any(is_wanted) || read.iter().any(|hash| writes.contains(hash))
+            }
         }
     }
 
     fn add(&mut self, scope: &Scope) {
         match scope {
             Scope::Everything => self.everything = true,
-            Scope::Keys(hashes) => self.keys.extend(hashes),
+            Scope::Keys { written, read } => {
+                self.written.extend(written);
+                self.read.extend(read);
+            }
         }
     }
 }
@@ -117,7 +126,10 @@ mod tests {
     }
 
     fn keys(hashes: &[u64]) -> Scope {
-        Scope::Keys(hashes.to_vec())
+        Scope::Keys {
+            written: hashes.to_vec(),
+            read: Vec::new(),
+        }
     }
 
     /// The numbers of those that get what they want of what `held` leaves.
@@ -127,10 +139,10 @@ mod tests {
             coordinator: ShardId(1),
             number: 0,
         };
-        assert!(locks.try_lock(holder, held));
+        assert!(locks.try_lock(holder, held, true));
         let mut take = |task: &Task| {
             let scope = task.scope.as_ref().expect("it has one");
-            locks.try_lock(task.transaction, scope)
+            locks.try_lock(task.transaction, scope, true)
         };
         let ready = queue.take_ready(&mut take);
         ready.iter().map(|task| task.transaction.number).collect()
@@ -150,6 +162,22 @@ mod tests {
         assert_eq!(ready(&mut queue, &keys(&[7])), [2]);
         assert_eq!(ready(&mut queue, &keys(&[7])), [3]);
         assert!(queue.is_empty());
+    }
+
+    #[test]
+    fn those_who_read_the_same_keys_pass_each_other_and_nobody_who_changes_them() {
+        let read = |hashes: &[u64]| Scope::Keys {
+            written: Vec::new(),
+            read: hashes.to_vec(),
+        };
+        let mut queue = LockQueue::default();
+        let scopes = [read(&[1, 2]), read(&[2, 3]), keys(&[3]), read(&[3])];
+        for (number, scope) in scopes.into_iter().enumerate() {
+            queue.push(task(number as u32, scope));
+        }
+        assert_eq!(ready(&mut queue, &keys(&[1])), [1]);
+        assert_eq!(ready(&mut queue, &keys(&[4])), [0, 2]);
+        assert_eq!(ready(&mut queue, &keys(&[4])), [3]);
     }
 
     #[test]

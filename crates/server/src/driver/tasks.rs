@@ -438,7 +438,9 @@ impl Driver {
         let scope = task.scope.as_ref();
         let scope = scope.expect("only tasks with a scope wait for locks");
         self.interrupt_long(scope);
-        self.core.locks.try_lock(task.transaction, scope)
+        // Or those who read a key would follow each other for as long as they like.
+        let may_join = !self.has_waiting();
+        self.core.locks.try_lock(task.transaction, scope, may_join)
     }
 
     fn release(&mut self, task: &Task) {
@@ -459,8 +461,12 @@ impl Driver {
     /// Whether commands of one key wait that may go on now: they take no time, and get their turn before anybody locks their keys
     /// again.
     fn owes_turn(&self) -> bool {
-        let has_waiting = !self.stalled.is_empty() || !self.stalled_batches.is_empty();
-        self.unlocked && (has_waiting || self.has_whole_waiting())
+        self.unlocked && self.has_waiting()
+    }
+
+    /// Whether commands of one key wait.
+    fn has_waiting(&self) -> bool {
+        !self.stalled.is_empty() || !self.stalled_batches.is_empty() || self.has_whole_waiting()
     }
 
     /// Gives locks to those commands over several shards that get all they want.

@@ -164,10 +164,14 @@ impl Driver {
         let long = self.core.long.take().expect("a command in steps has one");
         // Who waits for locks gets them first, a few times.
         let gives_way = !self.lock_queue.is_empty() && task.interrupted < INTERRUPTIONS_MAX;
-        if self.core.locks.is_reading() || gives_way {
+        if self.core.locks.is_stepping() || gives_way {
             return self.whole.next.push_back(task);
         }
-        self.core.locks.begin_reading(long.keys().into());
+        let (row, args) = (self.table.row(task.row), task.args.as_args());
+        let written = gather::written(&self.core, row, &args);
+        self.core
+            .locks
+            .begin_steps(long.keys().into(), written.into());
         self.whole.long = Some((task, long));
     }
 
@@ -230,18 +234,18 @@ impl Driver {
         long.end(&mut self.core);
         drop(long);
         self.core.travelling_bytes -= std::mem::take(&mut task.counted);
-        self.core.locks.end_reading();
+        self.core.locks.end_steps();
         self.unlocked = true;
     }
 
     /// Has the command in steps that has a key which one over several shards wants to lock begin anew behind that, as it would
     /// hold up others on other shards.
     pub(super) fn interrupt_long(&mut self, scope: &Scope) {
-        if !self.core.locks.is_read_within(scope) {
+        if !self.core.locks.is_stepping_within(scope) {
             return;
         }
         let is_firm = |(task, _): &mut (Box<Task>, Box<Long>)| {
-            matches!(scope, Scope::Keys(_)) && task.interrupted >= INTERRUPTIONS_MAX
+            matches!(scope, Scope::Keys { .. }) && task.interrupted >= INTERRUPTIONS_MAX
         };
         if self.whole.long.as_mut().is_some_and(is_firm) {
             return;
