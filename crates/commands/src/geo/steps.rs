@@ -5,11 +5,11 @@
 use super::cells::Point;
 use super::coverage::coverage;
 use super::search::{Order, SearchOptions, write_one};
-use crate::reading::{self, Budget, LONG_ELEMENTS, What};
+use crate::reading::{self, Budget, LONG_ELEMENTS, Reader};
 use crate::{Call, Error};
 use resp::{Proto, Writer};
 use std::ops::{Bound, Range};
-use store::{IntBuffer, Strings, ZsetView};
+use store::{IntBuffer, Strings, View, ZsetView};
 
 /// Members that a step looks at: each costs the sines of a distance.
 const STEP_MEMBERS: usize = 2048;
@@ -116,12 +116,30 @@ pub fn if_long(zset: ZsetView<'_>, options: &SearchOptions) -> Option<Box<Search
 /// Has a search of the first key be made in steps.
 #[cold]
 pub fn begin(call: &mut Call<'_>, searching: Box<Searching>) -> Error {
-    reading::begin(call, What::Search(searching), |_| {})
+    reading::begin(call, *searching, |_| {})
+}
+
+impl Reader for Searching {
+    fn read(
+        &mut self,
+        view: &View<'_>,
+        out: &mut Writer<'_>,
+        _: &mut Budget,
+    ) -> Result<bool, Error> {
+        let zset = view.zset().expect("a sorted set stays one");
+        Ok(self.search(zset, out))
+    }
+
+    fn header(&mut self, proto: Proto) -> Option<Vec<u8>> {
+        let mut header = Vec::new();
+        Writer::new(&mut header, proto).array(self.wanted());
+        Some(header)
+    }
 }
 
 impl Searching {
     /// Searches on, or answers. Whether there is more to do.
-    pub fn read(&mut self, zset: ZsetView<'_>, out: &mut Writer<'_>) -> bool {
+    fn search(&mut self, zset: ZsetView<'_>, out: &mut Writer<'_>) -> bool {
         match self.phase {
             Phase::Look => self.look(zset),
             Phase::Sort(start) => self.sort_run(start),
@@ -129,13 +147,6 @@ impl Searching {
             Phase::Answer(start) => return self.answer(start, out),
         }
         true
-    }
-
-    /// What stands before what was found.
-    pub fn header(&self, proto: Proto) -> Vec<u8> {
-        let mut header = Vec::new();
-        Writer::new(&mut header, proto).array(self.wanted());
-        header
     }
 
     /// How many members are answered.
