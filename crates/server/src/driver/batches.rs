@@ -107,9 +107,9 @@ impl Driver {
         } = batch;
         loop {
             self.prefetch_requests(requests, start);
-            let mut end = None;
-            for arrived in requests.from(start).take(GROUP_REQUESTS) {
-                end = Some(arrived.end);
+            for _ in 0..GROUP_REQUESTS {
+                let arrived = requests.at(start)?;
+                start = arrived.end;
                 if self.allowances.refuses(*maker, &arrived.request) {
                     replies.refuse(Refusal::Unread);
                     continue;
@@ -132,7 +132,6 @@ impl Driver {
                     }
                 }
             }
-            start = end?;
         }
     }
 
@@ -140,10 +139,10 @@ impl Driver {
     fn prefetch_requests(&self, requests: &Requests, start: usize) {
         let mut keys = [(0, 0); GROUP_REQUESTS];
         let mut count = 0;
-        for (key, arrived) in keys.iter_mut().zip(requests.from(start)) {
-            let db = usize::from(arrived.request.terms().db);
-            *key = (db, arrived.request.hash);
-            self.core.shard.prefetch_bucket(db, arrived.request.hash);
+        for (key, request) in keys.iter_mut().zip(requests.heads_from(start)) {
+            let (db, hash) = (usize::from(request.terms().db), request.hash);
+            *key = (db, hash);
+            self.core.shard.prefetch_bucket(db, hash);
             count += 1;
         }
         if count > 1 {
@@ -164,7 +163,7 @@ impl Driver {
         let Driver { core, table, .. } = self;
         let (terms, args) = (arrived.request.terms(), arrived.args());
         let hash = arrived.request.hash;
-        if gather::must_wait(core, table.row(terms.row), &args, hash) {
+        if !core.locks.is_free() && gather::must_wait(core, table.row(terms.row), &args, hash) {
             // Who waits until a large collection is read must not hold up the others of the batch.
             return if core.locks.is_reading() {
                 Ran::InSteps
