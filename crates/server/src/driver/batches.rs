@@ -110,7 +110,7 @@ impl Driver {
             for _ in 0..GROUP_REQUESTS {
                 let arrived = requests.at(start)?;
                 start = arrived.end;
-                if self.allowances.refuses(*maker, &arrived.request) {
+                if self.allowances.refuses(*maker, arrived.request) {
                     replies.refuse(Refusal::Unread);
                     continue;
                 }
@@ -120,7 +120,7 @@ impl Driver {
                         self.core.long = None;
                         replies.refuse(Refusal::Long);
                         // What its connection has asked behind it must not overtake it.
-                        self.allowances.note(*maker, &arrived.request, usize::MAX);
+                        self.allowances.note(*maker, arrived.request, usize::MAX);
                         continue;
                     }
                     ran => return Some((arrived.start, ran)),
@@ -161,9 +161,11 @@ impl Driver {
         replies: &mut BatchReplies,
     ) -> Ran {
         let Driver { core, table, .. } = self;
-        let (terms, args) = (arrived.request.terms(), arrived.args());
+        let terms = arrived.request.terms();
         let hash = arrived.request.hash;
-        if !core.locks.is_free() && gather::must_wait(core, table.row(terms.row), &args, hash) {
+        if !core.locks.is_free()
+            && gather::must_wait(core, table.row(terms.row), &arrived.args(), hash)
+        {
             // Who waits until a large collection is read must not hold up the others of the batch.
             return if core.locks.is_reading() {
                 Ran::InSteps
@@ -173,7 +175,7 @@ impl Driver {
         }
         let mut call = Call {
             core,
-            args,
+            args: arrived.args(),
             db: usize::from(terms.db),
             proto: terms.proto,
             hash,
@@ -186,7 +188,7 @@ impl Driver {
         if ran == Ran::Yes {
             core.stats.hops_served += 1;
             let reply_bytes = replies.end(start);
-            self.allowances.note(maker, &arrived.request, reply_bytes);
+            self.allowances.note(maker, arrived.request, reply_bytes);
         } else {
             replies.abandon(start);
             self.waits_for_room |= ran == Ran::NotYet;

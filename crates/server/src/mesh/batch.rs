@@ -178,14 +178,19 @@ impl Requests {
             words
                 .cast::<[u64; Self::HEAD_WORDS]>()
                 .write(request.head(spans.len()));
-            let mut places = words.add(Self::HEAD_WORDS);
+            let places = words.add(Self::HEAD_WORDS);
             places.write(word_of(0, first.len));
-            for span in others {
-                places = places.add(1);
-                // Nothing is borrowed from the length: no argument begins before the piece.
-                places.write(word_of(span.start, span.len).wrapping_sub(word_of(start, 0)));
+            // Nearly all commands have one, two or three arguments: no loop for them.
+            match others {
+                [] => {}
+                [second] => places.add(1).write(word_from(second, start)),
+                [second, third] => {
+                    places.add(1).write(word_from(second, start));
+                    places.add(2).write(word_from(third, start));
+                }
+                _ => write_spans(others, start, places.add(1)),
             }
-            copy(piece, places.add(1).cast());
+            copy(piece, places.add(spans.len()).cast());
             self.words.set_len(self.words.len() + count);
         }
     }
@@ -327,6 +332,24 @@ fn word_of(start: u32, len: u32) -> u64 {
         u64::from(len) << 32 | u64::from(start)
     } else {
         u64::from(start) << 32 | u64::from(len)
+    }
+}
+
+/// The span as it lies in memory, counted from `start`, which is not behind it.
+fn word_from(span: &Span, start: u32) -> u64 {
+    // Nothing is borrowed from the length.
+    word_of(span.start, span.len).wrapping_sub(word_of(start, 0))
+}
+
+/// Writes spans as [`word_from`] has them.
+///
+/// # Safety
+/// `to` must be valid for writes of as many words.
+#[inline(never)]
+unsafe fn write_spans(spans: &[Span], start: u32, to: *mut u64) {
+    for (place, span) in spans.iter().enumerate() {
+        // SAFETY: as the caller says.
+        unsafe { to.add(place).write(word_from(span, start)) };
     }
 }
 
