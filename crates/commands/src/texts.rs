@@ -5,7 +5,7 @@
 use crate::bits::Span;
 use crate::reading::{self, Budget, Reader, STEP_BYTES};
 use crate::{Call, Error};
-use rdb::LongString;
+use rdb::Sealing;
 use resp::Writer;
 use store::View;
 
@@ -18,7 +18,7 @@ const COUNTING_GAIN: u64 = 4;
 #[derive(Debug)]
 pub enum LongText {
     /// It becomes a payload from an offset on.
-    Dump(LongString, usize),
+    Dump(Sealing, usize),
     /// Bits of a span are counted; how many were set before it.
     Count(Span, u64),
 }
@@ -31,7 +31,9 @@ pub fn dump_if_long(call: &mut Call<'_>, text_bytes: usize) -> Result<(), Error>
     if !reading::is_long(text_bytes as u64, || (1, 1)) {
         return Ok(());
     }
-    let (payload, head, all_bytes) = LongString::begin(text_bytes);
+    let head = rdb::string_head(text_bytes);
+    let payload = Sealing::of(&head);
+    let all_bytes = head.len() + text_bytes + rdb::FOOTER_BYTES;
     let what = LongText::Dump(payload, 0);
     Err(reading::begin(call, what, |out| {
         out.raw(format!("${all_bytes}\r\n").as_bytes());

@@ -190,7 +190,7 @@ impl Sorting {
                 }
             }
             Phase::Sort => {
-                if self.order.step(&self.elements) == Progress::Done {
+                if self.order.step(Some(&self.elements)) == Progress::Done {
                     self.phase = Phase::Answer;
                 }
             }
@@ -313,7 +313,7 @@ mod tests {
                     while matches!(sorting.phase, Phase::Weigh) {
                         sorting.weigh().expect("they are numbers");
                     }
-                    while sorting.order.step(&sorting.elements) == Progress::Again {}
+                    while sorting.order.step(Some(&sorting.elements)) == Progress::Again {}
                     let elements = &sorting.elements;
                     let expected = if is_alpha {
                         order::by_text(elements, None, is_descending, 0..count)
