@@ -124,6 +124,60 @@ fn what_is_made_of_several_is_answered_whole_and_in_its_place_in_a_pipeline() {
 }
 
 #[test]
+fn members_that_lie_somewhere_are_stored_whole_wherever_the_keys_lie() {
+    let place = |number: usize| {
+        let (x, y) = (number % 997, number / 997);
+        let (longitude, latitude) = (x as f64 / 3.0 - 166.0, y as f64 * 2.0 - 60.0);
+        vec![longitude.to_string(), latitude.to_string(), member(number)]
+    };
+    for (shards, at) in PLACES {
+        let server = start(shards, &[]);
+        let mut client = server.client();
+        fill(&mut client, MANY, place, ["GEOADD", &format!("{at}g")]);
+        let line = |text: &str| words(&text.replace('~', at));
+        for (line_of_store, count) in [
+            (
+                "GEOSEARCHSTORE ~d ~g FROMLONLAT 0 0 BYRADIUS 20100 km",
+                MANY,
+            ),
+            ("GEORADIUS ~g 0 0 20100 km COUNT 21000 STORE ~d", 21_000),
+        ] {
+            let replies = client.pipeline(&[
+                line("SET ~d old"),
+                line(line_of_store),
+                line("ZCARD ~d"),
+                line("GEOPOS ~d member:000000"),
+                line("GEOPOS ~g member:000000"),
+                words("ECHO last"),
+            ]);
+            let told = format!("{line_of_store} with {shards} shards, keys at {at:?}");
+            assert_eq!(replies[1], resp::Reply::Int(count as i64), "{told}");
+            assert_eq!(replies[2], resp::Reply::Int(count as i64), "{told}");
+            if count == MANY {
+                assert_eq!(replies[3], replies[4], "{told}");
+            }
+            assert_eq!(replies[5], bulk("last"));
+        }
+        let scored = |key: &str| format!("ZRANGE {at}{key} 0 -1 WITHSCORES");
+        client.ask(&format!(
+            "GEOSEARCHSTORE {at}d {at}g FROMLONLAT 0 0 BYRADIUS 20100 km"
+        ));
+        let (from, stored) = (client.ask(&scored("g")), client.ask(&scored("d")));
+        assert!(from == stored, "with {shards} shards, keys at {at:?}");
+        let nearest = format!(
+            "GEOSEARCHSTORE {at}d {at}g FROMMEMBER member:000000 BYRADIUS 20100 km STOREDIST COUNT 20500"
+        );
+        assert_eq!(client.int(&nearest), 20_500);
+        let distances = texts(&client.ask(&scored("d")));
+        assert_eq!(distances[..2], ["member:000000", "0"]);
+        assert_eq!(distances.len(), 2 * 20_500);
+        let none = format!("GEOSEARCHSTORE {at}g {at}g FROMLONLAT 0 85 BYBOX 1 1 km");
+        assert_eq!(client.int(&none), 0);
+        assert_eq!(client.int(&format!("EXISTS {at}g")), 0);
+    }
+}
+
+#[test]
 fn a_target_may_be_a_source_and_what_comes_out_empty_removes_it() {
     for (shards, at) in PLACES {
         let server = start(shards, &[]);

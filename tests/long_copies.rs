@@ -86,6 +86,54 @@ fn a_large_value_is_copied_and_renamed_with_its_expiry_wherever_its_keys_lie() {
 }
 
 #[test]
+fn a_large_value_is_dumped_whole_and_restored_from_that() {
+    for shards in [1, 2] {
+        let server = start(shards, &[]);
+        let mut client = server.client();
+        fill_all(&mut client, 0);
+        let entries =
+            (0..MANY).map(|number| words(&format!("XADD stream0 {}-1 f {number}", number + 1)));
+        client.pipeline(&entries.collect::<Vec<_>>());
+        client.ask("XGROUP CREATE stream0 group 0");
+        client.ask("HEXPIRE hash0 1000 FIELDS 1 member:000001");
+        for (key, question) in KINDS.into_iter().chain([("stream0", "XRANGE ~ - +")]) {
+            let replies = client.pipeline(&[
+                words(&format!("DUMP {key}")),
+                words("ECHO behind"),
+                words(&format!("DUMP {key}")),
+            ]);
+            let resp::Reply::Bulk(payload) = &replies[0] else {
+                panic!("{key} is there");
+            };
+            assert_eq!(replies[1], bulk("behind"));
+            assert!(replies[2] == replies[0], "{key} with {shards} shards");
+            let (restored, before) = (
+                format!("again:{key}"),
+                client.ask(&question.replace('~', key)),
+            );
+            let parts: [&[u8]; 4] = [b"RESTORE", restored.as_bytes(), b"0", payload];
+            assert_eq!(client.command(&parts), ok());
+            if question.starts_with('X') {
+                assert!(client.ask(&question.replace('~', &restored)) == before);
+                assert_eq!(
+                    client.ask(&format!("XINFO GROUPS {restored}")),
+                    client.ask("XINFO GROUPS stream0")
+                );
+            } else {
+                let after = whole(&mut client, &restored, question);
+                assert!(
+                    after == whole(&mut client, key, question),
+                    "{key} with {shards} shards"
+                );
+            }
+        }
+        let expiry = |key: &str| format!("HPEXPIRETIME {key} FIELDS 1 member:000001");
+        let times = ["hash0", "again:hash0"].map(|key| client.ask(&expiry(key)));
+        assert_eq!(times[0], times[1]);
+    }
+}
+
+#[test]
 fn sets_of_several_shards_are_combined_whole_and_in_their_place_in_a_pipeline() {
     let numbers = |numbers: std::ops::Range<usize>| numbers.map(member).collect::<Vec<_>>();
     let mut with_other = numbers(0..MANY + MANY / 2);

@@ -79,21 +79,34 @@ pub fn hash_tag(key: &[u8]) -> Option<&[u8]> {
     (close > 0).then(|| &rest[..close])
 }
 
-/// Whether there is a `{` anywhere; eight bytes at a time (Mycroft's test for a zero byte). Most keys have none, and so no
-/// tag either, which is known then without a look at each byte.
+/// Whether there is a `{` anywhere. Most keys have none, and so no tag either, which is known then without a look at each byte:
+/// sixteen are compared at once, and the first and the last sixteen are all of most keys, some of them looked at twice.
 #[inline]
 pub(crate) fn has_brace(key: &[u8]) -> bool {
+    // Without a branch a byte, so that the compiler makes one comparison of it.
+    let brace_in = |bytes: &[u8; 16]| bytes.iter().fold(false, |any, &byte| any | (byte == b'{'));
+    match (key.first_chunk(), key.last_chunk()) {
+        (Some(first), Some(last)) => {
+            brace_in(first)
+                || key.len() > 16
+                    && (brace_in(last) || key.len() > 32 && key.as_chunks().0.iter().any(brace_in))
+        }
+        _ => short_has_brace(key),
+    }
+}
+
+/// As [`has_brace`] of less than sixteen bytes; eight at a time (Mycroft's test for a zero byte).
+#[inline]
+fn short_has_brace(key: &[u8]) -> bool {
     const ONES: u64 = u64::from_ne_bytes([1; 8]);
     let braces = |word: &[u8; 8]| {
         let zero_where_brace = u64::from_ne_bytes(*word) ^ (ONES * b'{' as u64);
         zero_where_brace.wrapping_sub(ONES) & !zero_where_brace & (ONES * 0x80)
     };
-    let (Some(first), Some(last)) = (key.first_chunk(), key.last_chunk()) else {
-        return key.contains(&b'{');
-    };
-    // The first and the last eight bytes are all of most keys, some of them looked at twice.
-    braces(first) | braces(last) != 0
-        || key.len() > 16 && key.as_chunks().0.iter().any(|word| braces(word) != 0)
+    match (key.first_chunk(), key.last_chunk()) {
+        (Some(first), Some(last)) => braces(first) | braces(last) != 0,
+        _ => key.contains(&b'{'),
+    }
 }
 
 #[cfg(test)]

@@ -85,15 +85,17 @@ impl Client {
     }
 
     /// Whether the reply that is due now is wanted; counts it for CLIENT REPLY SKIP.
+    #[inline]
     pub fn wants_reply(&mut self) -> bool {
-        match self.reply_mode {
-            ReplyMode::On => true,
-            ReplyMode::Off => false,
-            ReplyMode::SkipNext | ReplyMode::SkipThis => {
-                self.reply_mode = ReplyMode::On;
-                false
-            }
+        self.reply_mode == ReplyMode::On || self.leaves_out_reply()
+    }
+
+    #[cold]
+    fn leaves_out_reply(&mut self) -> bool {
+        if self.reply_mode != ReplyMode::Off {
+            self.reply_mode = ReplyMode::On;
         }
+        false
     }
 }
 

@@ -3,7 +3,7 @@
 //! Source: redis-server 7 for the order of checks and the texts; the format is `rdb`'s.
 
 use crate::row::{Doc, Keys};
-use crate::{Call, Command, Error, Flags, Reply, Run, error, lookup, texts};
+use crate::{Call, Command, Error, Flags, Reply, Run, dumping, error, lookup, texts};
 use resp::Writer;
 use store::{Content, Detached, Millis};
 
@@ -19,6 +19,8 @@ fn dump(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
             let text_bytes = view.text().map(<[u8]>::len);
             if let Some(text_bytes) = text_bytes {
                 texts::dump_if_long(call, text_bytes)?;
+            } else {
+                dumping::if_long(call, key)?;
             }
             call.core.shard.plain_copy(db, key, now)
         }

@@ -3,9 +3,9 @@
 //! Source: redis-server 7 for what is a cursor: what C reads as an unsigned number.
 
 use crate::lookup::bulk_item;
-use crate::reading::{self, What};
+use crate::reading::{self, Budget, Reader};
 use crate::{Call, Error, Reply, error, glob};
-use resp::Writer;
+use resp::{Proto, Writer};
 use std::borrow::Cow;
 use store::{IntBuffer, Item, View};
 
@@ -154,12 +154,12 @@ pub fn answer(
         shown: 0,
     };
     if reading::is_long(bytes, || (asked.min(len), len)) {
-        let what = What::Scan(Box::new(scan.into_owned()));
+        let what = scan.into_owned();
         return Err(reading::begin(call, what, |_| {}));
     }
     let mut page = Vec::new();
     let elements = &mut Writer::new(&mut page, call.proto);
-    while scan.read(&view, elements) {}
+    while scan.some(&view, elements) {}
     scan.begin(out);
     out.raw(&page);
     Ok(())
@@ -178,9 +178,26 @@ fn step_slots(len: usize, bytes: u64) -> usize {
     (reading::STEP_BYTES / element_bytes.max(1)).clamp(STEP_SLOTS_MIN, STEP_SLOTS_MAX)
 }
 
+impl Reader for Scan<'static> {
+    fn read(
+        &mut self,
+        view: &View<'_>,
+        out: &mut Writer<'_>,
+        _: &mut Budget,
+    ) -> Result<bool, Error> {
+        Ok(self.some(view, out))
+    }
+
+    fn header(&mut self, proto: Proto) -> Option<Vec<u8>> {
+        let mut header = Vec::new();
+        self.begin(&mut Writer::new(&mut header, proto));
+        Some(header)
+    }
+}
+
 impl Scan<'_> {
     /// Answers some elements. Whether there are more to come.
-    pub fn read(&mut self, view: &View<'_>, out: &mut Writer<'_>) -> bool {
+    fn some(&mut self, view: &View<'_>, out: &mut Writer<'_>) -> bool {
         let (options, mut buffer, mut met) = (&self.options, IntBuffer::new(), 0);
         let (mut shown, with_values) = (0, !options.no_values);
         let mut accepts = |item: Item<'_>| {
@@ -224,7 +241,7 @@ impl Scan<'_> {
     }
 
     /// What stands before the elements, of which all are answered.
-    pub fn begin(&self, out: &mut Writer<'_>) {
+    fn begin(&self, out: &mut Writer<'_>) {
         out.array(2);
         out.bulk(itoa::Buffer::new().format(self.cursor).as_bytes());
         out.array(self.shown);

@@ -27,6 +27,7 @@ mod connection;
 mod counters;
 mod debug;
 mod dump;
+mod dumping;
 mod element_scan;
 mod expiry;
 mod extended;

@@ -3,7 +3,7 @@
 //! Source: rejection and selection sampling (Knuth 3.4.2, algorithm S), as at once; the state is kept between steps.
 
 use crate::lookup::bulk_item;
-use crate::reading::{self, STEP_BYTES, What};
+use crate::reading::{self, Budget, Reader, STEP_BYTES};
 use crate::zsets::write_pair;
 use crate::{Call, Error, reply_limit::ReplyLimit};
 use resp::{Proto, Writer};
@@ -119,23 +119,31 @@ pub fn begin(call: &mut Call<'_>, asked: Asked) -> Error {
         written_bytes: 0,
         failure: None,
     };
-    reading::begin(call, What::Picks(Box::new(picks)), |_| {})
+    reading::begin(call, picks, |_| {})
+}
+
+impl Reader for Picks {
+    fn read(
+        &mut self,
+        view: &View<'_>,
+        out: &mut Writer<'_>,
+        _: &mut Budget,
+    ) -> Result<bool, Error> {
+        let has_more = self.pick(view, out);
+        self.failure.take().map_or(Ok(has_more), Err)
+    }
+
+    fn header(&mut self, proto: Proto) -> Option<Vec<u8>> {
+        let is_flat = self.asked.pairs && !self.nests;
+        let mut header = Vec::new();
+        Writer::new(&mut header, proto).array(self.written << u32::from(is_flat));
+        Some(header)
+    }
 }
 
 impl Picks {
-    /// Why the command fails, if it does.
-    pub fn failure(&mut self) -> Option<Error> {
-        self.failure.take()
-    }
-
-    /// What stands before what was picked.
-    pub fn header(&self, out: &mut Writer<'_>) {
-        let is_flat = self.asked.pairs && !self.nests;
-        out.array(self.written << u32::from(is_flat));
-    }
-
     /// Picks some. Whether there is more to do.
-    pub fn read(&mut self, view: &View<'_>, out: &mut Writer<'_>) -> bool {
+    fn pick(&mut self, view: &View<'_>, out: &mut Writer<'_>) -> bool {
         let phase = std::mem::replace(&mut self.phase, Phase::Any);
         let next = match phase {
             Phase::Count(place, live) => self.count(view, place, live),

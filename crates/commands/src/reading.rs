@@ -2,20 +2,11 @@
 //! Never changes anything, and never mixes two collections: where the one that was begun is gone, the command begins anew.
 //! Source: decision 0010; the key is locked meanwhile against writers alone.
 
+use crate::steps::{self, Pieces};
 use crate::{Call, Core, Error};
 use resp::{Proto, Writer};
-use std::ops::Range;
-use store::{Key, Millis, Place, View, ZsetView};
-
-use crate::element_scan::Scan;
-use crate::geo::Searching;
-use crate::lookup::bulk_item;
-use crate::picks::Picks;
-use crate::sort::Sorting;
-use crate::steps::{self, Pieces};
-use crate::streams::Entries;
-use crate::texts::LongText;
-use crate::zsets::write_pair;
+use std::fmt::Debug;
+use store::{Key, Millis, View};
 
 /// An answer of so many elements is made in steps: a shorter one takes less than about two milliseconds.
 pub const LONG_ELEMENTS: usize = 20_000;
@@ -50,45 +41,23 @@ pub fn takes_long(count: usize, bytes: u64) -> bool {
     count >= LONG_ELEMENTS || bytes >= LONG_BYTES
 }
 
-/// What is answered of a collection, and from where on.
-#[derive(Debug)]
-pub enum What {
-    /// The members of a set from a place on.
-    Members(Place),
-    /// Fields of a hash from a place on.
-    Fields {
-        /// Where to go on.
-        place: Place,
-        /// Whether their names are answered.
-        names: bool,
-        /// Whether their values are.
-        values: bool,
-        /// How many were answered. Beforehand one would have to look at each for whether it has expired.
-        answered: usize,
-    },
-    /// Elements of a list.
-    Elements(Range<usize>),
-    /// Members of a sorted set.
-    Ranks {
-        /// Those not shown yet.
-        ranks: Range<usize>,
-        /// From the last to the first.
-        is_reverse: bool,
-        /// Each with its score.
-        with_scores: bool,
-    },
-    /// All elements in another order.
-    Sorted(Box<Sorting>),
-    /// Entries of a stream.
-    Entries(Box<Entries>),
-    /// Elements from a cursor on.
-    Scan(Box<Scan<'static>>),
-    /// Elements picked at random.
-    Picks(Box<Picks>),
-    /// A long string.
-    Text(Box<LongText>),
-    /// Members of a sorted set that lie somewhere.
-    Search(Box<Searching>),
+/// Who reads a collection for an answer, some elements in a step.
+pub trait Reader: Debug {
+    /// Works on, or answers the next elements. Whether there is more to do.
+    ///
+    /// # Errors
+    /// The command fails on what it has read.
+    fn read(
+        &mut self,
+        view: &View<'_>,
+        out: &mut Writer<'_>,
+        step: &mut Budget,
+    ) -> Result<bool, Error>;
+
+    /// What comes before the answer and could not be told before all of it was made.
+    fn header(&mut self, _proto: Proto) -> Option<Vec<u8>> {
+        None
+    }
 }
 
 /// A large collection that is being read for an answer.
@@ -101,7 +70,7 @@ pub struct Reading {
     since: Millis,
     /// Where the collection is: another one is not gone on with. Nothing where it is small, and copied at the beginning.
     large_at: Option<usize>,
-    what: What,
+    reader: Box<dyn Reader>,
     proto: Proto,
     pieces: Pieces,
 }
@@ -122,17 +91,21 @@ pub enum Step {
 /// Has the first key, whose collection is large, be read in steps, behind a header of the answer. What this returns is the
 /// handler's error, which nobody sees.
 #[cold]
-pub fn begin(call: &mut Call<'_>, what: What, header: impl FnOnce(&mut Writer<'_>)) -> Error {
-    begin_key(call, 1, what, header)
+pub fn begin(
+    call: &mut Call<'_>,
+    reader: impl Reader + 'static,
+    header: impl FnOnce(&mut Writer<'_>),
+) -> Error {
+    begin_key(call, 1, reader, header)
 }
 
-/// As [`begin`], where the only key is argument `index`. What does not know yet how long its answer is makes its header at
-/// the end (`What::header`).
+/// As [`begin`], where the only key is argument `index`. Who does not know yet how long its answer is makes its header at
+/// the end ([`Reader::header`]).
 #[cold]
 pub fn begin_key(
     call: &mut Call<'_>,
     index: usize,
-    what: What,
+    reader: impl Reader + 'static,
     header: impl FnOnce(&mut Writer<'_>),
 ) -> Error {
     let (key, db, since, proto) = (call.other_key(index), call.db, call.now(), call.proto);
@@ -145,7 +118,7 @@ pub fn begin_key(
         since,
         proto,
         large_at,
-        what,
+        reader: Box::new(reader),
         pieces: Pieces::new(proto, header),
     });
     steps::begin_reading(call, reading)
@@ -167,149 +140,16 @@ impl Reading {
         let Some(view) = view.filter(|view| view.large_at() == self.large_at) else {
             return Step::Lost;
         };
-        if let What::Sorted(sorting) = &mut self.what
-            && let Some(step) = sorting.prepare(&view)
-        {
-            return step;
-        }
-        let what = &mut self.what;
-        let has_more = self.pieces.write(|out, step| what.read(&view, out, step));
-        if let What::Picks(picks) = &mut self.what
-            && let Some(error) = picks.failure()
-        {
-            return Step::Failed(error);
-        }
-        if has_more {
-            return Step::More;
-        }
-        self.pieces.put_first(self.what.header(self.proto));
-        Step::Done(self.pieces.take())
-    }
-}
-
-impl What {
-    /// What comes before the answer and could not be told before all of it was made.
-    fn header(&mut self, proto: Proto) -> Option<Vec<u8>> {
-        match self {
-            What::Entries(entries) => Some(entries.header(proto)),
-            What::Search(searching) => Some(searching.header(proto)),
-            What::Fields {
-                names,
-                values,
-                answered,
-                ..
-            } => {
-                let mut header = Vec::new();
-                let out = &mut Writer::new(&mut header, proto);
-                if *names && *values {
-                    out.map(*answered);
-                } else {
-                    out.array(*answered);
-                }
-                Some(header)
+        let reader = &mut self.reader;
+        match self.pieces.write(|out, step| reader.read(&view, out, step)) {
+            Ok(true) => Step::More,
+            Ok(false) => {
+                self.pieces.put_first(self.reader.header(self.proto));
+                Step::Done(self.pieces.take())
             }
-            What::Scan(scan) => {
-                let mut header = Vec::new();
-                scan.begin(&mut Writer::new(&mut header, proto));
-                Some(header)
-            }
-            What::Picks(picks) => {
-                let mut header = Vec::new();
-                picks.header(&mut Writer::new(&mut header, proto));
-                Some(header)
-            }
-            _ => None,
+            Err(error) => Step::Failed(error),
         }
     }
-
-    /// Answers the next elements. Whether there are more.
-    fn read(&mut self, view: &View<'_>, out: &mut Writer<'_>, step: &mut Budget) -> bool {
-        const KIND: &str = "a collection keeps its type";
-        match self {
-            What::Members(place) => {
-                let next = view.set().expect(KIND).walk(*place, |member| {
-                    bulk_item(out, member);
-                    step.goes_on(out)
-                });
-                next.map(|next| *place = next).is_some()
-            }
-            What::Fields {
-                place,
-                names,
-                values,
-                answered,
-            } => {
-                let next = view.hash().expect(KIND).walk(*place, |name, value| {
-                    if *names {
-                        bulk_item(out, name);
-                    }
-                    if *values {
-                        bulk_item(out, value);
-                    }
-                    *answered += 1;
-                    step.goes_on(out)
-                });
-                next.map(|next| *place = next).is_some()
-            }
-            What::Elements(left) => {
-                let list = view.list().expect(KIND);
-                for element in list.range(left.start, left.len()) {
-                    bulk_item(out, element);
-                    left.start += 1;
-                    if !step.goes_on(out) {
-                        break;
-                    }
-                }
-                left.start < left.end
-            }
-            What::Sorted(sorting) => sorting.answer(out),
-            What::Entries(entries) => entries.read(view.stream().expect(KIND), out),
-            What::Scan(scan) => scan.read(view, out),
-            What::Picks(picks) => picks.read(view, out),
-            What::Search(searching) => searching.read(view.zset().expect(KIND), out),
-            What::Text(long) => long.read(view.text().expect(KIND), out),
-            What::Ranks {
-                ranks,
-                is_reverse,
-                with_scores,
-            } => {
-                let zset = view.zset().expect(KIND);
-                read_ranks(zset, ranks, *is_reverse, *with_scores, out)
-            }
-        }
-    }
-}
-
-/// Answers some of these ranks of a sorted set, and takes them away. Whether any are left.
-fn read_ranks(
-    zset: ZsetView<'_>,
-    ranks: &mut Range<usize>,
-    is_reverse: bool,
-    with_scores: bool,
-    out: &mut Writer<'_>,
-) -> bool {
-    let (mut step, nests) = (Budget::default(), out.proto() == Proto::Resp3);
-    let mut range = zset.range(ranks.clone());
-    while let Some((member, score)) = if is_reverse {
-        range.next_back()
-    } else {
-        range.next()
-    } {
-        if with_scores {
-            write_pair(out, member, score, nests);
-        } else {
-            bulk_item(out, member);
-        }
-        if is_reverse {
-            ranks.end -= 1;
-        } else {
-            ranks.start += 1;
-        }
-        if !step.goes_on(out) {
-            break;
-        }
-    }
-    ranks.start < ranks.end
 }
 
 /// How much of a step is done.

@@ -3,10 +3,11 @@
 //! Source: decision 0010; a place is an offset.
 
 use crate::bits::Span;
-use crate::reading::{self, STEP_BYTES, What};
+use crate::reading::{self, Budget, Reader, STEP_BYTES};
 use crate::{Call, Error};
-use rdb::LongString;
+use rdb::Sealing;
 use resp::Writer;
+use store::View;
 
 /// Bytes whose bits are counted in a step: a third of a millisecond.
 const COUNTED_BYTES: u64 = 2 << 20;
@@ -17,7 +18,7 @@ const COUNTING_GAIN: u64 = 4;
 #[derive(Debug)]
 pub enum LongText {
     /// It becomes a payload from an offset on.
-    Dump(LongString, usize),
+    Dump(Sealing, usize),
     /// Bits of a span are counted; how many were set before it.
     Count(Span, u64),
 }
@@ -30,8 +31,10 @@ pub fn dump_if_long(call: &mut Call<'_>, text_bytes: usize) -> Result<(), Error>
     if !reading::is_long(text_bytes as u64, || (1, 1)) {
         return Ok(());
     }
-    let (payload, head, all_bytes) = LongString::begin(text_bytes);
-    let what = What::Text(Box::new(LongText::Dump(payload, 0)));
+    let head = rdb::string_head(text_bytes);
+    let payload = Sealing::of(&head);
+    let all_bytes = head.len() + text_bytes + rdb::FOOTER_BYTES;
+    let what = LongText::Dump(payload, 0);
     Err(reading::begin(call, what, |out| {
         out.raw(format!("${all_bytes}\r\n").as_bytes());
         out.raw(&head);
@@ -46,13 +49,25 @@ pub fn is_long_to_count(span: &Span) -> bool {
 /// Has the bits of a span of the string under the first key be counted in steps.
 #[cold]
 pub fn count_in_steps(call: &mut Call<'_>, span: Span) -> Error {
-    let what = What::Text(Box::new(LongText::Count(span, 0)));
+    let what = LongText::Count(span, 0);
     reading::begin(call, what, |_| {})
+}
+
+impl Reader for LongText {
+    fn read(
+        &mut self,
+        view: &View<'_>,
+        out: &mut Writer<'_>,
+        _: &mut Budget,
+    ) -> Result<bool, Error> {
+        let text = view.text().expect("a string stays one");
+        Ok(self.read_on(text, out))
+    }
 }
 
 impl LongText {
     /// Reads on. Whether there is more.
-    pub fn read(&mut self, text: &[u8], out: &mut Writer<'_>) -> bool {
+    fn read_on(&mut self, text: &[u8], out: &mut Writer<'_>) -> bool {
         match self {
             LongText::Dump(payload, at) => {
                 let part = &text[*at..text.len().min(*at + STEP_BYTES)];

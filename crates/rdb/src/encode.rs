@@ -14,7 +14,7 @@ const NODE_BYTES_MAX: usize = 8 << 10;
 /// Bytes from which on an element is not put into a listpack, which has an end at 4 GiB.
 const PLAIN_BYTES_MIN: usize = 1 << 30;
 /// The largest set of integers that is written as one sorted block, as Redis keeps it by default.
-const INT_SET_MEMBERS_MAX: usize = 512;
+pub const INT_SET_MEMBERS_MAX: usize = 512;
 
 /// About how many bytes the body of a value takes; a stream's grows as it is written.
 pub(crate) fn bytes_expected(content: &Content) -> usize {
@@ -67,8 +67,7 @@ pub(crate) fn value(content: &Content, out: &mut Vec<u8>) -> u8 {
             out.push(kind::ZSET_2);
             len(members.len() as u64, out);
             for (member, score) in members.iter().zip(scores) {
-                string(member, out);
-                out.extend_from_slice(&score.to_le_bytes());
+                scored(member, *score, out);
             }
         }
         Content::Stream(content) => {
@@ -81,46 +80,73 @@ pub(crate) fn value(content: &Content, out: &mut Vec<u8>) -> u8 {
 
 /// Appends a list as nodes, where elements of `plain_bytes_min` are nodes by themselves.
 pub(crate) fn list(elements: &Strings, plain_bytes_min: usize, out: &mut Vec<u8>) {
-    // The encoding, the length and the back length of an element, and the end of the node.
-    const FRAME_BYTES_MAX: usize = 5 + 5 + 1;
-    let mut nodes = Nodes::default();
-    let mut packed = Builder::new();
+    let (mut nodes, mut bytes) = (Nodes::new(plain_bytes_min), Vec::new());
     for element in elements.iter() {
-        let is_plain = element.len() >= plain_bytes_min;
-        let is_full = packed.len() + element.len() + FRAME_BYTES_MAX > NODE_BYTES_MAX;
-        if is_plain || is_full {
-            nodes.push_packed(std::mem::replace(&mut packed, Builder::new()));
-        }
-        if is_plain {
-            nodes.push(kind::NODE_PLAIN, element);
-        } else {
-            packed.push(element);
-        }
+        nodes.push(element, &mut bytes);
     }
-    nodes.push_packed(packed);
+    nodes.end(&mut bytes);
     len(nodes.count, out);
-    out.extend_from_slice(&nodes.bytes);
+    out.extend_from_slice(&bytes);
 }
 
 /// The nodes of a list, to be written behind their number.
-#[derive(Default)]
-struct Nodes {
-    count: u64,
-    bytes: Vec<u8>,
+pub(crate) struct Nodes {
+    plain_bytes_min: usize,
+    packed: Builder,
+    /// How many there are.
+    pub(crate) count: u64,
+}
+
+impl Default for Nodes {
+    fn default() -> Nodes {
+        Nodes::new(PLAIN_BYTES_MIN)
+    }
 }
 
 impl Nodes {
-    fn push(&mut self, layout: u64, node: &[u8]) {
-        self.count += 1;
-        len(layout, &mut self.bytes);
-        raw(node, &mut self.bytes);
-    }
-
-    fn push_packed(&mut self, node: Builder) {
-        if !node.is_empty() {
-            self.push(kind::NODE_PACKED, &node.finish());
+    fn new(plain_bytes_min: usize) -> Nodes {
+        Nodes {
+            plain_bytes_min,
+            packed: Builder::new(),
+            count: 0,
         }
     }
+
+    /// Adds an element, and writes the nodes that are whole.
+    pub(crate) fn push(&mut self, element: &[u8], out: &mut Vec<u8>) {
+        // The encoding, the length and the back length of an element, and the end of the node.
+        const FRAME_BYTES_MAX: usize = 5 + 5 + 1;
+        let is_plain = element.len() >= self.plain_bytes_min;
+        let is_full = self.packed.len() + element.len() + FRAME_BYTES_MAX > NODE_BYTES_MAX;
+        if is_plain || is_full {
+            self.end(out);
+        }
+        if is_plain {
+            self.write(kind::NODE_PLAIN, element, out);
+        } else {
+            self.packed.push(element);
+        }
+    }
+
+    /// Writes the last node.
+    pub(crate) fn end(&mut self, out: &mut Vec<u8>) {
+        let node = std::mem::replace(&mut self.packed, Builder::new());
+        if !node.is_empty() {
+            self.write(kind::NODE_PACKED, &node.finish(), out);
+        }
+    }
+
+    fn write(&mut self, layout: u64, node: &[u8], out: &mut Vec<u8>) {
+        self.count += 1;
+        len(layout, out);
+        raw(node, out);
+    }
+}
+
+/// Appends a member of a sorted set.
+pub(crate) fn scored(member: &[u8], score: f64, out: &mut Vec<u8>) {
+    string(member, out);
+    out.extend_from_slice(&score.to_le_bytes());
 }
 
 /// The members in order if they are few and all integers.
@@ -160,14 +186,28 @@ fn int_set(integers: &[i64], out: &mut Vec<u8>) {
 /// Appends the earliest expiry, and each field behind its own, counted from there: 0 is none, 1 the earliest.
 fn hash_with_expiries(pairs: &Strings, expiries: &[Option<Millis>], out: &mut Vec<u8>) {
     debug_assert_eq!(expiries.len(), pairs.len() / 2);
-    // Time 0 would say that there is none; both are long past.
-    let at = |expiry: &Option<Millis>| expiry.map(|moment| moment.0.max(1) as u64);
-    let earliest = expiries.iter().filter_map(at).min().unwrap_or_default();
+    let earliest = expiries.iter().flatten().min().map_or(0, moment);
     out.extend_from_slice(&earliest.to_le_bytes());
     len(expiries.len() as u64, out);
     for (index, expiry) in expiries.iter().enumerate() {
-        len(at(expiry).map_or(0, |at| at - earliest + 1), out);
-        string(pairs.at(2 * index), out);
-        string(pairs.at(2 * index + 1), out);
+        let (field, value) = (pairs.at(2 * index), pairs.at(2 * index + 1));
+        expiring((field, value), *expiry, earliest, out);
     }
+}
+
+/// A time as it is written. Time 0 would say that there is none; both are long past.
+pub(crate) fn moment(expiry: &Millis) -> u64 {
+    expiry.0.max(1) as u64
+}
+
+/// Appends a field behind its expiry, counted from the earliest.
+pub(crate) fn expiring(
+    (field, value): (&[u8], &[u8]),
+    expiry: Option<Millis>,
+    earliest: u64,
+    out: &mut Vec<u8>,
+) {
+    len(expiry.map_or(0, |at| moment(&at) - earliest + 1), out);
+    string(field, out);
+    string(value, out);
 }

@@ -22,6 +22,7 @@ mod encode;
 mod kind;
 mod listpack;
 mod lzf;
+mod pieces;
 mod reader;
 mod stream_decode;
 mod stream_encode;
@@ -32,11 +33,13 @@ mod ziplist;
 
 use std::fmt;
 
-use crc::{CRC_64_REDIS, Crc, Digest, Table};
+use crc::{CRC_64_REDIS, Crc, Table};
 use store::{Content, Millis};
 
 use reader::Reader;
 
+pub use encode::INT_SET_MEMBERS_MAX;
+pub use pieces::{Body, Sealing, string_head};
 pub use reader::{EXPANSION_BYTES_MIN, EXPANSION_RATIO_MAX};
 
 /// The newest version of the format that is read.
@@ -49,8 +52,10 @@ const VERSION_FIELD_EXPIRIES: u16 = 12;
 const VERSION_BYTES: usize = 2;
 const CHECKSUM_BYTES: usize = 8;
 
-/// Bytes of a payload that are not the value's: its type, the version, the checksum.
-pub const OVERHEAD_BYTES: usize = 1 + VERSION_BYTES + CHECKSUM_BYTES;
+/// Bytes behind the value in a payload: the version, the checksum.
+pub const FOOTER_BYTES: usize = VERSION_BYTES + CHECKSUM_BYTES;
+/// Bytes of a payload that are not the value's: its type and the footer.
+pub const OVERHEAD_BYTES: usize = 1 + FOOTER_BYTES;
 
 static CHECKSUM: Crc<u64, Table<16>> = Crc::<u64, Table<16>>::new(&CRC_64_REDIS);
 
@@ -119,43 +124,6 @@ pub fn decode(payload: &[u8], now: Millis) -> Result<Content, Error> {
 }
 
 /// Appends the footer.
-/// The payload of a long string, made piece by piece: it is as [`encode`] makes it at once.
-#[derive(Clone)]
-pub struct LongString {
-    digest: Digest<'static, u64, Table<16>>,
-}
-
-impl fmt::Debug for LongString {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LongString").finish_non_exhaustive()
-    }
-}
-
-impl LongString {
-    /// The beginning of the payload of a string of so many bytes, too many for an integer, and how many bytes all of it has.
-    pub fn begin(text_bytes: usize) -> (LongString, Vec<u8>, usize) {
-        let mut head = vec![kind::STRING];
-        writing::len(text_bytes as u64, &mut head);
-        let mut digest = CHECKSUM.digest();
-        digest.update(&head);
-        let all_bytes = head.len() + text_bytes + VERSION_BYTES + CHECKSUM_BYTES;
-        (LongString { digest }, head, all_bytes)
-    }
-
-    /// Notes the next bytes of the string, which follow in the payload as they are.
-    pub fn note(&mut self, text: &[u8]) {
-        self.digest.update(text);
-    }
-
-    /// What follows the string.
-    pub fn end(&self) -> Vec<u8> {
-        let (mut digest, mut end) = (self.digest.clone(), VERSION.to_le_bytes().to_vec());
-        digest.update(&end);
-        end.extend_from_slice(&digest.finalize().to_le_bytes());
-        end
-    }
-}
-
 fn seal(payload: &mut Vec<u8>, version: u16) {
     payload.extend_from_slice(&version.to_le_bytes());
     let checksum = CHECKSUM.checksum(payload);

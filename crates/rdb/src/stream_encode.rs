@@ -17,12 +17,27 @@ const ELEMENT_BYTES: usize = 2;
 /// Appends a stream in a layout of 7.0 or later.
 pub(crate) fn stream(stream: &StreamContent, layout: u8, out: &mut Vec<u8>) {
     debug_assert_ne!(layout, kind::STREAM_LISTPACKS);
-    let nodes = nodes(&stream.entries);
-    len(nodes.len() as u64, out);
-    nodes.iter().for_each(|entries| node(entries, out));
-    len(stream.entries.len() as u64, out);
-    id_as_lengths(stream.last_id, out);
+    let (mut count, mut bytes, mut rest) = (0, Vec::new(), &stream.entries[..]);
+    while !rest.is_empty() {
+        let taken = entries_of_node(rest);
+        node(&rest[..taken], &mut bytes);
+        (count, rest) = (count + 1, &rest[taken..]);
+    }
+    len(count, out);
+    out.extend_from_slice(&bytes);
     let first = stream.entries.first().map(|(id, _)| *id);
+    behind_entries(stream, (stream.entries.len() as u64, first), layout, out);
+}
+
+/// Appends what follows the nodes, of so many entries and with this first one.
+pub(crate) fn behind_entries(
+    stream: &StreamContent,
+    (entries, first): (u64, Option<StreamId>),
+    layout: u8,
+    out: &mut Vec<u8>,
+) {
+    len(entries, out);
+    id_as_lengths(stream.last_id, out);
     id_as_lengths(first.unwrap_or_default(), out);
     id_as_lengths(stream.max_deleted_id, out);
     len(stream.entries_added, out);
@@ -42,23 +57,35 @@ fn id_bytes(id: StreamId) -> [u8; 16] {
     (u128::from(id.ms) << 64 | u128::from(id.seq)).to_be_bytes()
 }
 
-/// The entries by their nodes.
-fn nodes(entries: &[(StreamId, Strings)]) -> Vec<&[(StreamId, Strings)]> {
-    let mut nodes = Vec::new();
-    let (mut start, mut bytes) = (0, 0);
-    for (index, (_, pairs)) in entries.iter().enumerate() {
+/// How many of these entries, of which there is one, make the first node: all of them, if it is not full.
+fn entries_of_node(entries: &[(StreamId, Strings)]) -> usize {
+    let mut filling = Filling::default();
+    let next = entries
+        .iter()
+        .position(|(_, pairs)| filling.overflows(pairs));
+    next.unwrap_or(entries.len())
+}
+
+/// How full a node is.
+#[derive(Default)]
+pub(crate) struct Filling {
+    entries: usize,
+    bytes: usize,
+}
+
+impl Filling {
+    /// Adds an entry. Whether it is the first of another node, as it has no room in this one.
+    pub(crate) fn overflows(&mut self, pairs: &Strings) -> bool {
         let taken: usize = pairs.iter().map(|text| text.len() + ELEMENT_BYTES).sum();
-        let is_full = index - start == NODE_ENTRIES_MAX || bytes + taken > NODE_BYTES_MAX;
-        if is_full && index > start {
-            nodes.push(&entries[start..index]);
-            (start, bytes) = (index, 0);
+        let is_full = self.entries == NODE_ENTRIES_MAX || self.bytes + taken > NODE_BYTES_MAX;
+        let overflows = is_full && self.entries > 0;
+        if overflows {
+            *self = Filling::default();
         }
-        bytes += taken;
+        self.entries += 1;
+        self.bytes += taken;
+        overflows
     }
-    if start < entries.len() {
-        nodes.push(&entries[start..]);
-    }
-    nodes
 }
 
 fn fields(pairs: &Strings) -> impl ExactSizeIterator<Item = &[u8]> {
@@ -67,7 +94,7 @@ fn fields(pairs: &Strings) -> impl ExactSizeIterator<Item = &[u8]> {
 
 /// Appends a node: the ID that its entries count from, the fields of the first, the entries. Those with
 /// the fields of the first leave them out.
-fn node(entries: &[(StreamId, Strings)], out: &mut Vec<u8>) {
+pub(crate) fn node(entries: &[(StreamId, Strings)], out: &mut Vec<u8>) {
     /// Elements of an entry without its fields and values: flags and ID, and the number of fields.
     const OTHERS: i64 = 3;
     const OTHERS_WITH_FIELDS: i64 = 4;

@@ -94,6 +94,10 @@ impl Holes {
         &self.list[self.closed..]
     }
 
+    fn open_count(&self) -> u32 {
+        (self.list.len() as u32).wrapping_sub(self.closed as u32)
+    }
+
     /// Closes the first `count`. Those that are open move to the beginning where they are fewer than the closed ones.
     fn close(&mut self, count: usize) {
         self.closed += count;
@@ -155,11 +159,9 @@ impl Replies {
     /// Keeps a place for a reply that another core owes; answers its sequence number.
     pub fn await_one(&mut self, wanted: bool, pool: &mut Pool) -> u32 {
         if self.staged.capacity() == 0 {
-            self.staged = pool.take();
+            pool.equip(&mut self.staged);
         }
-        let sequence = self
-            .first_awaited
-            .wrapping_add(self.holes.open().len() as u32);
+        let sequence = self.first_awaited.wrapping_add(self.holes.open_count());
         self.holes.list.push(Hole {
             staged_before: self.staged.len() as u32,
             state: if wanted {
@@ -188,8 +190,10 @@ impl Replies {
         let mut bytes_expected = self.reply_bytes_expected;
         for (hole, reply) in self.holes.open().iter().zip(replies) {
             let staged = &self.staged[done..hole.staged_before as usize];
-            self.out.extend_from_slice(staged);
-            done = hole.staged_before as usize;
+            if !staged.is_empty() {
+                self.out.extend_from_slice(staged);
+                done = hole.staged_before as usize;
+            }
             match hole.state {
                 State::Awaited => self.out.extend_from_slice(reply),
                 State::Unwanted => {}
@@ -435,6 +439,13 @@ impl Pool {
         let buffer = self.buffers.pop().unwrap_or_default();
         self.bytes -= buffer.capacity();
         buffer
+    }
+
+    /// Gives a buffer to who has none. Seldom, and so apart from what is done for each command.
+    #[cold]
+    #[inline(never)]
+    fn equip(&mut self, buffer: &mut Vec<u8>) {
+        *buffer = self.take();
     }
 
     /// Keeps an empty buffer, or frees it.

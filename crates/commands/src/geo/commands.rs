@@ -96,7 +96,7 @@ fn run_search(call: &mut Call<'_>, out: &mut Writer<'_>, form: Form) -> Reply {
         Some(zset) => {
             let options = parse_search(args, form, Some(&|member| zset.score(member)))?;
             if let Some(searching) = steps::if_long(zset, &options) {
-                return Err(steps::begin(call, searching));
+                return Err(steps::begin(call, key, searching));
             }
             let found = find(zset, &options);
             (options, found)

@@ -17,7 +17,6 @@ mod commands;
 mod steps;
 
 pub use commands::ROWS;
-pub use steps::Searching;
 
 #[cfg(test)]
 mod oracle;

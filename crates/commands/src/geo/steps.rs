@@ -1,25 +1,22 @@
-//! A search over much of a sorted set in bounded steps: members are looked at, ordered by distance, and answered.
+//! A search over much of a sorted set in bounded steps: members are looked at, ordered by distance, and answered or stored.
 //! Never looks at a member twice, and never orders what is not asked for in order.
-//! Source: as `search`, which does at once what is little; bottom-up merge sort (Knuth 5.2.4).
+//! Source: as `search`, which does at once what is little; `steps::Order`.
 
 use super::cells::Point;
 use super::coverage::coverage;
-use super::search::{Order, SearchOptions, write_one};
-use crate::reading::{self, Budget, LONG_ELEMENTS, What};
-use crate::{Call, Error};
+use super::search::{self, SearchOptions, Store, write_one};
+use crate::reading::{self, Budget, LONG_ELEMENTS, Reader};
+use crate::steps::{self, Order, Pieces, Sources, Steps, Stop, Target, target, weight};
+use crate::{Call, Core, Error, Part, Progress};
 use resp::{Proto, Writer};
 use std::ops::{Bound, Range};
-use store::{IntBuffer, Strings, ZsetView};
+use store::{Content, IntBuffer, Key, Strings, View, ZsetView};
 
 /// Members that a step looks at: each costs the sines of a distance.
 const STEP_MEMBERS: usize = 2048;
-/// Found members of a run, which is sorted in a step.
-const RUN_MEMBERS: usize = 1024;
-/// Those that are merged in a step.
-const MERGED_MEMBERS: usize = 8192;
-
-/// What the order goes by, the nearer or the farther first, and which one it is.
-type Weighed = (u64, u32);
+/// Found members that are put in their order, to be stored, in a step; or as many as have so many bytes.
+const COPIED_MEMBERS: usize = 4096;
+const COPIED_BYTES: usize = 512 * 1024;
 
 /// A search that is under way.
 #[derive(Debug)]
@@ -30,8 +27,7 @@ pub struct Searching {
     /// What was found: names, and scores with distances. Each is one block, which is freed at once.
     members: Strings,
     places: Vec<(f64, f64)>,
-    order: Vec<Weighed>,
-    merged: Vec<Weighed>,
+    order: Order,
     phase: Phase,
 }
 
@@ -39,40 +35,10 @@ pub struct Searching {
 enum Phase {
     /// The first of the ranges is looked at.
     Look,
-    /// Runs from this one on are sorted.
-    Sort(usize),
-    /// Sorted runs of so many are merged, two by two.
-    Merge(Merging),
+    /// What was found is brought into its order.
+    Sort,
     /// Members from this one on are answered.
     Answer(usize),
-}
-
-/// Two neighbouring runs that are being merged.
-#[derive(Clone, Copy, Debug)]
-struct Merging {
-    /// Members of a run.
-    width: usize,
-    /// Where the first ends.
-    middle: usize,
-    /// What is left of both.
-    left: usize,
-    right: usize,
-}
-
-impl Merging {
-    fn of(width: usize, start: usize, len: usize) -> Merging {
-        let middle = (start + width).min(len);
-        Merging {
-            width,
-            middle,
-            left: start,
-            right: middle,
-        }
-    }
-
-    fn end(&self, len: usize) -> usize {
-        (self.middle + self.width).min(len)
-    }
 }
 
 /// The ranks of the members that may lie in the shape, in the order in which a search meets them.
@@ -90,7 +56,7 @@ fn ranges(zset: ZsetView<'_>, options: &SearchOptions) -> Vec<Range<usize>> {
 /// The search that has to be made in steps, if it takes long.
 pub fn if_long(zset: ZsetView<'_>, options: &SearchOptions) -> Option<Box<Searching>> {
     let is_short = |count| options.any && count < LONG_ELEMENTS;
-    if options.store.is_some() || options.count.is_some_and(is_short) {
+    if options.count.is_some_and(is_short) {
         return None;
     }
     let mut met = Vec::new();
@@ -106,36 +72,138 @@ pub fn if_long(zset: ZsetView<'_>, options: &SearchOptions) -> Option<Box<Search
             ranges: met,
             members: Strings::default(),
             places: Vec::new(),
-            order: Vec::new(),
-            merged: Vec::new(),
+            order: order_of(options, 0),
             phase: Phase::Look,
         })
     })
 }
 
-/// Has a search of the first key be made in steps.
+/// An order by distance of so many found members.
+fn order_of(options: &SearchOptions, count: usize) -> Order {
+    let is_descending = options.order == Some(search::Order::Descending);
+    Order::with_room(count, is_descending)
+}
+
+/// Has a search of a key be made in steps.
 #[cold]
-pub fn begin(call: &mut Call<'_>, searching: Box<Searching>) -> Error {
-    reading::begin(call, What::Search(searching), |_| {})
+pub fn begin(call: &mut Call<'_>, key: Key<'_>, searching: Box<Searching>) -> Error {
+    let Some(to) = searching.options.store else {
+        return reading::begin(call, *searching, |_| {});
+    };
+    let target = Target::new(call.db, call.other_key(to.key_index));
+    let sources = Sources::of(call, &[key]);
+    let locked = sources.hashes().chain([target.key().hash]).collect();
+    let lookups = sources.lookups();
+    let course = |steps| store(steps, sources, searching, (target, to));
+    steps::begin(call, locked, lookups, course)
+}
+
+async fn store(
+    steps: Steps,
+    sources: Sources,
+    searching: Box<Searching>,
+    (target, to): (Target, Store),
+) -> Result<Part, Stop> {
+    let storing = Storing {
+        sources,
+        searching,
+        to,
+        members: Strings::default(),
+        scores: Vec::new(),
+    };
+    let storing = steps.work(storing, Storing::search).await?;
+    let storing = steps.work(storing, Storing::piece).await?;
+    let Storing {
+        sources,
+        members,
+        scores,
+        ..
+    } = storing;
+    let count = members.len();
+    target::replace(&steps, sources, target, Content::Zset { members, scores }).await?;
+    Ok(Pieces::new(Proto::Resp2, |out| out.int(count as i64)).finish())
+}
+
+/// A search whose members are stored.
+struct Storing {
+    sources: Sources,
+    searching: Box<Searching>,
+    to: Store,
+    /// Members in their order, as far as they are there.
+    members: Strings,
+    scores: Vec<f64>,
+}
+
+impl Storing {
+    fn search(&mut self, core: &mut Core) -> Result<Progress, Stop> {
+        let view = self.sources.view(core, 0)?.ok_or(Stop::Lost)?;
+        let zset = view.zset().expect("a collection keeps its type");
+        if self.searching.prepare(zset) {
+            return Ok(Progress::Again);
+        }
+        let (found, wanted) = (&self.searching.members, self.searching.wanted());
+        let bytes = found.text_bytes() as u128 * wanted as u128 / found.len().max(1) as u128;
+        self.members = Strings::with_room(wanted, bytes as usize);
+        self.scores.reserve_exact(wanted);
+        Ok(Progress::Done)
+    }
+
+    fn piece(&mut self, _: &mut Core) -> Result<Progress, Stop> {
+        let start = self.members.len();
+        let bytes_max = self.members.text_bytes() + COPIED_BYTES;
+        while let Some((member, (score, distance))) = self.searching.at(self.members.len()) {
+            self.members.push(member);
+            self.scores
+                .push(if self.to.distances { distance } else { score });
+            let is_full = self.members.len() == start + COPIED_MEMBERS;
+            if is_full || self.members.text_bytes() >= bytes_max {
+                return Ok(Progress::Again);
+            }
+        }
+        Ok(Progress::Done)
+    }
+}
+
+impl Reader for Searching {
+    fn read(
+        &mut self,
+        view: &View<'_>,
+        out: &mut Writer<'_>,
+        _: &mut Budget,
+    ) -> Result<bool, Error> {
+        let zset = view.zset().expect("a sorted set stays one");
+        Ok(self.search(zset, out))
+    }
+
+    fn header(&mut self, proto: Proto) -> Option<Vec<u8>> {
+        let mut header = Vec::new();
+        Writer::new(&mut header, proto).array(self.wanted());
+        Some(header)
+    }
 }
 
 impl Searching {
     /// Searches on, or answers. Whether there is more to do.
-    pub fn read(&mut self, zset: ZsetView<'_>, out: &mut Writer<'_>) -> bool {
-        match self.phase {
-            Phase::Look => self.look(zset),
-            Phase::Sort(start) => self.sort_run(start),
-            Phase::Merge(at) => self.merge(at),
-            Phase::Answer(start) => return self.answer(start, out),
+    fn search(&mut self, zset: ZsetView<'_>, out: &mut Writer<'_>) -> bool {
+        if let Phase::Answer(start) = self.phase {
+            return self.answer(start, out);
         }
+        self.prepare(zset);
         true
     }
 
-    /// What stands before what was found.
-    pub fn header(&self, proto: Proto) -> Vec<u8> {
-        let mut header = Vec::new();
-        Writer::new(&mut header, proto).array(self.wanted());
-        header
+    /// Searches on. Whether it did; all is found and in its order if not.
+    fn prepare(&mut self, zset: ZsetView<'_>) -> bool {
+        match self.phase {
+            Phase::Look => self.look(zset),
+            Phase::Sort => {
+                if self.order.step(None) == Progress::Done {
+                    self.phase = Phase::Answer(0);
+                }
+            }
+            Phase::Answer(_) => return false,
+        }
+        true
     }
 
     /// How many members are answered.
@@ -151,11 +219,13 @@ impl Searching {
             let met = self.ranges.iter().map(Range::len).sum();
             self.members = Strings::with_room(met, zset.bytes() as usize);
             self.places.reserve_exact(met);
-            self.order.reserve_exact(met);
+            if self.options.order.is_some() {
+                self.order = order_of(&self.options, met);
+            }
         }
         let (Some(ranks), Some(shape)) = (self.ranges.last_mut(), self.options.shape) else {
             self.phase = match self.options.order {
-                Some(_) => Phase::Sort(0),
+                Some(_) => Phase::Sort,
                 None => Phase::Answer(0),
             };
             return;
@@ -171,12 +241,9 @@ impl Searching {
             }
             if let Some(metres) = shape.distance_within_m(Point::of_score(score)) {
                 let distance = metres / shape.unit.metres();
-                let bits = rising(distance);
-                let weight = match self.options.order {
-                    Some(Order::Descending) => !bits,
-                    _ => bits,
-                };
-                self.order.push((weight, self.places.len() as u32));
+                if self.options.order.is_some() {
+                    self.order.push(weight(distance));
+                }
                 self.places.push((score, distance));
                 self.members.push(member.text(&mut buffer));
             }
@@ -190,56 +257,21 @@ impl Searching {
         }
     }
 
-    fn sort_run(&mut self, start: usize) {
-        let len = self.order.len();
-        let end = (start + RUN_MEMBERS).min(len);
-        self.order[start..end].sort_unstable();
-        self.phase = if end < len {
-            Phase::Sort(end)
-        } else if len > RUN_MEMBERS {
-            self.merged.reserve_exact(len);
-            Phase::Merge(Merging::of(RUN_MEMBERS, 0, len))
-        } else {
-            Phase::Answer(0)
-        };
-    }
-
-    fn merge(&mut self, mut at: Merging) {
-        let len = self.order.len();
-        let until = (self.merged.len() + MERGED_MEMBERS).min(len);
-        while self.merged.len() < until {
-            let end = at.end(len);
-            let takes_left = at.right == end
-                || at.left < at.middle && self.order[at.left] < self.order[at.right];
-            let taken = if takes_left {
-                &mut at.left
-            } else {
-                &mut at.right
-            };
-            self.merged.push(self.order[*taken]);
-            *taken += 1;
-            if at.left == at.middle && at.right == end {
-                at = Merging::of(at.width, end, len);
-            }
+    /// The member of this rank, of those that are wanted, with its score and distance.
+    fn at(&self, rank: usize) -> Option<(&[u8], (f64, f64))> {
+        if rank >= self.wanted() {
+            return None;
         }
-        if until == len {
-            std::mem::swap(&mut self.order, &mut self.merged);
-            self.merged.clear();
-            at = Merging::of(2 * at.width, 0, len);
-        }
-        self.phase = if at.width < len {
-            Phase::Merge(at)
-        } else {
-            Phase::Answer(0)
+        let index = match self.options.order {
+            Some(_) => self.order.at(rank)?,
+            None => rank,
         };
+        Some((self.members.at(index), self.places[index]))
     }
 
     fn answer(&mut self, start: usize, out: &mut Writer<'_>) -> bool {
         let (mut step, mut next) = (Budget::default(), start);
-        while next < self.wanted() {
-            let (_, index) = self.order[next];
-            let index = index as usize;
-            let (member, place) = (self.members.at(index), self.places[index]);
+        while let Some((member, place)) = self.at(next) {
             write_one(out, &self.options, member, place);
             next += 1;
             if !step.goes_on(out) {
@@ -251,22 +283,12 @@ impl Searching {
     }
 }
 
-/// A number that rises as a float does, in the order of `total_cmp`.
-fn rising(float: f64) -> u64 {
-    let bits = float.to_bits();
-    if bits >> 63 == 1 {
-        !bits
-    } else {
-        bits | 1 << 63
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use crate::Core;
     use crate::execute::Ran;
     use crate::reading::LONG_ELEMENTS;
-    use crate::trial::{Trial, both_ways, run_row};
+    use crate::trial::{AT_ONCE, Trial, assert_nothing_is_borrowed, both_ways, in_steps, run_row};
+    use crate::{Core, Part};
     use resp::Proto;
 
     fn fill(core: &mut Core, count: usize) {
@@ -306,5 +328,71 @@ mod tests {
         ] {
             assert_eq!(run_row(core, line, Proto::Resp2).0, Ran::Yes, "{line}");
         }
+    }
+
+    /// What a command that stores answers, in steps or at once, and what the target and the source hold then.
+    fn outcome(core: &mut Core, line: &str, at_once: bool) -> [(Ran, Vec<u8>); 2] {
+        AT_ONCE.set(true);
+        for line in ["zrangestore g kept 0 -1", "del d"] {
+            assert_eq!(run_row(core, line, Proto::Resp2).0, Ran::Yes);
+        }
+        AT_ONCE.set(at_once);
+        let (ran, mut told) = run_row(core, line, Proto::Resp2);
+        if let Some(long) = core.long.take() {
+            let Ok(Part::Reply(pieces)) = long.finish(core) else {
+                panic!("there is room");
+            };
+            told = pieces.concat();
+        }
+        AT_ONCE.set(true);
+        let stored = ["zrange d 0 -1 withscores", "zrange g 0 -1 withscores"]
+            .map(|line| run_row(core, line, Proto::Resp2).1);
+        AT_ONCE.set(false);
+        [(ran, told), (Ran::Yes, stored.concat())]
+    }
+
+    #[test]
+    fn what_a_search_finds_is_stored_in_steps_as_at_once() {
+        let mut trial = Trial::new(1);
+        let core = &mut trial.cores[0];
+        fill(core, LONG_ELEMENTS + 3000);
+        AT_ONCE.set(true);
+        assert_eq!(
+            run_row(core, "zrangestore kept g 0 -1", Proto::Resp2).0,
+            Ran::Yes
+        );
+        for line in [
+            "geosearchstore d g fromlonlat 10 20 byradius 20100 km",
+            "geosearchstore d g fromlonlat 10 20 byradius 20100 km storedist",
+            "geosearchstore d g fromlonlat 10 20 bybox 30000 20000 km desc count 700 storedist",
+            "geosearchstore d g frommember member:7 byradius 20100 km count 20500 any",
+            "georadius g 0 0 20100 km store d",
+            "georadius g 0 0 20100 km desc count 21000 storedist d",
+            "georadiusbymember g member:9 20100 km storedist d",
+            // What is read may be replaced.
+            "geosearchstore g g fromlonlat 10 20 byradius 20100 km count 22000",
+        ] {
+            let [(ran, told), stored] = outcome(core, line, false);
+            assert_eq!(ran, Ran::InSteps, "{line}");
+            let [at_once, stored_at_once] = outcome(core, line, true);
+            assert_eq!(at_once, (Ran::Yes, told), "{line}");
+            assert!(stored == stored_at_once, "{line}");
+        }
+        assert_nothing_is_borrowed(core);
+    }
+
+    #[test]
+    fn where_many_are_looked_at_and_none_is_found_the_target_goes() {
+        let mut trial = Trial::new(1);
+        let core = &mut trial.cores[0];
+        for number in 0..LONG_ELEMENTS {
+            let line = format!("geoadd g 10 10 member:{number}");
+            assert_eq!(run_row(core, &line, Proto::Resp2).0, Ran::Yes);
+        }
+        // All lie 21.5 km from there, in a cell that it has to look at.
+        let line = "geosearchstore g g fromlonlat 10.196 10 byradius 20 km";
+        assert_eq!(in_steps(core, line, Proto::Resp2), b":0\r\n");
+        let (_, left) = run_row(core, "exists g", Proto::Resp2);
+        assert_eq!(left, b":0\r\n");
     }
 }

@@ -2,9 +2,9 @@
 //! Never shows a field past its expiry, and never changes anything.
 //! Source: redis-server 7 for replies and the order of checks; NOVALUES is HSCAN's in 7.4.
 
-use crate::reading::{self, What};
+use crate::reading::{self, Budget, Reader};
 use crate::{Call, Error, Reply, element_scan, lookup, reply_limit::ReplyLimit};
-use resp::Writer;
+use resp::{Proto, Writer};
 use store::{HashView, Item, Place, View};
 
 /// The hash under the first key, to read.
@@ -49,10 +49,55 @@ fn is_long(hash: Option<HashView<'_>>) -> bool {
     })
 }
 
+/// Fields of a hash from a place on, read for an answer.
+#[derive(Debug)]
+struct Fields {
+    place: Place,
+    /// Whether their names are answered.
+    names: bool,
+    /// Whether their values are.
+    values: bool,
+    /// How many were answered. Beforehand one would have to look at each for whether it has expired.
+    answered: usize,
+}
+
+impl Reader for Fields {
+    fn read(
+        &mut self,
+        view: &View<'_>,
+        out: &mut Writer<'_>,
+        step: &mut Budget,
+    ) -> Result<bool, Error> {
+        let hash = view.hash().expect("a hash stays one");
+        let next = hash.walk(self.place, |name, value| {
+            if self.names {
+                lookup::bulk_item(out, name);
+            }
+            if self.values {
+                lookup::bulk_item(out, value);
+            }
+            self.answered += 1;
+            step.goes_on(out)
+        });
+        Ok(next.map(|next| self.place = next).is_some())
+    }
+
+    fn header(&mut self, proto: Proto) -> Option<Vec<u8>> {
+        let mut header = Vec::new();
+        let out = &mut Writer::new(&mut header, proto);
+        if self.names && self.values {
+            out.map(self.answered);
+        } else {
+            out.array(self.answered);
+        }
+        Some(header)
+    }
+}
+
 /// Has the fields be answered in steps.
 #[cold]
 fn in_steps(call: &mut Call<'_>, names: bool, values: bool) -> Error {
-    let what = What::Fields {
+    let what = Fields {
         place: Place::default(),
         names,
         values,

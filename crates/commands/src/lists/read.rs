@@ -3,9 +3,11 @@
 //! Source: redis-server 7, also for which mistakes a missing key hides.
 
 use super::{index_from_head, list, span};
-use crate::reading::{self, What};
+use crate::reading::{self, Budget, Reader};
 use crate::{Call, Error, Reply, error, lookup};
 use resp::Writer;
+use std::ops::Range;
+use store::View;
 
 const ZERO_RANK: &str = "ERR RANK can't be zero: use 1 to start from the first match, 2 from the second ... \
                          or use negative to start from the end of the list";
@@ -27,7 +29,7 @@ pub fn lrange(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
     };
     let (start, count) = span(start, end, list.len());
     if reading::is_long(list.bytes(), || (count, list.len())) {
-        let what = What::Elements(start..start + count);
+        let what = Elements(start..start + count);
         return Err(reading::begin(call, what, |out| out.array(count)));
     }
     out.array(count);
@@ -119,4 +121,27 @@ pub fn lpos(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
         (None, None) => out.null(),
     }
     Ok(())
+}
+
+/// Elements of a list that are left, read for an answer.
+#[derive(Debug)]
+struct Elements(Range<usize>);
+
+impl Reader for Elements {
+    fn read(
+        &mut self,
+        view: &View<'_>,
+        out: &mut Writer<'_>,
+        step: &mut Budget,
+    ) -> Result<bool, Error> {
+        let (list, left) = (view.list().expect("a list stays one"), &mut self.0);
+        for element in list.range(left.start, left.len()) {
+            lookup::bulk_item(out, element);
+            left.start += 1;
+            if !step.goes_on(out) {
+                break;
+            }
+        }
+        Ok(left.start < left.end)
+    }
 }

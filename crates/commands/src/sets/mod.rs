@@ -7,9 +7,9 @@ mod draw;
 mod moves;
 mod steps;
 
-use crate::reading::{self, What};
+use crate::reading::{self, Budget, Reader};
 use crate::row::{Atomic, Doc, Handler, Joint, Keys, Target};
-use crate::{Call, Command, Flags, Reply, Run, element_scan, lookup};
+use crate::{Call, Command, Error, Flags, Reply, Run, element_scan, lookup};
 use resp::Writer;
 use store::{Kind, Place, SetView, View};
 
@@ -46,7 +46,7 @@ fn smembers(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
     let key = call.key(1);
     match lookup::read_as(call, key, as_set)? {
         Some(set) if reading::is_long(set.bytes(), || (set.len(), set.len())) => {
-            let (len, what) = (set.len(), What::Members(Place::default()));
+            let (len, what) = (set.len(), Members(Place::default()));
             return Err(reading::begin(call, what, |out| out.set(len)));
         }
         Some(set) => whole(&set, out),
@@ -407,3 +407,22 @@ pub const ROWS: &[Command] = &[
         ),
     ),
 ];
+/// The members of a set from a place on, read for an answer.
+#[derive(Debug)]
+struct Members(Place);
+
+impl Reader for Members {
+    fn read(
+        &mut self,
+        view: &View<'_>,
+        out: &mut Writer<'_>,
+        step: &mut Budget,
+    ) -> Result<bool, Error> {
+        let set = view.set().expect("a set stays one");
+        let next = set.walk(self.0, |member| {
+            lookup::bulk_item(out, member);
+            step.goes_on(out)
+        });
+        Ok(next.map(|next| self.0 = next).is_some())
+    }
+}

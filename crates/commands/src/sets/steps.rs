@@ -2,8 +2,9 @@
 //! Never copies a set that is only asked for members, unless it must be walked to be asked.
 //! Source: as in `combine`; members are gathered as texts, which mean the same in every set.
 
+use super::Members;
 use super::combine::Operation;
-use crate::reading::{self, What};
+use crate::reading;
 use crate::steps::{self, Distinct, Pieces, Sources, Steps, Stop, Target, target};
 use crate::{Call, Core, Error, Part, Progress};
 use resp::Proto;
@@ -31,7 +32,7 @@ pub(super) fn begin(
         let (key, db, now) = (call.key(1), call.db, call.now());
         let view = call.core.shard.view_beside(db, key, now);
         let len = view.and_then(|view| view.set()).map_or(0, |set| set.len());
-        let what = What::Members(Place::default());
+        let what = Members(Place::default());
         return reading::begin(call, what, |out| out.set(len));
     }
     let sources = Sources::of(call, keys);

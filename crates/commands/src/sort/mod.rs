@@ -9,7 +9,6 @@ mod steps;
 mod work;
 
 pub use share::Share;
-pub use steps::Sorting;
 
 use crate::row::{Doc, Keys, Rounds, Turn};
 use crate::{Call, Command, Error, Flags, Part, Progress, Run};

@@ -4,7 +4,7 @@
 
 use super::order;
 use super::request::Request;
-use crate::reading::{self, Budget, Step, What};
+use crate::reading::{self, Budget, Reader};
 use crate::steps::{self, Order, Pieces, Sources, Steps, Stop, Target, target};
 use crate::{Call, Core, Error, Part, Progress, Reply, lookup};
 use resp::{Proto, Writer};
@@ -76,7 +76,7 @@ pub fn begin(call: &mut Call<'_>, stores: bool) -> Reply {
         let target = Target::new(db, call.other_key(target));
         return Err(begin_to_store(call, key, sorting, target));
     }
-    let what = What::Sorted(Box::new(sorting));
+    let what = sorting;
     Err(reading::begin(call, what, |out| out.array(answered)))
 }
 
@@ -115,8 +115,8 @@ impl Storing {
     fn prepare(&mut self, core: &mut Core) -> Result<Progress, Stop> {
         let view = self.sources.view(core, 0)?.ok_or(Stop::Lost)?;
         match self.sorting.prepare(&view) {
-            Some(Step::Failed(error)) => Err(error.into()),
-            Some(_) => Ok(Progress::Again),
+            Some(Err(error)) => Err(error.into()),
+            Some(Ok(())) => Ok(Progress::Again),
             None => {
                 let Sorting {
                     range, elements, ..
@@ -162,9 +162,23 @@ fn extent(view: &View<'_>) -> Option<(usize, u64)> {
     }
 }
 
+impl Reader for Sorting {
+    fn read(
+        &mut self,
+        view: &View<'_>,
+        out: &mut Writer<'_>,
+        step: &mut Budget,
+    ) -> Result<bool, Error> {
+        match self.prepare(view) {
+            Some(prepared) => prepared.map(|()| true),
+            None => Ok(self.answer(out, step)),
+        }
+    }
+}
+
 impl Sorting {
     /// Works on, as long as nothing can be answered.
-    pub fn prepare(&mut self, view: &View<'_>) -> Option<Step> {
+    fn prepare(&mut self, view: &View<'_>) -> Option<Result<(), Error>> {
         match &mut self.phase {
             Phase::Load(place) => {
                 let place = *place;
@@ -172,17 +186,17 @@ impl Sorting {
             }
             Phase::Weigh => {
                 if let Err(error) = self.weigh() {
-                    return Some(Step::Failed(error));
+                    return Some(Err(error));
                 }
             }
             Phase::Sort => {
-                if self.order.step(&self.elements) == Progress::Done {
+                if self.order.step(Some(&self.elements)) == Progress::Done {
                     self.phase = Phase::Answer;
                 }
             }
             Phase::Answer => return None,
         }
-        Some(Step::More)
+        Some(Ok(()))
     }
 
     fn load(&mut self, view: &View<'_>, place: Place) {
@@ -245,8 +259,7 @@ impl Sorting {
     }
 
     /// Answers some elements. Whether there are more.
-    pub fn answer(&mut self, out: &mut Writer<'_>) -> bool {
-        let mut step = Budget::default();
+    fn answer(&mut self, out: &mut Writer<'_>, step: &mut Budget) -> bool {
         while let Some(element) = self.next() {
             out.bulk(element);
             if !step.goes_on(out) {
@@ -300,7 +313,7 @@ mod tests {
                     while matches!(sorting.phase, Phase::Weigh) {
                         sorting.weigh().expect("they are numbers");
                     }
-                    while sorting.order.step(&sorting.elements) == Progress::Again {}
+                    while sorting.order.step(Some(&sorting.elements)) == Progress::Again {}
                     let elements = &sorting.elements;
                     let expected = if is_alpha {
                         order::by_text(elements, None, is_descending, 0..count)

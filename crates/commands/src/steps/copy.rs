@@ -13,22 +13,27 @@ const STEP_BYTES: usize = 256 * 1024;
 
 /// Whether it takes long to copy a value: it has many elements, and can be copied in steps.
 pub fn takes_long(view: &View<'_>) -> bool {
-    extent(view)
-        .is_some_and(|(count, bytes)| count > 1 && reading::is_long(bytes, || (count, count)))
+    let extent = extent(view).filter(|_| {
+        let keeps_places = view.hash().is_none_or(|hash| !hash.expires());
+        keeps_places && view.kind() != Kind::Stream
+    });
+    extent.is_some_and(|(count, bytes)| count > 1 && reading::is_long(bytes, || (count, count)))
 }
 
-/// How many elements a large value has, and about how many bytes, where it can be copied in steps.
-fn extent(view: &View<'_>) -> Option<(usize, u64)> {
+/// How many elements a large collection has, and about how many bytes.
+pub fn extent(view: &View<'_>) -> Option<(usize, u64)> {
     view.large_at()?;
     match view.kind() {
         Kind::Set => view.set().map(|set| (set.len(), set.bytes())),
         Kind::List => view.list().map(|list| (list.len(), list.bytes())),
         Kind::Zset => view.zset().map(|zset| (zset.len(), zset.bytes())),
-        Kind::Hash => {
-            let hash = view.hash().filter(|hash| !hash.expires())?;
-            Some((hash.len(), hash.bytes()))
+        Kind::Hash => view.hash().map(|hash| (hash.len(), hash.bytes())),
+        Kind::Stream => {
+            let stream = view.stream()?;
+            let count = usize::try_from(stream.len()).unwrap_or(usize::MAX);
+            Some((count, stream.bytes()))
         }
-        Kind::String | Kind::Stream => None,
+        Kind::String => None,
     }
 }
 

@@ -1,5 +1,5 @@
 //! The order of texts by weights, found step by step: sorted in runs, which are merged.
-//! Never compares texts that their weights tell apart, and never leaves a tie to chance: what is equal keeps its order.
+//! Never compares texts that their weights tell apart, and never leaves a tie to chance: what is equal, or has no texts, keeps its order.
 //! Source: bottom-up merge sort (Knuth 5.2.4).
 
 use crate::Progress;
@@ -96,8 +96,8 @@ impl Order {
         self.is_as_given
     }
 
-    /// Does a step.
-    pub fn step(&mut self, texts: &Strings) -> Progress {
+    /// Does a step. Ties are told apart by the texts, where there are any.
+    pub fn step(&mut self, texts: Option<&Strings>) -> Progress {
         match std::mem::replace(&mut self.phase, Phase::Done) {
             Phase::Sort { start, is_sorted } => self.sort(texts, start, is_sorted),
             Phase::Merge(at) => self.merge(texts, at),
@@ -110,7 +110,7 @@ impl Order {
         Progress::Again
     }
 
-    fn sort(&mut self, texts: &Strings, mut start: usize, mut is_sorted: bool) {
+    fn sort(&mut self, texts: Option<&Strings>, mut start: usize, mut is_sorted: bool) {
         let (len, is_descending) = (self.items.len(), self.is_descending);
         for _ in 0..STEP_RUNS {
             let end = (start + RUN_TEXTS).min(len);
@@ -139,7 +139,7 @@ impl Order {
         };
     }
 
-    fn merge(&mut self, texts: &Strings, mut at: Merging) {
+    fn merge(&mut self, texts: Option<&Strings>, mut at: Merging) {
         let len = self.items.len();
         let until = (self.merged.len() + MERGED_TEXTS).min(len);
         while self.merged.len() < until {
@@ -173,10 +173,17 @@ impl Order {
     }
 }
 
-fn compare(texts: &Strings, is_descending: bool, one: &Weighed, other: &Weighed) -> Ordering {
-    let text = |item: &Weighed| texts.at(item.1 as usize);
-    let order = one.0.cmp(&other.0);
-    let order = order.then_with(|| text(one).cmp(text(other)));
+fn compare(
+    texts: Option<&Strings>,
+    is_descending: bool,
+    one: &Weighed,
+    other: &Weighed,
+) -> Ordering {
+    let by_text = || match texts {
+        Some(texts) => texts.at(one.1 as usize).cmp(texts.at(other.1 as usize)),
+        None => Ordering::Equal,
+    };
+    let order = one.0.cmp(&other.0).then_with(by_text);
     let order = if is_descending {
         order.reverse()
     } else {
@@ -200,7 +207,7 @@ mod tests {
     fn order_of(texts: &Strings, weights: &[u64], is_descending: bool) -> Order {
         let mut order = Order::with_room(texts.len(), is_descending);
         weights.iter().for_each(|&weight| order.push(weight));
-        while order.step(texts) == Progress::Again {}
+        while order.step(Some(texts)) == Progress::Again {}
         order
     }
 
@@ -222,6 +229,26 @@ mod tests {
                     .all(|(rank, index)| order.at(rank) == Some(index))
             );
             assert_eq!(order.at(count as usize), None);
+        }
+    }
+
+    #[test]
+    fn without_texts_what_weighs_the_same_keeps_its_order_in_both_directions() {
+        for count in [0, 1, 1024, 1025, 20_001] {
+            for is_descending in [false, true] {
+                let mut expected: Vec<(u64, usize)> = (0..count)
+                    .map(|index| (index as u64 * 7919 % 97, index))
+                    .collect();
+                let mut order = Order::with_room(count, is_descending);
+                expected.iter().for_each(|&(weight, _)| order.push(weight));
+                while order.step(None) == Progress::Again {}
+                expected.sort_by(|one, other| match is_descending {
+                    false => one.0.cmp(&other.0),
+                    true => other.0.cmp(&one.0),
+                });
+                let ordered = (0..count).map_while(|rank| order.at(rank));
+                assert!(ordered.eq(expected.into_iter().map(|(_, index)| index)));
+            }
         }
     }
 

@@ -41,7 +41,12 @@ impl Pieces {
             &mut Budget::default(),
         );
         piece.shrink_to_fit();
-        *self.pieces.last_mut().expect("it was put there") = piece;
+        if piece.is_empty() {
+            // The step has prepared what others answer.
+            self.pieces.pop();
+        } else {
+            *self.pieces.last_mut().expect("it was put there") = piece;
+        }
         written
     }
 

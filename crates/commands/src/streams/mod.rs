@@ -12,8 +12,6 @@ mod read;
 mod steps;
 mod trimming;
 
-pub use steps::Entries;
-
 use crate::row::{Doc, Handler, Keys};
 use crate::{Command, Flags, Run};
 

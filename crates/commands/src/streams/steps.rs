@@ -4,10 +4,10 @@
 
 use super::full::Groups;
 use super::ids;
-use crate::reading::{self, Budget, What};
+use crate::reading::{self, Budget, Reader};
 use crate::{Call, Error};
 use resp::{Proto, Writer};
-use store::{Stream, StreamEntry, StreamId};
+use store::{Stream, StreamEntry, StreamId, View};
 
 /// Which entries are asked for.
 #[derive(Clone, Copy, Debug)]
@@ -60,13 +60,31 @@ pub(super) fn begin(
         head,
         tail,
     };
-    let what = What::Entries(Box::new(entries));
+    let what = entries;
     reading::begin_key(call, index, what, |_| {})
+}
+
+impl Reader for Entries {
+    fn read(
+        &mut self,
+        view: &View<'_>,
+        out: &mut Writer<'_>,
+        _: &mut Budget,
+    ) -> Result<bool, Error> {
+        let stream = view.stream().expect("a stream stays one");
+        Ok(self.read_on(stream, out))
+    }
+
+    fn header(&mut self, proto: Proto) -> Option<Vec<u8>> {
+        let mut header = std::mem::take(&mut self.head);
+        Writer::new(&mut header, proto).array(self.written);
+        Some(header)
+    }
 }
 
 impl Entries {
     /// Answers the next entries. Whether there is more to answer.
-    pub fn read(&mut self, stream: &Stream, out: &mut Writer<'_>) -> bool {
+    fn read_on(&mut self, stream: &Stream, out: &mut Writer<'_>) -> bool {
         if let Some(asked) = self.left {
             let (start, end) = (asked.start, asked.end);
             self.left = if asked.is_reverse {
@@ -106,13 +124,6 @@ impl Entries {
             }
         }
         None
-    }
-
-    /// The header of the whole answer.
-    pub fn header(&mut self, proto: Proto) -> Vec<u8> {
-        let mut header = std::mem::take(&mut self.head);
-        Writer::new(&mut header, proto).array(self.written);
-        header
     }
 }
 

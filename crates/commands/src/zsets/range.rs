@@ -5,12 +5,12 @@
 use std::ops::Range;
 
 use resp::{Proto, Writer};
-use store::{Content, Detached, IntBuffer, Strings, ZsetView};
+use store::{Content, Detached, IntBuffer, Strings, View, ZsetView};
 
 use super::bounds::{By, Span};
 use super::read::{read, read_key, write_pair};
 use super::steps;
-use crate::reading::{self, What};
+use crate::reading::{self, Budget, Reader};
 use crate::steps::Target;
 use crate::{Call, Error, Reply, error, lookup};
 
@@ -122,7 +122,7 @@ fn answer(call: &mut Call<'_>, out: &mut Writer<'_>, form: Form) -> Reply {
     let flat = if asked.with_scores && !nests { 2 } else { 1 };
     let (count, is_reverse, with_scores) = (ranks.len(), asked.is_reverse, asked.with_scores);
     if reading::is_long(zset.bytes(), || (count, zset.len())) {
-        let what = What::Ranks {
+        let what = Ranks {
             ranks,
             is_reverse,
             with_scores,
@@ -220,4 +220,48 @@ pub fn store(call: &mut Call<'_>, index: usize, members: Strings, scores: Vec<f6
         call.core.shard.put(db, key, value, now);
     }
     len as i64
+}
+
+/// Members of a sorted set, read for an answer.
+#[derive(Debug)]
+struct Ranks {
+    /// Those not shown yet.
+    ranks: Range<usize>,
+    /// From the last to the first.
+    is_reverse: bool,
+    /// Each with its score.
+    with_scores: bool,
+}
+
+impl Reader for Ranks {
+    fn read(
+        &mut self,
+        view: &View<'_>,
+        out: &mut Writer<'_>,
+        step: &mut Budget,
+    ) -> Result<bool, Error> {
+        let zset = view.zset().expect("a sorted set stays one");
+        let (ranks, nests) = (&mut self.ranks, out.proto() == Proto::Resp3);
+        let mut range = zset.range(ranks.clone());
+        while let Some((member, score)) = if self.is_reverse {
+            range.next_back()
+        } else {
+            range.next()
+        } {
+            if self.with_scores {
+                write_pair(out, member, score, nests);
+            } else {
+                lookup::bulk_item(out, member);
+            }
+            if self.is_reverse {
+                ranks.end -= 1;
+            } else {
+                ranks.start += 1;
+            }
+            if !step.goes_on(out) {
+                break;
+            }
+        }
+        Ok(ranks.start < ranks.end)
+    }
 }

@@ -447,7 +447,7 @@ impl Ordered {
     }
 
     fn sort(&mut self, _: &mut Core) -> Result<Progress, Stop> {
-        Ok(self.order.step(&self.members))
+        Ok(self.order.step(Some(&self.members)))
     }
 
     /// The member of a rank and its score.

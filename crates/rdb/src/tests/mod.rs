@@ -8,9 +8,11 @@ mod older;
 mod oracle;
 mod refusals;
 
-use store::{Content, Millis, Strings};
+use std::collections::HashSet;
 
-use crate::{decode, encode};
+use store::{Content, Millis, Strings, canonical_int};
+
+use crate::{Body, Sealing, decode, encode};
 use generate::Generator;
 
 /// A moment before all field expiries that are generated.
@@ -202,4 +204,61 @@ fn only_field_expiries_need_the_newest_version() {
     assert_eq!(version(&hash(&expiries)), 11);
     expiries[0] = Some(Millis(5));
     assert_eq!(version(&hash(&expiries)), 12);
+}
+
+/// The payload of a collection that is told element by element; `None` where one is written in another way.
+fn in_pieces(content: &Content) -> Option<Vec<u8>> {
+    let (mut body, mut bytes) = (Body::default(), Vec::new());
+    match content {
+        Content::String(_) => return None,
+        // A block of integers is.
+        Content::Set(members) if members.iter().all(|text| canonical_int(text).is_some()) => {
+            return None;
+        }
+        Content::Set(members) => members
+            .iter()
+            .for_each(|text| body.member(text, &mut bytes)),
+        Content::List(all) => all.iter().for_each(|text| body.element(text, &mut bytes)),
+        Content::Zset { members, scores } => {
+            let scored = members.iter().zip(scores);
+            scored.for_each(|(member, score)| body.scored(member, *score, &mut bytes));
+        }
+        Content::Hash { pairs, expiries } => {
+            expiries.iter().for_each(|expiry| body.note_expiry(*expiry));
+            for index in 0..pairs.len() / 2 {
+                let expiry = expiries.get(index).copied().flatten();
+                let pair = (pairs.at(2 * index), pairs.at(2 * index + 1));
+                body.field(pair, expiry, &mut bytes);
+            }
+        }
+        Content::Stream(stream) => {
+            let entries = stream.entries.iter().cloned();
+            entries.for_each(|entry| body.entry(entry, &mut bytes));
+            body.end_stream(stream, &mut bytes);
+        }
+    }
+    body.end(&mut bytes);
+    let mut payload = body.head(content.kind());
+    let mut sealing = Sealing::of(&payload);
+    bytes.chunks(100).for_each(|bytes| sealing.note(bytes));
+    payload.extend(bytes);
+    payload.extend(sealing.end());
+    Some(payload)
+}
+
+#[test]
+fn a_payload_made_in_pieces_is_the_one_made_at_once() {
+    let (mut generator, mut kinds) = (Generator::new(11), HashSet::new());
+    for round in 0..4000 {
+        let content = generator.content();
+        if let Some(payload) = in_pieces(&content) {
+            assert!(payload == encode(&content), "round {round}");
+            kinds.insert(payload[0]);
+        }
+    }
+    assert_eq!(
+        kinds.len(),
+        6,
+        "every layout but those of strings and integers"
+    );
 }

@@ -107,10 +107,10 @@ impl Driver {
         } = batch;
         loop {
             self.prefetch_requests(requests, start);
-            let mut end = None;
-            for arrived in requests.from(start).take(GROUP_REQUESTS) {
-                end = Some(arrived.end);
-                if self.allowances.refuses(*maker, &arrived.request) {
+            for _ in 0..GROUP_REQUESTS {
+                let arrived = requests.at(start)?;
+                start = arrived.end;
+                if self.allowances.refuses(*maker, arrived.request) {
                     replies.refuse(Refusal::Unread);
                     continue;
                 }
@@ -120,7 +120,7 @@ impl Driver {
                         self.core.long = None;
                         replies.refuse(Refusal::Long);
                         // What its connection has asked behind it must not overtake it.
-                        self.allowances.note(*maker, &arrived.request, usize::MAX);
+                        self.allowances.note(*maker, arrived.request, usize::MAX);
                         continue;
                     }
                     ran => return Some((arrived.start, ran)),
@@ -132,7 +132,6 @@ impl Driver {
                     }
                 }
             }
-            start = end?;
         }
     }
 
@@ -140,10 +139,10 @@ impl Driver {
     fn prefetch_requests(&self, requests: &Requests, start: usize) {
         let mut keys = [(0, 0); GROUP_REQUESTS];
         let mut count = 0;
-        for (key, arrived) in keys.iter_mut().zip(requests.from(start)) {
-            let db = usize::from(arrived.request.terms().db);
-            *key = (db, arrived.request.hash);
-            self.core.shard.prefetch_bucket(db, arrived.request.hash);
+        for (key, request) in keys.iter_mut().zip(requests.heads_from(start)) {
+            let (db, hash) = (usize::from(request.terms().db), request.hash);
+            *key = (db, hash);
+            self.core.shard.prefetch_bucket(db, hash);
             count += 1;
         }
         if count > 1 {
@@ -162,15 +161,17 @@ impl Driver {
         replies: &mut BatchReplies,
     ) -> Ran {
         let Driver { core, table, .. } = self;
-        let (terms, args) = (arrived.request.terms(), arrived.args());
+        let terms = arrived.request.terms();
         let hash = arrived.request.hash;
-        if gather::must_wait(core, table.row(terms.row), &args, hash) {
+        if !core.locks.is_free()
+            && gather::must_wait(core, table.row(terms.row), &arrived.args(), hash)
+        {
             // Who waits for a lock must not hold up the others of the batch: it may be long.
             return Ran::InSteps;
         }
         let mut call = Call {
             core,
-            args,
+            args: arrived.args(),
             db: usize::from(terms.db),
             proto: terms.proto,
             hash,
@@ -183,7 +184,7 @@ impl Driver {
         if ran == Ran::Yes {
             core.stats.hops_served += 1;
             let reply_bytes = replies.end(start);
-            self.allowances.note(maker, &arrived.request, reply_bytes);
+            self.allowances.note(maker, arrived.request, reply_bytes);
         } else {
             replies.abandon(start);
             self.waits_for_room |= ran == Ran::NotYet;

@@ -11,6 +11,7 @@ use crate::{
     mesh::{
         batch::{Batch, Request, Terms},
         owed::ReplyTo,
+        spares::Spares,
     },
     net::buffers,
 };
@@ -44,6 +45,18 @@ fn is_unwanted(client: &mut Client, before: ReplyMode) -> bool {
         return true;
     }
     before == ReplyMode::Off && client.reply_mode != ReplyMode::On
+}
+
+/// The first command of a turn for another core. Apart from those that follow, which have the registers to themselves.
+#[cold]
+#[inline(never)]
+fn begin_batch<'a>(
+    outbox: &'a mut Option<Batch>,
+    maker: ShardId,
+    owner: ShardId,
+    spares: &mut Spares,
+) -> &'a mut Batch {
+    outbox.insert(Batch::between(maker.0, owner.0, spares.take()))
 }
 
 impl Driver {
@@ -479,7 +492,19 @@ impl Driver {
         }
         let client = self.core.clients.at_mut(ClientId(place));
         client.commands += 1;
+        // One after the other, each with what it needs at hand: its place, who is owed, what to run, the arguments.
         let wanted = client.wants_reply();
+        let sequence = connection.replies.await_one(wanted, &mut self.pool);
+        let Peer { outbox, owed } = &mut self.peers[usize::from(owner.0)];
+        owed.push(ReplyTo {
+            connection: place,
+            generation: connection.generation,
+            sequence,
+        });
+        let batch = match outbox {
+            Some(batch) => batch,
+            None => begin_batch(outbox, self.core.id, owner, &mut self.spares),
+        };
         let terms = Terms {
             row: id,
             db: client.db,
@@ -497,17 +522,7 @@ impl Driver {
             Some(inline) => inline.as_args(),
             None => Args::new(bytes, &self.group.spans[command.spans.clone()]),
         };
-        let Peer { outbox, owed } = &mut self.peers[usize::from(owner.0)];
-        let batch = outbox.get_or_insert_with(|| {
-            let spare = self.spares.take();
-            Batch::between(self.core.id.0, owner.0, spare)
-        });
         batch.push(&args, request);
-        owed.push(ReplyTo {
-            connection: place,
-            generation: connection.generation,
-            sequence: connection.replies.await_one(wanted, &mut self.pool),
-        });
         if batch.is_full() {
             self.dispatch(usize::from(owner.0));
         }

@@ -28,12 +28,12 @@ struct Answered {
 impl Allowances {
     /// Whether a request of that core must not be run in its round.
     #[inline]
-    pub fn refuses(&mut self, maker: u16, request: &Request) -> bool {
+    pub fn refuses(&mut self, maker: u16, request: Request) -> bool {
         !self.answered.is_empty() && self.refuses_one(maker, request)
     }
 
     #[cold]
-    fn refuses_one(&mut self, maker: u16, request: &Request) -> bool {
+    fn refuses_one(&mut self, maker: u16, request: Request) -> bool {
         let Terms {
             connection, round, ..
         } = request.terms();
@@ -50,14 +50,14 @@ impl Allowances {
 
     /// Notes the length of a reply to a request that was run.
     #[inline]
-    pub fn note(&mut self, maker: u16, request: &Request, reply_bytes: usize) {
+    pub fn note(&mut self, maker: u16, request: Request, reply_bytes: usize) {
         if reply_bytes > LARGE_REPLY_BYTES {
             self.note_large(maker, request, reply_bytes);
         }
     }
 
     #[cold]
-    fn note_large(&mut self, maker: u16, request: &Request, reply_bytes: usize) {
+    fn note_large(&mut self, maker: u16, request: Request, reply_bytes: usize) {
         let Terms {
             connection, round, ..
         } = request.terms();
@@ -103,32 +103,32 @@ mod tests {
     #[test]
     fn who_was_answered_too_much_is_refused_until_its_next_round() {
         let mut allowances = Allowances::default();
-        allowances.note(0, &asked(7, false), ROUND_BYTES_MAX);
-        assert!(!allowances.refuses(0, &asked(7, false)));
-        allowances.note(0, &asked(7, false), LARGE_REPLY_BYTES + 1);
-        assert!(allowances.refuses(0, &asked(7, false)));
-        assert!(allowances.refuses(0, &asked(7, false)));
-        assert!(!allowances.refuses(0, &asked(7, true)));
-        assert!(!allowances.refuses(0, &asked(7, false)));
+        allowances.note(0, asked(7, false), ROUND_BYTES_MAX);
+        assert!(!allowances.refuses(0, asked(7, false)));
+        allowances.note(0, asked(7, false), LARGE_REPLY_BYTES + 1);
+        assert!(allowances.refuses(0, asked(7, false)));
+        assert!(allowances.refuses(0, asked(7, false)));
+        assert!(!allowances.refuses(0, asked(7, true)));
+        assert!(!allowances.refuses(0, asked(7, false)));
     }
 
     #[test]
     fn nobody_pays_for_what_another_connection_or_another_core_asked() {
         let mut allowances = Allowances::default();
-        allowances.note(0, &asked(7, false), ROUND_BYTES_MAX + 1);
-        assert!(!allowances.refuses(0, &asked(8, false)));
-        assert!(!allowances.refuses(1, &asked(7, false)));
+        allowances.note(0, asked(7, false), ROUND_BYTES_MAX + 1);
+        assert!(!allowances.refuses(0, asked(8, false)));
+        assert!(!allowances.refuses(1, asked(7, false)));
     }
 
     #[test]
     fn small_replies_and_those_of_an_earlier_round_do_not_count() {
         let mut allowances = Allowances::default();
         for _ in 0..100 {
-            allowances.note(0, &asked(7, false), LARGE_REPLY_BYTES);
+            allowances.note(0, asked(7, false), LARGE_REPLY_BYTES);
         }
         assert_eq!(allowances.heap_bytes(), 0);
-        allowances.note(0, &asked(7, false), ROUND_BYTES_MAX);
-        allowances.note(0, &asked(7, true), ROUND_BYTES_MAX);
-        assert!(!allowances.refuses(0, &asked(7, true)));
+        allowances.note(0, asked(7, false), ROUND_BYTES_MAX);
+        allowances.note(0, asked(7, true), ROUND_BYTES_MAX);
+        assert!(!allowances.refuses(0, asked(7, true)));
     }
 }

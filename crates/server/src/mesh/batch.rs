@@ -164,7 +164,8 @@ impl Requests {
     fn push(&mut self, args: &Args<'_>, request: Request) {
         let spans = args.spans();
         debug_assert!(spans.is_sorted_by_key(|span| span.start));
-        let (first, last) = (spans[0], spans[spans.len() - 1]);
+        let (first, others) = spans.split_first().expect("a command has a name");
+        let last = others.last().unwrap_or(first);
         let (start, end) = (first.start, last.start + last.len);
         let piece = &args.bytes()[start as usize..end as usize];
         let count = Self::HEAD_WORDS + spans.len() + piece.len().div_ceil(8);
@@ -177,13 +178,19 @@ impl Requests {
             words
                 .cast::<[u64; Self::HEAD_WORDS]>()
                 .write(request.head(spans.len()));
-            let mut places = words.add(Self::HEAD_WORDS);
-            for span in spans {
-                // Nothing is borrowed from the length: no argument begins before the piece.
-                places.write(word_of(span.start, span.len).wrapping_sub(word_of(start, 0)));
-                places = places.add(1);
+            let places = words.add(Self::HEAD_WORDS);
+            places.write(word_of(0, first.len));
+            // Nearly all commands have one, two or three arguments: no loop for them.
+            match others {
+                [] => {}
+                [second] => places.add(1).write(word_from(second, start)),
+                [second, third] => {
+                    places.add(1).write(word_from(second, start));
+                    places.add(2).write(word_from(third, start));
+                }
+                _ => write_spans(others, start, places.add(1)),
             }
-            ptr::copy_nonoverlapping(piece.as_ptr(), places.cast(), piece.len());
+            copy(piece, places.add(spans.len()).cast());
             self.words.set_len(self.words.len() + count);
         }
     }
@@ -202,8 +209,23 @@ impl Requests {
         })
     }
 
+    /// What is known of the requests beside their arguments, in order, from the one that begins at `start`.
     #[inline(always)]
-    fn at(&self, start: usize) -> Option<Arrived<'_>> {
+    pub fn heads_from(&self, mut start: usize) -> impl Iterator<Item = Request> {
+        std::iter::from_fn(move || {
+            let (request, span_count) = Request::of_head(*self.words.get(start..)?.first_chunk()?);
+            let last = start + Self::HEAD_WORDS + span_count - 1;
+            let [last_span] = spans_of(self.words.get(last..=last)?) else {
+                return None;
+            };
+            start = last + 1 + ((last_span.start + last_span.len) as usize).div_ceil(8);
+            Some(request)
+        })
+    }
+
+    /// The request that begins at `start`, if there is one.
+    #[inline(always)]
+    pub fn at(&self, start: usize) -> Option<Arrived<'_>> {
         let (head, rest) = self.words.get(start..)?.split_first_chunk()?;
         let (request, span_count) = Request::of_head(*head);
         let (spans, rest) = rest.split_at(span_count);
@@ -313,6 +335,24 @@ fn word_of(start: u32, len: u32) -> u64 {
     }
 }
 
+/// The span as it lies in memory, counted from `start`, which is not behind it.
+fn word_from(span: &Span, start: u32) -> u64 {
+    // Nothing is borrowed from the length.
+    word_of(span.start, span.len).wrapping_sub(word_of(start, 0))
+}
+
+/// Writes spans as [`word_from`] has them.
+///
+/// # Safety
+/// `to` must be valid for writes of as many words.
+#[inline(never)]
+unsafe fn write_spans(spans: &[Span], start: u32, to: *mut u64) {
+    for (place, span) in spans.iter().enumerate() {
+        // SAFETY: as the caller says.
+        unsafe { to.add(place).write(word_from(span, start)) };
+    }
+}
+
 fn spans_of(words: &[u64]) -> &[Span] {
     // SAFETY: a span is two u32 without padding, takes a word, and any bits are one.
     unsafe { std::slice::from_raw_parts(words.as_ptr().cast(), words.len()) }
@@ -321,6 +361,27 @@ fn spans_of(words: &[u64]) -> &[Span] {
 fn bytes_of(words: &[u64]) -> &[u8] {
     // SAFETY: a word is eight bytes.
     unsafe { std::slice::from_raw_parts(words.as_ptr().cast(), size_of_val(words)) }
+}
+
+/// Copies `piece` to where there is room for it. Most commands with a key alone have 16 to 32 bytes: their beginning and their
+/// end, which may overlap, take less than a call.
+///
+/// # Safety
+/// `to` must be valid for writes of `piece.len()` bytes, none of which are in `piece`.
+#[inline(always)]
+unsafe fn copy(piece: &[u8], to: *mut u8) {
+    if let (Some(first), Some(last)) = (piece.first_chunk::<16>(), piece.last_chunk::<16>())
+        && piece.len() <= 32
+    {
+        // SAFETY: there are at least 16 bytes.
+        unsafe {
+            to.cast::<[u8; 16]>().write(*first);
+            to.add(piece.len() - 16).cast::<[u8; 16]>().write(*last);
+        }
+    } else {
+        // SAFETY: as the caller says.
+        unsafe { ptr::copy_nonoverlapping(piece.as_ptr(), to, piece.len()) }
+    }
 }
 
 /// Why a request was not run.

@@ -23,6 +23,13 @@ pub struct Buffers {
     tail: u16,
 }
 
+/// Apart and by value, so that neither is kept in memory for it where all is well.
+#[cold]
+#[inline(never)]
+fn outside(buffer: u16, len: usize) -> ! {
+    panic!("buffer {buffer} of {len} bytes is outside the area")
+}
+
 impl Buffers {
     /// Allocates all buffers and offers them to the kernel.
     pub fn new() -> Buffers {
@@ -52,10 +59,9 @@ impl Buffers {
 
     /// The first `len` bytes of a buffer that the kernel has handed over.
     pub fn bytes(&self, buffer: u16, len: usize) -> &[u8] {
-        assert!(
-            buffer < COUNT && len <= BYTES,
-            "buffer {buffer} of {len} bytes is outside the area"
-        );
+        if buffer >= COUNT || len > BYTES {
+            outside(buffer, len);
+        }
         // SAFETY: inside the area, and the kernel does not write to a buffer between its completion and `recycle`,
         // which needs the exclusive borrow that this shared one excludes.
         unsafe {

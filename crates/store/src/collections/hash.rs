@@ -148,8 +148,17 @@ impl<'a> HashView<'a> {
         place: Place,
         mut visit: impl FnMut(Item<'a>, Item<'a>) -> bool,
     ) -> Option<Place> {
+        self.walk_with_expiries(place, |field, value, _| visit(field, value))
+    }
+
+    /// As [`HashView::walk`], with when each field expires.
+    pub fn walk_with_expiries(
+        &self,
+        place: Place,
+        mut visit: impl FnMut(Item<'a>, Item<'a>, Option<Millis>) -> bool,
+    ) -> Option<Place> {
         if self.packed().is_some() {
-            self.each(&mut |field, value, _| _ = visit(field, value));
+            self.each(&mut |field, value, expiry| _ = visit(field, value, expiry));
             return None;
         }
         let mut passed = 0;
@@ -158,7 +167,8 @@ impl<'a> HashView<'a> {
                 passed += 1;
                 return passed < PASSED_MAX;
             }
-            visit(Item::Bytes(entry.key()), Item::from(entry.value()))
+            let (field, value) = (Item::Bytes(entry.key()), Item::from(entry.value()));
+            visit(field, value, entry.expiry())
         })
     }
 

@@ -16,22 +16,32 @@ fn push(strings: &mut Strings, text: Value<'_>) {
     }
 }
 
+impl super::StreamEntry<'_> {
+    /// The entry as plain data.
+    pub fn to_content(&self) -> (StreamId, Strings) {
+        let mut strings = Strings::default();
+        for (name, value) in self.fields() {
+            push(&mut strings, name);
+            push(&mut strings, value);
+        }
+        (self.id, strings)
+    }
+}
+
 impl Stream {
     /// All of the stream as plain data.
     pub fn to_content(&self) -> StreamContent {
-        let entry_of = |entry: super::StreamEntry<'_>| {
-            let mut strings = Strings::default();
-            for (name, value) in entry.fields() {
-                push(&mut strings, name);
-                push(&mut strings, value);
-            }
-            (entry.id, strings)
-        };
+        let entries = self.range(StreamId::MIN, StreamId::MAX);
         StreamContent {
-            entries: self
-                .range(StreamId::MIN, StreamId::MAX)
-                .map(entry_of)
-                .collect(),
+            entries: entries.map(|entry| entry.to_content()).collect(),
+            ..self.to_content_beside_entries()
+        }
+    }
+
+    /// All of the stream but its entries as plain data.
+    pub fn to_content_beside_entries(&self) -> StreamContent {
+        StreamContent {
+            entries: Vec::new(),
             last_id: self.last_id(),
             max_deleted_id: self.max_deleted_id(),
             entries_added: self.entries_added(),
