@@ -1,5 +1,5 @@
 //! Commands whose handler wants all keys in one place, run over keys of several shards: copied out, put together, sent back.
-//! Never changes a key but the target, and never leaves anything in the scratch database, whatever the handler does.
+//! Never changes a key but the target, and never leaves anything in the database that it borrows, whatever the handler does.
 //! Source: decision 0001 for the one moment; the copies are the price of handlers that know nothing of shards.
 
 use crate::{
