@@ -1,6 +1,6 @@
 //! Owns a plain blocking connection, one command at a time, for questions.
 //! Never here: load, or anything that is measured in bulk.
-//! Source: RESP2, as the Redis protocol specification describes it.
+//! Source: RESP2, as the Redis protocol specification describes it; memcached's protocol.txt for two of its questions.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -118,7 +118,28 @@ impl Client {
         Ok(value.map(|value| value.trim().to_string()))
     }
 
-    fn read(&mut self) -> io::Result<Reply> {
+    /// Sends one line to a memcached, waits for one.
+    pub fn ask_line(&mut self, line: &str) -> io::Result<String> {
+        self.stream
+            .get_mut()
+            .write_all(format!("{line}\r\n").as_bytes())?;
+        self.read_line()
+    }
+
+    /// A figure of memcached's `stats`.
+    pub fn statistic(&mut self, name: &str) -> io::Result<Option<u64>> {
+        let mut found = None;
+        let mut line = self.ask_line("stats")?;
+        while let Some(row) = line.strip_prefix("STAT ") {
+            if let Some((_, value)) = row.split_once(' ').filter(|(named, _)| *named == name) {
+                found = value.parse().ok();
+            }
+            line = self.read_line()?;
+        }
+        Ok(found)
+    }
+
+    fn read_line(&mut self) -> io::Result<String> {
         let mut line = String::new();
         if self.stream.read_line(&mut line)? == 0 {
             return Err(io::Error::new(
@@ -126,8 +147,14 @@ impl Client {
                 "the server closed",
             ));
         }
+        line.truncate(line.trim_end().len());
+        Ok(line)
+    }
+
+    fn read(&mut self) -> io::Result<Reply> {
+        let line = self.read_line()?;
         let broken = || io::Error::other(format!("not a reply: {line:?}"));
-        let (kind, rest) = line.trim_end().split_at_checked(1).ok_or_else(broken)?;
+        let (kind, rest) = line.split_at_checked(1).ok_or_else(broken)?;
         let number = || rest.parse::<i64>().map_err(|_| broken());
         match kind {
             "+" => Ok(Reply::Text(rest.into())),

@@ -21,7 +21,8 @@ options (each measurement has its own defaults):
   --percent A,B      room for so much of a trace's different keys (replay)
   --limit MIB        the memory limit in MiB (resident)
   --pinyon PATH      the server under measurement (a second redis-server shows the noise)
-  --redis PATH       what it is held against; `none` leaves it out
+  --redis PATH       what it is held against: a redis-server, a valkey-server, or
+                     (server, footprint) a memcached; `none` leaves it out
   --out DIR          where results are written";
 
 /// Options as typed; None: the measurement decides.

@@ -1,6 +1,6 @@
 //! Owns the servers under measurement: how they are started, found ready, and ended.
 //! Never here: load, or a process that this program did not start.
-//! Source: the options of redis-server 7.0 and of pinyon.
+//! Source: the options of redis-server 7.0, of pinyon, and of memcached 1.6.
 
 use std::fs::{self, File};
 use std::io;
@@ -10,6 +10,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::client::{Client, Reply};
+use crate::dialect::Dialect;
 use crate::process::Process;
 use crate::sys;
 
@@ -19,7 +20,7 @@ const END_LIMIT: Duration = Duration::from_secs(5);
 /// What to start.
 #[derive(Clone)]
 pub struct Recipe {
-    /// The program; one whose name has no `pinyon` gets Redis' options.
+    /// The program; one whose name begins neither with `pinyon` nor with `memcached` gets Redis' options.
     pub program: PathBuf,
     /// Cores it may use.
     pub cores: Vec<usize>,
@@ -44,6 +45,15 @@ impl Recipe {
     pub fn is_pinyon(&self) -> bool {
         self.name().starts_with("pinyon")
     }
+
+    /// What it understands.
+    pub fn dialect(&self) -> Dialect {
+        if self.name().starts_with("memcached") {
+            Dialect::Memcached
+        } else {
+            Dialect::Resp
+        }
+    }
 }
 
 /// A server that runs until it is dropped.
@@ -56,6 +66,8 @@ pub struct Peer {
     pub name: String,
     /// Whether it understands pinyon's commands.
     pub is_pinyon: bool,
+    /// How it wants commands written.
+    pub dialect: Dialect,
     child: Child,
 }
 
@@ -69,6 +81,19 @@ fn command(recipe: &Recipe, port: u16) -> Command {
     let mut command = Command::new("taskset");
     command.arg("-c").arg(cores.join(",")).arg(&recipe.program);
     let port = port.to_string();
+    if recipe.dialect() == Dialect::Memcached {
+        // One thread that serves, a limit that no measurement reaches; it refuses to run as root unless it is told to.
+        command.args(["--port", &port, "--listen", "127.0.0.1", "--threads", "1"]);
+        command.args([
+            "--memory-limit",
+            "65536",
+            "--conn-limit",
+            "12000",
+            "--user",
+            "root",
+        ]);
+        return command;
+    }
     command.args(["--port", &port, "--bind", "127.0.0.1"]);
     if recipe.is_pinyon() {
         command.args(["--shards", &recipe.shards.to_string(), "--maxmemory", "0"]);
@@ -98,6 +123,7 @@ impl Peer {
             address: (Ipv4Addr::LOCALHOST, port).into(),
             process: Process { pid: child.id() },
             is_pinyon: recipe.is_pinyon(),
+            dialect: recipe.dialect(),
             name,
             child,
         };
@@ -122,17 +148,21 @@ impl Peer {
             if let Some(status) = self.child.try_wait()? {
                 return Err(failed(format!("{} ended at start: {status}", self.name)));
             }
-            let answer = self.client().and_then(|mut client| client.ask(&["PING"]));
-            if matches!(&answer, Ok(Reply::Text(text)) if text == "PONG") {
+            let answer = self.greet();
+            if matches!(answer, Ok(true)) {
                 return Ok(());
             }
             if started.elapsed() > START_LIMIT {
-                return Err(failed(format!(
-                    "{} does not answer PING: {answer:?}",
-                    self.name
-                )));
+                return Err(failed(format!("{} does not answer: {answer:?}", self.name)));
             }
             std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    fn greet(&self) -> io::Result<bool> {
+        match self.dialect {
+            Dialect::Resp => Ok(self.client()?.ask(&["PING"])? == Reply::Text("PONG".into())),
+            Dialect::Memcached => Ok(self.client()?.ask_line("version")?.starts_with("VERSION")),
         }
     }
 
@@ -143,6 +173,10 @@ impl Peer {
 
     /// Keys in it.
     pub fn keys(&self) -> io::Result<u64> {
+        if self.dialect == Dialect::Memcached {
+            let items = self.client()?.statistic("curr_items")?;
+            return items.ok_or_else(|| io::Error::other("stats has no curr_items"));
+        }
         match self.client()?.demand(&["DBSIZE"])? {
             Reply::Integer(keys) => Ok(keys as u64),
             other => Err(io::Error::other(format!("DBSIZE: {other:?}"))),

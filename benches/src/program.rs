@@ -3,6 +3,7 @@
 //! Source: none.
 
 mod client;
+mod dialect;
 mod histogram;
 mod load;
 mod measure;

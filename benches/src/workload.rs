@@ -1,6 +1,8 @@
-//! Owns what is asked and what must come back: keys, values, requests, replies.
-//! Never here: a socket or a clock.
-//! Source: Marsaglia's xorshift64* and the finaliser of splitmix64; RESP2.
+//! Owns what is asked and what must come back: keys, values, operations.
+//! Never here: a socket, a clock, or how a command is written.
+//! Source: Marsaglia's xorshift64* and the finaliser of splitmix64.
+
+use crate::dialect::{Dialect, Order};
 
 /// What every command of a load is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -135,6 +137,8 @@ pub struct Workload {
     pub values: ValueBytes,
     /// Whether Set gives every key a time to live.
     pub expires: bool,
+    /// How the server wants it written.
+    pub dialect: Dialect,
 }
 
 const FILLER: &[u8; 64] = b"-the-value-of-a-benchmark-is-the-same-every-time-it-is-asked-for";
@@ -170,21 +174,6 @@ pub fn push_value(out: &mut Vec<u8>, number: u64, bytes: usize) {
     }
 }
 
-fn push_decimal(out: &mut Vec<u8>, number: usize) {
-    let mut text = [0_u8; 20];
-    let mut at = text.len();
-    let mut rest = number;
-    loop {
-        at -= 1;
-        text[at] = b'0' + (rest % 10) as u8;
-        rest /= 10;
-        if rest == 0 {
-            break;
-        }
-    }
-    out.extend_from_slice(&text[at..]);
-}
-
 impl Workload {
     /// Sets each key from `start` to `end` once.
     pub fn fill(start: u64, end: u64, values: ValueBytes) -> Workload {
@@ -194,92 +183,38 @@ impl Workload {
             keys,
             values,
             expires: false,
+            dialect: Dialect::Resp,
+        }
+    }
+
+    fn order(&self, number: u64) -> Order {
+        Order {
+            operation: self.operation,
+            number,
+            value_bytes: self.values.of(number),
+            expires: self.expires,
         }
     }
 
     /// Appends the command for one key.
     pub fn push_request(&self, out: &mut Vec<u8>, number: u64) {
-        match self.operation {
-            Operation::Get => out.extend_from_slice(b"*2\r\n$3\r\nGET\r\n$16\r\n"),
-            Operation::Del => out.extend_from_slice(b"*2\r\n$3\r\nDEL\r\n$16\r\n"),
-            Operation::Set if self.expires => {
-                out.extend_from_slice(b"*5\r\n$3\r\nSET\r\n$16\r\n");
-            }
-            Operation::Set => out.extend_from_slice(b"*3\r\n$3\r\nSET\r\n$16\r\n"),
-        }
-        push_key(out, number);
-        out.extend_from_slice(b"\r\n");
-        if self.operation == Operation::Set {
-            let bytes = self.values.of(number);
-            out.push(b'$');
-            push_decimal(out, bytes);
-            out.extend_from_slice(b"\r\n");
-            push_value(out, number, bytes);
-            out.extend_from_slice(b"\r\n");
-            if self.expires {
-                // 100,000 seconds: longer than any run.
-                out.extend_from_slice(b"$2\r\nEX\r\n$6\r\n100000\r\n");
-            }
-        }
+        self.dialect.push_request(out, self.order(number));
     }
 
     /// Appends the reply that the command for this key must get.
     pub fn push_reply(&self, out: &mut Vec<u8>, number: u64) {
-        match self.operation {
-            Operation::Set => out.extend_from_slice(b"+OK\r\n"),
-            Operation::Del => out.extend_from_slice(b":1\r\n"),
-            Operation::Get => {
-                let bytes = self.values.of(number);
-                out.push(b'$');
-                push_decimal(out, bytes);
-                out.extend_from_slice(b"\r\n");
-                push_value(out, number, bytes);
-                out.extend_from_slice(b"\r\n");
-            }
-        }
+        self.dialect.push_reply(out, self.order(number));
     }
 
     /// Length of that reply.
     pub fn reply_bytes(&self, number: u64) -> usize {
-        match self.operation {
-            Operation::Set => 5,
-            Operation::Del => 4,
-            Operation::Get => {
-                let bytes = self.values.of(number);
-                1 + bytes.max(1).ilog10() as usize + 1 + 2 + bytes + 2
-            }
-        }
+        self.dialect.reply_bytes(self.order(number))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_request_is_what_redis_expects() {
-        let work = Workload::fill(0, 1, ValueBytes::Fixed(8));
-        let mut out = Vec::new();
-        work.push_request(&mut out, 0x1234);
-        let wanted = b"*3\r\n$3\r\nSET\r\n$16\r\nkey:000000004660\r\n$8\r\nv0001234\r\n";
-        assert_eq!(out, wanted);
-    }
-
-    #[test]
-    fn a_reply_is_as_long_as_announced() {
-        for operation in [Operation::Set, Operation::Get, Operation::Del] {
-            for bytes in [1, 8, 9, 10, 32, 99, 100, 256, 1000] {
-                let values = ValueBytes::Fixed(bytes);
-                let work = Workload {
-                    operation,
-                    ..Workload::fill(0, 10, values)
-                };
-                let mut out = Vec::new();
-                work.push_reply(&mut out, 7);
-                assert_eq!(out.len(), work.reply_bytes(7));
-            }
-        }
-    }
 
     #[test]
     fn random_keys_cover_the_keyspace_evenly() {

@@ -5,6 +5,7 @@
 use std::io;
 
 use super::{Cores, both, fill, settle};
+use crate::dialect::Dialect;
 use crate::options::Options;
 use crate::peer::{Peer, Recipe};
 use crate::sys;
@@ -99,6 +100,9 @@ fn curve(recipe: &Recipe, shape: Shape, steps: &[u64]) -> io::Result<Vec<Point>>
 }
 
 fn told(peer: &Peer) -> io::Result<Option<(f64, f64)>> {
+    if peer.dialect == Dialect::Memcached {
+        return Ok(None);
+    }
     let stats = peer.client()?.demand(&["MEMORY", "STATS"])?;
     let number = |name: &str| stats.field(name).and_then(|value| value.number());
     let per_key = number("keys.bytes-per-key")

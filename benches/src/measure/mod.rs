@@ -88,6 +88,7 @@ pub fn fill(
 ) -> io::Result<Sample> {
     let work = Workload {
         expires,
+        dialect: peer.dialect,
         ..Workload::fill(start, end, values)
     };
     let mut load = Load::connect(&[peer.address], FILL_CONNECTIONS, FILL_PIPELINE, work)?;
@@ -146,6 +147,7 @@ impl Kind {
             keys,
             values,
             expires: false,
+            dialect: peers[0].dialect,
         };
         let addresses: Vec<_> = peers.iter().map(|peer| peer.address).collect();
         let servers: Vec<_> = peers.iter().map(|peer| peer.process).collect();

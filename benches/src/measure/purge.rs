@@ -87,6 +87,7 @@ fn visit(peer: &Peer, operation: Operation, keys: u64, four_fifths: bool) -> io:
         keys,
         values: ValueBytes::Mixed,
         expires: false,
+        dialect: peer.dialect,
     };
     let mut load = Load::connect(&[peer.address], 8, 64, work)?;
     Ok(load.run(&[peer.process], Until::Exhausted)?.operations)

@@ -141,6 +141,7 @@ fn rows(contender: &Contender, options: &Options) -> io::Result<(Vec<Vec<String>
         keys: Keys::uniform(KEYS, 1),
         values: PHASES[0].1,
         expires: false,
+        dialect: peer.dialect,
     };
     let pipeline = options.pipelines(&[PIPELINE])[0];
     let connections = options.connections.unwrap_or(CONNECTIONS);
