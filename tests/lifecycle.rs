@@ -354,6 +354,28 @@ fn clients_of_all_shards_are_listed_and_can_be_killed_from_any() {
 }
 
 #[test]
+fn who_kills_itself_hears_of_it_and_nothing_that_it_asked_afterwards_runs() {
+    for shards in [1, 2, 4] {
+        let server = start(shards, &[]);
+        let mut others: Vec<Client> = (0..5).map(|_| server.client()).collect();
+        others.iter_mut().for_each(|other| drop(other.ask("PING")));
+        let mut client = server.client();
+        let mut bytes = encode(&["SET", "k", "before"]);
+        bytes.extend(encode(&["CLIENT", "KILL", "SKIPME", "no"]));
+        bytes.extend(encode(&["SET", "k", "after"]));
+        client.send(&bytes);
+        let heard = client.read_to_end();
+        assert_eq!(
+            String::from_utf8_lossy(&heard),
+            "+OK\r\n:6\r\n",
+            "{shards} shards"
+        );
+        assert!(others.iter_mut().all(Client::is_closed));
+        assert_eq!(server.client().text("GET k"), "before");
+    }
+}
+
+#[test]
 fn unknown_things_that_newer_clients_try_get_an_error_and_no_close() {
     let server = start(2, &[]);
     let mut client = server.client();

@@ -508,3 +508,47 @@ fn start_with_password() -> Server {
     assert_eq!(server.client().ask("CONFIG SET requirepass secret"), ok());
     server
 }
+
+#[test]
+fn refusals_are_counted_by_code_and_by_command() {
+    let mut servers = vec![start(1, &[]), start(2, &[])];
+    servers.extend(Server::start_redis(&[]));
+    for server in servers {
+        let mut client = server.client();
+        client.ask("CONFIG SET maxmemory-policy noeviction");
+        client.ask("CONFIG RESETSTAT");
+        for line in ["NOSUCH", "SET k", "CONFIG", "CONFIG NOSUCH", "CONFIG GET"] {
+            assert!(matches!(client.ask(line), Reply::Error(_)), "{line}");
+        }
+        answered(&server, b"*abc\r\n");
+        client.ask("CONFIG SET requirepass secret");
+        assert!(matches!(server.client().ask("GET k"), Reply::Error(_)));
+        client.ask("CONFIG SET maxmemory 1");
+        let keys = client.ask("MSET a 1 b 2 c 3 d 4 e 5 f 6");
+        assert!(matches!(keys, Reply::Error(_)), "{keys:?}");
+        let info = client.text("INFO everything");
+        let counts = |name: &str| -> String {
+            let line = info.lines().find_map(|line| line.strip_prefix(name));
+            let all = line.unwrap_or_else(|| panic!("{name} in {info}"));
+            let is_count = |part: &&str| !part.starts_with("usec");
+            all.split(',')
+                .filter(is_count)
+                .collect::<Vec<_>>()
+                .join(" ")
+        };
+        let rejected = "calls=0 rejected_calls=1 failed_calls=0";
+        for (name, expected) in [
+            ("errorstat_ERR:", "count=6"),
+            ("errorstat_NOAUTH:", "count=1"),
+            ("errorstat_OOM:", "count=1"),
+            ("total_error_replies:", "8"),
+            ("cmdstat_set:", rejected),
+            ("cmdstat_config:", rejected),
+            ("cmdstat_config|get:", rejected),
+            ("cmdstat_get:", rejected),
+            ("cmdstat_mset:", rejected),
+        ] {
+            assert_eq!(counts(name), expected, "{name}");
+        }
+    }
+}

@@ -83,6 +83,12 @@ pub fn count_long(stats: &mut CoreStats, id: RowId, lookups: Lookups) {
     stats.keyspace_misses += lookups.misses;
 }
 
+/// Counts a command that failed before any shard could run it.
+pub fn count_failed(stats: &mut CoreStats, id: RowId) {
+    count_long(stats, id, Lookups::default());
+    stats.calls[id.0 as usize].failed += 1;
+}
+
 /// Counts a command that failed in one of its steps, and writes why.
 pub fn fail_long(
     call: &mut Call<'_>,

@@ -261,6 +261,11 @@ pub fn conclude(
 ) -> Next {
     let row = crate::Table::instance().row(id);
     let start = out.len();
+    if row.flags.has(Flags::DENYOOM) && failed == Some(error::OUT_OF_MEMORY.into()) {
+        call.core.stats.calls[id.0 as usize].rejected += 1;
+        execute::refuse(call, error::OUT_OF_MEMORY.into(), out);
+        return Next::Release;
+    }
     call.core.stats.commands_processed += 1;
     call.core.stats.calls[id.0 as usize].calls += 1;
     let concluded = match failed {

@@ -155,6 +155,16 @@ impl Table {
         }
     }
 
+    /// The command that is meant, whatever its arguments are worth: what a refusal is counted on.
+    #[cold]
+    pub fn meant(&self, args: &Args<'_>) -> Option<RowId> {
+        let id = self.by_name(args.at(0))?;
+        match args.get(1) {
+            Some(name) if !self.row(id).subcommands.is_empty() => self.subcommand(id, name),
+            _ => Some(id),
+        }
+    }
+
     fn resolve_subcommand(
         &self,
         id: RowId,

@@ -58,19 +58,30 @@ fn command_line(
     read: &dyn Fn(&str) -> Result<Vec<u8>, String>,
 ) -> Result<(), String> {
     let mut rest = words;
-    while let Some((name, after)) = rest.split_first() {
-        let Some(option) = name.strip_prefix("--").filter(|option| !option.is_empty()) else {
+    while let Some((first, after)) = rest.split_first() {
+        // An option and its value may stand in one word, as in lists of arguments of containers.
+        let option = first.strip_prefix("--").unwrap_or_default();
+        let split = resp::inline::split_line(option.as_bytes())
+            .map_err(|_| format!("command line: unbalanced quotes in '{}'", shown(first)))?;
+        let mut inside = split.as_args().iter().map(String::from_utf8_lossy);
+        let Some(name) = inside.next() else {
             return Err(format!(
                 "'{}' is no option; options are written --name value",
-                shown(name)
+                shown(first)
             ));
         };
+        let inside: Vec<_> = inside.collect();
         let count = after
             .iter()
             .take_while(|word| !word.starts_with("--"))
             .count();
-        let values: Vec<&str> = after[..count].iter().map(String::as_str).collect();
-        apply(config, "command line", option, &values, read, 0)?;
+        let mut values: Vec<&str> = inside.iter().map(|value| &**value).collect();
+        values.extend(after[..count].iter().map(String::as_str));
+        if values.is_empty() && name.eq_ignore_ascii_case("save") {
+            // Here alone, as in Redis, the word by itself stands for no snapshots.
+            values.push("");
+        }
+        apply(config, "command line", &name, &values, read, 0)?;
         rest = &after[count..];
     }
     Ok(())
@@ -221,6 +232,23 @@ mod tests {
     #[test]
     fn what_test_scripts_give_redis_is_taken() {
         assert!(from_words(&["--save", "", "--appendonly", "no", "--PORT", "1"]).is_ok());
+        assert!(from_words(&["--save", "--appendonly", "no", "--save"]).is_ok());
+    }
+
+    #[test]
+    fn an_option_and_its_value_may_stand_in_one_word() {
+        let words = [
+            "--maxmemory 700mb",
+            "--requirepass 'a b'",
+            "--bind ::1",
+            "127.0.0.1",
+        ];
+        let Ok(Arguments::Start { config, .. }) = from_words(&words) else {
+            panic!("a start")
+        };
+        assert_eq!(config.maxmemory, MaxMemory::Bytes(700 << 20));
+        assert_eq!(&config.requirepass[..], "a b");
+        assert_eq!(config.bind, ["::1", "127.0.0.1"]);
     }
 
     #[test]
@@ -277,6 +305,19 @@ mod tests {
         ] {
             let words: Vec<&str> = line_words(words);
             assert_eq!(from_words(&words), Err(line.to_owned()));
+        }
+        for (word, line) in [
+            ("--", "'--' is no option; options are written --name value"),
+            (
+                "--port '1",
+                "command line: unbalanced quotes in '--port '1'",
+            ),
+            (
+                "--port 1 2",
+                "command line: port '1 2': wrong number of arguments (port takes a number from 0 to 65535)",
+            ),
+        ] {
+            assert_eq!(from_words(&[word]), Err(line.to_owned()));
         }
     }
 

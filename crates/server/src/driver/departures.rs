@@ -122,7 +122,9 @@ impl Driver {
             return;
         }
         let answered = connection.replies.awaited() == 0 && connection.replies.unsent().is_empty();
-        let over = connection.closing || connection.is_finished();
+        // Who kills itself hears of it when all shards have counted.
+        let closes = connection.closing && connection.pause != Pause::Task;
+        let over = closes || connection.is_finished();
         if answered && over {
             self.kill(place);
         }

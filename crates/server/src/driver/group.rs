@@ -30,6 +30,9 @@ pub(super) const LARGE_REPLY_BYTES: usize = 64 * 1024;
 /// A connection with this much unsent is not served further until it reads.
 pub(super) const UNSENT_BYTES_MAX: usize = 256 * 1024;
 
+/// What violations of the protocol are counted by.
+const VIOLATION_CODE: &[u8] = b"ERR";
+
 /// Whether a command is a line of HTTP by which Redis knows, too, that a browser was made to send what its user never wrote:
 /// commands may stand in the lines that follow.
 fn is_of_http(name: &[u8]) -> bool {
@@ -155,7 +158,9 @@ impl Driver {
                         command.what = What::Row(id);
                     }
                     Err(_) if is_of_http(args.at(0)) => command.what = What::Http,
-                    Err(error) => command.what = What::Refused(Box::new(error)),
+                    Err(error) => {
+                        command.what = What::Refused(Box::new((error, table.meant(&args))));
+                    }
                 }
             }
             group.here += usize::from(command.owner == core.id);
@@ -271,9 +276,9 @@ impl Driver {
         }
         match &command.what {
             What::Row(id) => self.run_row(place, command, *id),
-            What::Refused(error) => self.answer_error(place, (**error).clone()),
+            What::Refused(refused) => self.reject(place, refused.1, &refused.0),
             What::Violation(violation) => {
-                self.core.stats.error_replies += 1;
+                self.core.stats.count_error(VIOLATION_CODE);
                 let connection = self.connections.at(place);
                 connection.replies.equip(&mut self.pool);
                 connection.replies.local(|out| violation.write_to(out));
@@ -306,8 +311,16 @@ impl Driver {
         !connection.runs()
     }
 
-    fn answer_error(&mut self, place: u32, error: Error) {
-        self.core.stats.error_replies += 1;
+    /// Answers a command that is refused before it runs.
+    fn reject(&mut self, place: u32, row: Option<RowId>, error: &Error) {
+        if let Some(id) = row {
+            self.core.stats.calls[id.0 as usize].rejected += 1;
+        }
+        self.answer_error(place, error);
+    }
+
+    fn answer_error(&mut self, place: u32, error: &Error) {
+        self.core.stats.count_error(&error.0);
         let client = self.core.clients.at_mut(ClientId(place));
         let wanted = client.wants_reply();
         let proto = client.proto;
@@ -324,7 +337,7 @@ impl Driver {
         let row = self.table.row(id);
         let client = self.core.clients.at_mut(ClientId(place));
         if !client.authenticated && !row.flags.has(Flags::NO_AUTH) {
-            return self.answer_error(place, error::NO_AUTH.into());
+            return self.reject(place, Some(id), &error::NO_AUTH.into());
         }
         client.last_active = self.core.now;
         client.last_command = Some(id.0);
@@ -369,7 +382,8 @@ impl Driver {
                 None
             }
             Err(error) => {
-                self.answer_error(place, error);
+                execute::count_failed(&mut self.core.stats, id);
+                self.answer_error(place, &error);
                 None
             }
         }

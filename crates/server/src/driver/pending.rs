@@ -49,7 +49,8 @@ pub(super) struct Pending {
 
 pub(super) enum What {
     Row(RowId),
-    Refused(Box<Error>),
+    /// Why, and what it is counted on where a command is named.
+    Refused(Box<(Error, Option<RowId>)>),
     Violation(ProtocolError),
     /// A line of an HTTP request.
     Http,
