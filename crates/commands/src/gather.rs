@@ -302,6 +302,7 @@ pub fn concluded(
         (Ok(Part::Concluded(conclusion)), Run::Joint(joint)) => {
             joint::concluded(call, &joint, plan, parts, *conclusion)
         }
+        (Ok(Part::Concluded(conclusion)), Run::Atomic(_)) => (conclusion.reply, Next::Release),
         (Ok(other), _) => unreachable!("a conclusion in steps leads to no {other:?}"),
         (Err(error), _) => {
             let mut bytes = Vec::new();
@@ -332,7 +333,9 @@ pub(crate) fn merge(
             });
         }
         Run::Atomic(atomic) => {
-            return Ok(match (atomic.decide)(call, parts, out)? {
+            let decision = (atomic.decide)(call, parts, out)?;
+            return Ok(match decision {
+                _ if call.core.long.is_some() => Next::InSteps,
                 Decision::Commit => Next::Commit,
                 Decision::Abort => Next::Release,
             });
