@@ -16,6 +16,7 @@ mod lifecycle;
 mod limits;
 mod long_commands;
 mod long_copies;
+mod long_lookups;
 mod memory;
 mod metrics;
 mod options;
