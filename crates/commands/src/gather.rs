@@ -27,10 +27,7 @@ pub fn place(core: &Core, row: &Command, args: &Args<'_>) -> Result<Place, Error
             Ok(Place::Owner(owner, hash))
         }
         Run::Fan(fan) => match fan.to {
-            To::All => Ok(Place::Parts(everywhere(
-                core.shards,
-                fan.exclusive && core.shards > 1,
-            ))),
+            To::All => Ok(Place::Parts(everywhere(core.shards, fan.exclusive))),
             To::One(choose) => {
                 let shard = choose(args, core.shards)?;
                 Ok(Place::Parts(Plan {

@@ -54,6 +54,8 @@ struct Stepping {
     keys: Box<[u64]>,
     /// Those of them that it changes in its last step.
     written: Box<[u64]>,
+    /// Whether nobody else may read them either.
+    is_alone: bool,
     /// Those that it has met on its way, and reads.
     met: HashSet<u64>,
 }
@@ -83,7 +85,10 @@ impl Locks {
 
     /// Whether any command on the key with this hash must wait.
     pub fn blocks(&self, hash: u64) -> bool {
-        self.everything.is_some() || matches!(self.keys.get(&hash), Some(Holder::Writer(_)))
+        let alone = self.stepping.as_ref().filter(|stepping| stepping.is_alone);
+        self.everything.is_some()
+            || matches!(self.keys.get(&hash), Some(Holder::Writer(_)))
+            || alone.is_some_and(|stepping| stepping.keys.contains(&hash))
     }
 
     /// Whether somebody reads the key with this hash for longer than a moment: a command that changes it must wait.
@@ -118,9 +123,16 @@ impl Locks {
         self.stepping = Some(Stepping {
             keys,
             written,
+            is_alone: false,
             met: HashSet::new(),
         });
         self.recount();
+    }
+
+    /// Locks the keys of the command in steps against those who read them too.
+    pub fn be_alone(&mut self) {
+        let stepping = self.stepping.as_mut();
+        stepping.expect("it has begun").is_alone = true;
     }
 
     /// Makes room for so many keys that a command in steps will meet on its way.
