@@ -85,16 +85,132 @@ fn a_large_value_is_copied_and_renamed_with_its_expiry_wherever_its_keys_lie() {
     }
 }
 
+/// A stream of many entries with a group.
+fn fill_stream(client: &mut Client, key: &str) {
+    let entries = (0..MANY).map(|number| words(&format!("XADD {key} {}-1 f {number}", number + 1)));
+    client.pipeline(&entries.collect::<Vec<_>>());
+    client.ask(&format!("XGROUP CREATE {key} group 0"));
+}
+
+/// A stream of many entries with a group that has some pending, and a hash of many fields of which every third expires, some of them soon.
+fn fill_others(client: &mut Client) {
+    fill_stream(client, "stream0");
+    client.ask("XREADGROUP GROUP group one COUNT 9000 STREAMS stream0 >");
+    client.ask("XACK stream0 group 7-1 8-1");
+    fill_all(client, 0);
+    let expire = |number: usize| {
+        let ms = if number % 2 == 0 { 1 } else { 1_000_000 };
+        words(&format!("HPEXPIRE hash0 {ms} FIELDS 1 {}", member(number)))
+    };
+    client.pipeline(&(0..MANY).step_by(3).map(expire).collect::<Vec<_>>());
+}
+
+/// What tells two of these apart: entries and groups, or fields and when some of them expire.
+const OTHERS: [(&str, [&str; 3]); 2] = [
+    (
+        "stream0",
+        ["XRANGE ~ - +", "XINFO GROUPS ~", "XPENDING ~ group"],
+    ),
+    (
+        "hash0",
+        [
+            "HGETALL ~",
+            "HLEN ~",
+            "HPEXPIRETIME ~ FIELDS 3 member:000003 member:000009 member:000007",
+        ],
+    ),
+];
+
+#[test]
+fn a_stream_with_its_groups_and_a_hash_whose_fields_expire_are_copied_wherever_their_keys_lie() {
+    for shards in [1, 2, 4] {
+        let Some(server) = start_ours(shards, &[]) else {
+            return;
+        };
+        let mut client = server.client();
+        fill_others(&mut client);
+        for (key, questions) in OTHERS {
+            let told = |client: &mut Client, key: &str| {
+                questions.map(|question| match question {
+                    "HGETALL ~" => whole(client, key, question).join(" "),
+                    _ => format!("{:?}", client.ask(&question.replace('~', key))),
+                })
+            };
+            let before = told(&mut client, key);
+            for nth in 0..6 {
+                let (copy, other) = (format!("copy{nth}"), format!("other{nth}"));
+                let replies = client.pipeline(&[
+                    words(&format!("COPY {key} {copy} REPLACE")),
+                    words(&format!("COPY {key} {copy}")),
+                    words(&format!("RENAME {copy} {other}")),
+                    words("ECHO last"),
+                ]);
+                let expected = [resp::Reply::Int(1), resp::Reply::Int(0), ok(), bulk("last")];
+                assert_eq!(replies, expected, "{key} with {shards} shards");
+                assert!(
+                    told(&mut client, &other) == before,
+                    "{key} with {shards} shards"
+                );
+                assert!(told(&mut client, key) == before);
+                // It is a key's own now.
+                let change = match key {
+                    "hash0" => format!("HDEL {other} member:000001"),
+                    _ => format!("XDEL {other} 5-1"),
+                };
+                assert_eq!(client.int(&change), 1);
+                assert!(told(&mut client, key) == before);
+            }
+        }
+        let mut client = server.client_resp3();
+        assert_eq!(client.ask("FLUSHALL SYNC"), ok());
+        eventually("nothing unexplained is left", || {
+            let stats = stats(&mut client);
+            remainder(&stats).abs() < REMAINDER_BYTES_MAX * shards as i64
+        });
+    }
+}
+
+#[test]
+fn a_hash_whose_fields_all_end_meanwhile_is_copied_whole_or_not_at_all() {
+    for shards in [1, 2, 4] {
+        let Some(server) = start_ours(shards, &[]) else {
+            return;
+        };
+        let mut client = server.client();
+        for round in 0..20 {
+            fill_all(&mut client, 0);
+            let fields: Vec<String> = (0..MANY).map(member).collect();
+            let line = format!(
+                "HPEXPIRE hash0 {} FIELDS {MANY} {}",
+                60 + 2 * round,
+                fields.join(" ")
+            );
+            let key = format!("d{}", round % 3);
+            let replies = client.pipeline(&[
+                words(&line),
+                words(&format!("COPY hash0 {key} REPLACE")),
+                words(&format!("HLEN {key}")),
+                words("ECHO last"),
+            ]);
+            let (copied, left) = (&replies[1], &replies[2]);
+            let counts = [0, MANY as i64].map(resp::Reply::Int);
+            assert!(counts.contains(left), "{left:?} with {shards} shards");
+            assert!(*copied == resp::Reply::Int(1) || *left == counts[0]);
+            assert_eq!(replies[3], bulk("last"));
+            eventually("all have ended", || {
+                client.int(&format!("EXISTS {key}")) == 0
+            });
+        }
+    }
+}
+
 #[test]
 fn a_large_value_is_dumped_whole_and_restored_from_that() {
     for shards in [1, 2] {
         let server = start(shards, &[]);
         let mut client = server.client();
         fill_all(&mut client, 0);
-        let entries =
-            (0..MANY).map(|number| words(&format!("XADD stream0 {}-1 f {number}", number + 1)));
-        client.pipeline(&entries.collect::<Vec<_>>());
-        client.ask("XGROUP CREATE stream0 group 0");
+        fill_stream(&mut client, "stream0");
         client.ask("HEXPIRE hash0 1000 FIELDS 1 member:000001");
         for (key, question) in KINDS.into_iter().chain([("stream0", "XRANGE ~ - +")]) {
             let replies = client.pipeline(&[

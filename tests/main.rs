@@ -16,6 +16,8 @@ mod lifecycle;
 mod limits;
 mod long_commands;
 mod long_copies;
+mod long_lookups;
+mod long_takes;
 mod memory;
 mod metrics;
 mod options;

@@ -32,8 +32,12 @@ pub fn if_long(call: &mut Call<'_>, key: Key<'_>) -> Result<(), Error> {
 
 fn takes_long(view: &View<'_>) -> bool {
     let extent = copy::extent(view);
+    let is_over = || view.hash().is_some_and(|hash| hash.is_empty());
     extent.is_some_and(|(count, bytes)| {
-        count > 0 && reading::is_long(bytes, || (count, count)) && !is_block_of_integers(view)
+        count > 0
+            && reading::is_long(bytes, || (count, count))
+            && !is_over()
+            && !is_block_of_integers(view)
     })
 }
 

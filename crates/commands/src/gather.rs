@@ -27,10 +27,7 @@ pub fn place(core: &Core, row: &Command, args: &Args<'_>) -> Result<Place, Error
             Ok(Place::Owner(owner, hash))
         }
         Run::Fan(fan) => match fan.to {
-            To::All => Ok(Place::Parts(everywhere(
-                core.shards,
-                fan.exclusive && core.shards > 1,
-            ))),
+            To::All => Ok(Place::Parts(everywhere(core.shards, fan.exclusive))),
             To::One(choose) => {
                 let shard = choose(args, core.shards)?;
                 Ok(Place::Parts(Plan {
@@ -307,6 +304,7 @@ pub fn concluded(
         (Ok(Part::Concluded(conclusion)), Run::Joint(joint)) => {
             joint::concluded(call, &joint, plan, parts, *conclusion)
         }
+        (Ok(Part::Concluded(conclusion)), Run::Atomic(_)) => (conclusion.reply, Next::Release),
         (Ok(other), _) => unreachable!("a conclusion in steps leads to no {other:?}"),
         (Err(error), _) => {
             let mut bytes = Vec::new();
@@ -337,7 +335,9 @@ pub(crate) fn merge(
             });
         }
         Run::Atomic(atomic) => {
-            return Ok(match (atomic.decide)(call, parts, out)? {
+            let decision = (atomic.decide)(call, parts, out)?;
+            return Ok(match decision {
+                _ if call.core.long.is_some() => Next::InSteps,
                 Decision::Commit => Next::Commit,
                 Decision::Abort => Next::Release,
             });

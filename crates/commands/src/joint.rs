@@ -201,20 +201,8 @@ async fn conclusion(
     let (asked, db) = (Rc::new(asked), steps.borrow_database().await);
     for (index, copy) in copies {
         let asked = Rc::clone(&asked);
-        match copy.into_elements() {
-            Ok(large) => {
-                let target = steps.ask(move |core| Target::new(db, asked.key(core, index)));
-                let target = target.await;
-                target::put(&steps, None, target, large).await?;
-            }
-            Err(copy) => {
-                let put = move |core: &mut Core| {
-                    let now = core.now;
-                    core.shard.put(db, asked.key(core, index), copy, now);
-                };
-                steps.ask(put).await;
-            }
-        }
+        let target = steps.ask(move |core| Target::new(db, asked.key(core, index)));
+        target::put(&steps, None, target.await, copy).await?;
     }
     let reply = handled(&steps, &asked, db).await?;
     outcome(&steps, asked, db, reply).await

@@ -252,8 +252,7 @@ fn copy_in_steps(call: &mut Call<'_>, source: Key<'_>, (db, target): (usize, Key
     let course = |steps| async move {
         let (sources, mut copies) = copy::copies_of(&steps, sources).await?;
         let copy = copies.pop().flatten().ok_or(Stop::Lost)?;
-        let large = copy.into_elements().map_err(|_| Stop::Lost)?;
-        target::put(&steps, Some(sources), target, large).await?;
+        target::put(&steps, Some(sources), target, copy).await?;
         Ok(Pieces::new(Proto::Resp2, |out| out.int(1)).finish())
     };
     // The failure that this is is told by whoever called.

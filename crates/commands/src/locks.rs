@@ -3,7 +3,7 @@
 //! Locks are taken shard by shard in rising order and all keys of a shard at once, so no circle of waiting can arise.
 
 use crate::ShardId;
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use memory::heap::travel::vec_bytes;
 
 /// A command over several shards, unique while it runs.
@@ -54,6 +54,16 @@ struct Stepping {
     keys: Box<[u64]>,
     /// Those of them that it changes in its last step.
     written: Box<[u64]>,
+    /// Whether nobody else may read them either.
+    is_alone: bool,
+    /// Those that it has met on its way, and reads.
+    met: HashSet<u64>,
+}
+
+impl Stepping {
+    fn has(&self, hash: u64) -> bool {
+        self.keys.contains(&hash) || self.met.contains(&hash)
+    }
 }
 
 /// The lock table.
@@ -75,7 +85,10 @@ impl Locks {
 
     /// Whether any command on the key with this hash must wait.
     pub fn blocks(&self, hash: u64) -> bool {
-        self.everything.is_some() || matches!(self.keys.get(&hash), Some(Holder::Writer(_)))
+        let alone = self.stepping.as_ref().filter(|stepping| stepping.is_alone);
+        self.everything.is_some()
+            || matches!(self.keys.get(&hash), Some(Holder::Writer(_)))
+            || alone.is_some_and(|stepping| stepping.keys.contains(&hash))
     }
 
     /// Whether somebody reads the key with this hash for longer than a moment: a command that changes it must wait.
@@ -85,7 +98,7 @@ impl Locks {
 
     fn has_stepping(&self, hash: u64) -> bool {
         let stepping = self.stepping.as_ref();
-        stepping.is_some_and(|stepping| stepping.keys.contains(&hash))
+        stepping.is_some_and(|stepping| stepping.has(hash))
     }
 
     /// Whether a command works in steps.
@@ -107,8 +120,38 @@ impl Locks {
                 && !written.iter().any(|&hash| self.is_read(hash)),
             "one works with keys that are free"
         );
-        self.stepping = Some(Stepping { keys, written });
+        self.stepping = Some(Stepping {
+            keys,
+            written,
+            is_alone: false,
+            met: HashSet::new(),
+        });
         self.recount();
+    }
+
+    /// Locks the keys of the command in steps against those who read them too.
+    pub fn be_alone(&mut self) {
+        let stepping = self.stepping.as_mut();
+        stepping.expect("it has begun").is_alone = true;
+    }
+
+    /// Makes room for so many keys that a command in steps will meet on its way.
+    pub fn expect_to_meet(&mut self, keys: usize) {
+        if let Some(stepping) = &mut self.stepping {
+            stepping.met.reserve(keys);
+        }
+    }
+
+    /// Locks a key that a command in steps meets on its way, as those with which it began. Not where somebody changes it: who has
+    /// all his locks here never waits for one that this command has, so that he comes to his end.
+    pub fn meet(&mut self, hash: u64) -> bool {
+        if self.blocks(hash) {
+            return false;
+        }
+        if let Some(stepping) = &mut self.stepping {
+            stepping.met.insert(hash);
+        }
+        true
     }
 
     /// Ends that.
@@ -128,7 +171,7 @@ impl Locks {
         self.stepping.as_ref().is_some_and(|stepping| match scope {
             Scope::Everything => true,
             Scope::Keys { written, read } => {
-                written.iter().any(|hash| stepping.keys.contains(hash))
+                written.iter().any(|&hash| stepping.has(hash))
                     || read.iter().any(|hash| stepping.written.contains(hash))
             }
         })

@@ -26,6 +26,8 @@ pub enum Part {
         /// End of each element in `bytes`.
         ends: Vec<usize>,
     },
+    /// What streams answer.
+    Answers(Vec<crate::streams::Answer>),
     /// A walk over the keyspace in steps: where it stands and what it has found.
     Walk(Walk),
     /// What would be taken from one of the command's keys.
@@ -91,6 +93,7 @@ impl Part {
                 let each = copies.iter().map(|(_, copy)| copy.heap_bytes());
                 vec_bytes(copies) + each.sum::<usize>()
             }
+            Part::Answers(answers) => crate::streams::heap_bytes(answers),
             Part::Sort(share) => share.carried_bytes(),
             _ => 0,
         }

@@ -12,7 +12,7 @@ use crate::{
 use resp::{OwnedArgs, Proto, Writer};
 use std::cell::Cell;
 use std::sync::Arc;
-use store::{AddRule, Door, Expiry, Kind, Millis, Value};
+use store::{AddRule, Door, Expiry, Kind, Millis, StreamId, Value};
 
 pub(crate) const START: Millis = Millis(1_700_000_000_000);
 
@@ -120,6 +120,17 @@ pub fn fill_zset(core: &mut Core, key: &str, count: usize) {
     for (number, name) in names(count).enumerate() {
         let added = zset.add(name.as_bytes(), number as f64 / 4.0, AddRule::default());
         assert!(added.is_ok(), "it is a score");
+    }
+}
+
+/// Makes a stream of so many entries; the value of the only field of each is its number.
+pub fn fill_stream(core: &mut Core, key: &str, count: usize) {
+    let mut stream = open(core, key, Kind::Stream).stream();
+    let limits = stream.node_limits();
+    for number in 0..count {
+        let (ms, value) = (1 + number as u64, number.to_string());
+        let fields = [b"f", value.as_bytes()].into_iter();
+        stream.add(StreamId { ms, seq: 0 }, fields, limits);
     }
 }
 

@@ -28,10 +28,15 @@ pub struct Detached {
 #[derive(Debug)]
 enum Body {
     Int(i64),
-    Bytes { bytes: Box<[u8]>, raw: bool },
+    Bytes {
+        bytes: Box<[u8]>,
+        raw: bool,
+    },
     Heap(HeapBlock),
     Packed(PackForm, Box<[u8]>),
     Content(Box<Content>),
+    /// As it lies: no part of it refers to a shard.
+    Stream(Box<Stream>),
 }
 
 impl Detached {
@@ -44,7 +49,7 @@ impl Detached {
                 bytes: block.bytes(),
                 raw: true,
             }),
-            Body::Packed(..) | Body::Content(_) => None,
+            Body::Packed(..) | Body::Content(_) | Body::Stream(_) => None,
         }
     }
 
@@ -63,6 +68,12 @@ impl Detached {
         Detached { body, expiry }
     }
 
+    /// A copy of a stream.
+    pub fn of_stream(stream: Stream, expiry: Option<Millis>) -> Detached {
+        let body = Body::Stream(Box::new(stream));
+        Detached { body, expiry }
+    }
+
     /// Bytes of its blocks on the heap, as the allocator rounds them: what changes hands when it goes to another thread.
     pub fn heap_bytes(&self) -> usize {
         match &self.body {
@@ -70,6 +81,7 @@ impl Detached {
             Body::Bytes { bytes, .. } | Body::Packed(_, bytes) => box_bytes(&**bytes),
             Body::Heap(block) => block.block_bytes(),
             Body::Content(content) => box_bytes(&**content) + content.heap_bytes(),
+            Body::Stream(stream) => box_bytes(&**stream) + stream.bytes() as usize,
         }
     }
 
@@ -103,6 +115,7 @@ impl Detached {
         let body = match entry.held() {
             // What is packed means the same on every shard.
             Some(Held::Packed(form, pack)) => Body::Packed(form, pack.into()),
+            Some(Held::Big(Big::Stream(stream))) => Body::Stream(Box::new(stream.copied())),
             Some(Held::Big(_)) => Body::Content(Box::new(view.plain())),
             None => match entry.value() {
                 Value::Int(number) => Body::Int(number),
@@ -214,6 +227,10 @@ impl Shard {
                     self.sweep_fields_of(db, key, now);
                 }
                 existed
+            }
+            Body::Stream(stream) => {
+                let big = Box::new(Big::Stream(*stream));
+                self.store(db, key, NewValue::Big(big), at, now)
             }
             Body::Content(content) => {
                 let existed = self.remove(db, key, now);

@@ -72,7 +72,7 @@ pub use shard::{Options, Shard};
 pub use slab::SizeClass;
 pub use stream::{
     Backward, Consumer, ConsumerId, Fields, Forward, Group, Keep, NodeLimits, PendingEntry, Stream,
-    StreamEntry, Trim,
+    StreamCopy, StreamEntry, Trim,
 };
 pub use survey::{TopKey, TopKeys};
 pub use tops::TOP_KEYS_MAX;

@@ -2,10 +2,11 @@
 //! Never makes a list for a command that wants one to exist.
 //! Source: redis-server 7, also for what LPOP answers for a missing key with a count and without.
 
-use super::write_from;
-use crate::{Call, Reply, error, lookup};
+use super::{write_elements, write_from};
+use crate::steps::taking::{self, Taker};
+use crate::{Call, Reply, error, lookup, reading};
 use resp::Writer;
-use store::{Kind, ListEnd};
+use store::{Door, Kind, ListEnd};
 
 const NOT_POSITIVE: &str = "ERR value is out of range, must be positive";
 
@@ -78,6 +79,23 @@ fn pop_one(call: &mut Call<'_>, out: &mut Writer<'_>, key: store::Key<'_>, end: 
     Ok(())
 }
 
+/// Elements that are popped from an end.
+struct Popping {
+    end: ListEnd,
+    left: usize,
+}
+
+impl Taker for Popping {
+    fn take(&mut self, door: Door<'_>, out: &mut Writer<'_>) -> bool {
+        let mut list = door.list();
+        let count = taking::share(self.left, (list.view().len(), list.view().bytes()));
+        write_elements(out, list.view(), self.end, count);
+        list.drop_at(self.end, count);
+        self.left -= count;
+        self.left > 0
+    }
+}
+
 fn pop_several(
     call: &mut Call<'_>,
     out: &mut Writer<'_>,
@@ -94,6 +112,15 @@ fn pop_several(
         return Ok(());
     };
     let mut list = door.list();
+    let (len, bytes) = (list.view().len(), list.view().bytes());
+    let left = count.min(len);
+    if reading::is_long(bytes, || (left, len)) {
+        drop(list);
+        let taker = Popping { end, left };
+        return Err(taking::begin(call, (key, Kind::List), taker, |out| {
+            out.array(left);
+        }));
+    }
     write_from(out, list.view(), end, count);
     if count > 0 {
         list.drop_at(end, count);

@@ -49,6 +49,11 @@ fn span(start: i64, end: i64, len: usize) -> (usize, usize) {
 fn write_from(out: &mut Writer<'_>, list: ListView<'_>, end: ListEnd, count: usize) {
     let count = count.min(list.len());
     out.array(count);
+    write_elements(out, list, end, count);
+}
+
+/// Writes as many elements as there are from an end on.
+fn write_elements(out: &mut Writer<'_>, list: ListView<'_>, end: ListEnd, count: usize) {
     match end {
         ListEnd::Front => list
             .range(0, count)

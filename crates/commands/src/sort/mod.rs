@@ -3,6 +3,7 @@
 //! Source: redis-server 7 for grammar, texts, ties and limits; text is compared by its bytes, as in C's own locale.
 
 mod order;
+mod patterns;
 mod request;
 mod share;
 mod steps;
@@ -11,6 +12,7 @@ mod work;
 pub use share::Share;
 
 use crate::row::{Doc, Keys, Rounds, Turn};
+use crate::steps::target;
 use crate::{Call, Command, Error, Flags, Part, Progress, Run};
 use request::Request;
 use resp::{Args, Writer};
@@ -25,6 +27,9 @@ fn part<const STORES: bool>(call: &mut Call<'_>, part: &mut Part) -> Result<Prog
     match part {
         Part::Empty => {
             let request = Request::read(&call.args, STORES)?;
+            if call.owns(1) && request.target.is_some_and(|target| !call.owns(target)) {
+                steps::begin_share(call, STORES)?;
+            }
             *part = Part::Sort(Box::new(Share::first(call, &request)?));
             Ok(Progress::Done)
         }
@@ -39,6 +44,11 @@ fn merge<const STORES: bool>(
 ) -> Result<Turn, Error> {
     let request = Request::read(&call.args, STORES)?;
     let mut shares: Vec<&mut Share> = parts.iter_mut().map(share_of).collect();
+    if let Some(sorted) = shares.iter_mut().find_map(|share| share.sorted.take()) {
+        out.int(sorted.len() as i64);
+        work::hand_over(&mut shares, sorted);
+        return Ok(Turn::Commit);
+    }
     work::advance(call, &request, &mut shares, out)
 }
 
@@ -54,7 +64,7 @@ fn commit<const STORES: bool>(call: &mut Call<'_>, part: &mut Part) {
         call.core.shard.remove(db, key, now);
     } else {
         let list = Detached::of(Content::List(result), None);
-        call.core.shard.put(db, key, list, now);
+        target::put_now_or_in_steps(call, db, key, list);
     }
 }
 

@@ -70,7 +70,8 @@ impl<'a> Pattern<'a> {
         }
     }
 
-    fn makes_key(&self) -> bool {
+    /// Whether a key is made of each element.
+    pub fn makes_key(&self) -> bool {
         matches!(self, Pattern::Key { .. })
     }
 }

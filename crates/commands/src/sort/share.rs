@@ -16,6 +16,8 @@ const KEYS_PER_STEP: usize = 512;
 pub struct Share {
     /// The elements, on the shard that owns the key, after its first round.
     pub(super) loaded: Option<Loaded>,
+    /// What is to be stored, where this shard has all that it takes to find it, and found it in steps.
+    pub(super) sorted: Option<Strings>,
     /// Whether the target lies on this shard.
     pub(super) is_target: bool,
     question: Question,
@@ -81,11 +83,19 @@ impl Share {
     /// Bytes of its blocks on the heap, the share's own included.
     pub(crate) fn carried_bytes(&self) -> usize {
         let loaded = self.loaded.as_ref().map(|loaded| &loaded.elements);
-        let strings = loaded.into_iter().chain(&self.result);
+        let strings = loaded.into_iter().chain(&self.sorted).chain(&self.result);
         box_bytes(self)
             + strings.map(Strings::heap_bytes).sum::<usize>()
             + self.question.heap_bytes()
             + self.work.as_ref().map_or(0, Work::heap_bytes)
+    }
+
+    /// The share of the shard that has sorted its elements.
+    pub(super) fn sorted(sorted: Strings) -> Share {
+        Share {
+            sorted: Some(sorted),
+            ..Share::default()
+        }
     }
 
     /// The first round: loads the elements if the key lies here.
@@ -162,7 +172,7 @@ impl Share {
 }
 
 /// The string of a key, or the value of a field of its hash.
-fn value<'a>(view: &View<'a>, field: Option<&[u8]>) -> Option<Item<'a>> {
+pub(super) fn value<'a>(view: &View<'a>, field: Option<&[u8]>) -> Option<Item<'a>> {
     match field {
         Some(field) => view.hash()?.value(field),
         None if view.kind() == Kind::String => Some(match view.entry().value() {

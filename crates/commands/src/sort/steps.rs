@@ -1,155 +1,90 @@
-//! SORT of a large collection by its own elements, in bounded steps: loaded, weighed, ordered, answered or stored.
-//! Never reads another key.
+//! Elements of a large collection that SORT loads, weighs and orders in bounded steps.
+//! Never reads another key: `patterns` does, where patterns make some, and answers or stores.
 //! Source: `steps::Order`; the order is that of `order`, which sorts at once what is small.
 
 use super::order;
+use super::patterns::Looking;
 use super::request::Request;
-use crate::reading::{self, Budget, Reader};
-use crate::steps::{self, Order, Pieces, Sources, Steps, Stop, Target, target};
-use crate::{Call, Core, Error, Part, Progress, Reply, lookup};
-use resp::{Proto, Writer};
+use crate::reading;
+use crate::steps::{Order, Target};
+use crate::{Call, Error, Reply, lookup};
 use std::ops::Range;
-use store::{Content, IntBuffer, Item, Key, Kind, Place, Strings, View};
+use store::{IntBuffer, Item, Key, Kind, Place, Strings, View};
 
 /// Elements that are loaded, weighed or answered in a step: half a millisecond where nothing is cached.
-const STEP_ELEMENTS: usize = 4096;
+pub(super) const STEP_ELEMENTS: usize = 4096;
 /// A step of loading ends with the element that brings it to so many bytes.
 const STEP_BYTES: usize = 512 * 1024;
 
 /// A SORT under way.
 #[derive(Debug)]
 pub struct Sorting {
-    is_alpha: bool,
-    is_descending: bool,
-    /// What of the order is answered, as far as it is not.
-    range: Range<usize>,
-    elements: Strings,
-    /// How many bytes at their beginning all elements share.
-    common_bytes: usize,
-    order: Order,
-    phase: Phase,
+    pub(super) is_alpha: bool,
+    pub(super) is_descending: bool,
+    /// What of the order is answered.
+    pub(super) range: Range<usize>,
+    pub(super) elements: Strings,
+    /// How many bytes at their beginning all texts share that are compared.
+    pub(super) common_bytes: usize,
+    pub(super) order: Order,
+    /// Where to go on in a set, until all elements are copied.
+    place: Option<Place>,
 }
 
-#[derive(Debug)]
-enum Phase {
-    /// Elements are copied; where to go on in a set, or how many there are of others.
-    Load(Place),
-    /// Elements get their weights.
-    Weigh,
-    /// They are brought into their order.
-    Sort,
-    /// Elements are answered.
-    Answer,
-}
-
-/// Leaves a reading where it takes long to sort the elements, and nothing else is asked for.
+/// Leaves what works in steps where it takes long to sort the elements.
 ///
 /// # Errors
 /// The one that stands for an answer in steps.
 pub fn begin(call: &mut Call<'_>, stores: bool) -> Reply {
-    let (key, db, now) = (call.key(1), call.db, call.now());
-    let view = call.core.shard.view_beside(db, key, now);
-    let Some(len) = view.and_then(long_len) else {
+    let key = call.key(1);
+    let Some((kind, range)) = long_range(call, key, stores) else {
         return Ok(());
     };
-    // What is wrong with the arguments is told by the rounds.
-    let Ok(request) = Request::read(&call.args, stores) else {
-        return Ok(());
-    };
-    if !request.gets.is_empty() || request.by.is_some() {
-        return Ok(());
-    }
+    let request = Request::read(&call.args, stores).expect("it was read just now");
     // It counts as read, which is counted when it is answered.
     lookup::view(call, key);
-    let range = request.range(len);
-    let answered = range.len();
-    let sorting = Sorting {
-        is_alpha: request.is_alpha,
-        is_descending: request.is_descending,
-        range,
-        elements: Strings::default(),
-        common_bytes: 0,
-        order: Order::with_room(0, false),
-        phase: Phase::Load(Place::default()),
+    let looking = Looking::of(call, (&request, stores), kind, range);
+    let target = request.target.map(|index| call.other_key(index));
+    let target = target.map(|key| Target::new(call.db, key));
+    Err(looking.begin(call, target))
+}
+
+/// As [`begin`], on the shard of the elements, where what is answered goes to another shard.
+///
+/// # Errors
+/// The one that stands for a stage in steps.
+pub fn begin_share(call: &mut Call<'_>, stores: bool) -> Reply {
+    let key = call.other_key(1);
+    let Some((kind, range)) = long_range(call, key, stores) else {
+        return Ok(());
     };
-    if let Some(target) = request.target {
-        let target = Target::new(db, call.other_key(target));
-        return Err(begin_to_store(call, key, sorting, target));
+    let request = Request::read(&call.args, stores).expect("it was read just now");
+    if request.makes_keys() {
+        return Ok(());
     }
-    let what = sorting;
-    Err(reading::begin(call, what, |out| out.array(answered)))
+    lookup::view(call, key);
+    let looking = Looking::of(call, (&request, stores), kind, range);
+    Err(looking.begin_share(call))
 }
 
-fn begin_to_store(call: &mut Call<'_>, key: Key<'_>, sorting: Sorting, to: Target) -> Error {
-    let sources = Sources::of(call, &[key]);
-    let locked = sources.hashes().chain([to.key().hash]).collect();
-    let lookups = sources.lookups();
-    let course = |steps| store(steps, sources, sorting, to);
-    steps::begin(call, locked, lookups, course)
-}
-
-async fn store(steps: Steps, sources: Sources, sorting: Sorting, to: Target) -> Result<Part, Stop> {
-    let storing = Storing {
-        sources,
-        sorting,
-        sorted: Strings::default(),
-    };
-    let storing = steps.work(storing, Storing::prepare).await?;
-    let Storing {
-        sources, sorted, ..
-    } = steps.work(storing, Storing::piece).await?;
-    let count = sorted.len();
-    target::replace(&steps, sources, to, Content::List(sorted)).await?;
-    Ok(Pieces::new(Proto::Resp2, |out| out.int(count as i64)).finish())
-}
-
-/// A SORT whose elements are stored.
-struct Storing {
-    sources: Sources,
-    sorting: Sorting,
-    /// The elements in their order, as far as they are there.
-    sorted: Strings,
-}
-
-impl Storing {
-    fn prepare(&mut self, core: &mut Core) -> Result<Progress, Stop> {
-        let view = self.sources.view(core, 0)?.ok_or(Stop::Lost)?;
-        match self.sorting.prepare(&view) {
-            Some(Err(error)) => Err(error.into()),
-            Some(Ok(())) => Ok(Progress::Again),
-            None => {
-                let Sorting {
-                    range, elements, ..
-                } = &self.sorting;
-                let (count, of, bytes) = (range.len(), elements.len(), elements.text_bytes());
-                let bytes = bytes as u128 * count as u128 / of.max(1) as u128;
-                self.sorted = Strings::with_room(count, bytes as usize);
-                Ok(Progress::Done)
-            }
-        }
-    }
-
-    fn piece(&mut self, _: &mut Core) -> Result<Progress, Stop> {
-        let Storing {
-            sorting, sorted, ..
-        } = self;
-        let start = sorted.len();
-        let bytes_max = sorted.text_bytes() + STEP_BYTES;
-        while let Some(element) = sorting.next() {
-            sorted.push(element);
-            if sorted.len() == start + STEP_ELEMENTS || sorted.text_bytes() >= bytes_max {
-                return Ok(Progress::Again);
-            }
-        }
-        Ok(Progress::Done)
-    }
-}
-
-/// How many elements a value has, where it takes long to sort them.
-fn long_len(view: View<'_>) -> Option<usize> {
+/// What a key holds, and which of its elements are answered in their order, where it takes long to find that.
+fn long_range(call: &Call<'_>, key: Key<'_>, stores: bool) -> Option<(Kind, Range<usize>)> {
+    let view = call.core.shard.view_beside(call.db, key, call.now())?;
     let (len, bytes) = extent(&view)?;
-    let is_long = reading::is_long(bytes, || (len, len)) && u32::try_from(len).is_ok();
-    is_long.then_some(len)
+    let mut found = None;
+    let is_long = reading::is_long(bytes, || {
+        // What is wrong with the arguments is told by the rounds.
+        let Ok(request) = Request::read(&call.args, stores) else {
+            return (0, len);
+        };
+        let range = request.range(len);
+        // What keeps its order is read no further than it is answered.
+        let keeps_order = request.keeps_order && view.kind() != Kind::Set;
+        let count = if keeps_order { range.len() } else { len };
+        found = Some((view.kind(), range));
+        (count, len)
+    });
+    found.filter(|_| is_long && u32::try_from(len).is_ok())
 }
 
 /// How many elements a value has that can be sorted, and how many bytes they take.
@@ -162,41 +97,26 @@ fn extent(view: &View<'_>) -> Option<(usize, u64)> {
     }
 }
 
-impl Reader for Sorting {
-    fn read(
-        &mut self,
-        view: &View<'_>,
-        out: &mut Writer<'_>,
-        step: &mut Budget,
-    ) -> Result<bool, Error> {
-        match self.prepare(view) {
-            Some(prepared) => prepared.map(|()| true),
-            None => Ok(self.answer(out, step)),
+impl Sorting {
+    /// A SORT of which nothing is done yet.
+    pub(super) fn of(request: &Request<'_>, range: Range<usize>) -> Sorting {
+        Sorting {
+            is_alpha: request.is_alpha,
+            is_descending: request.is_descending,
+            range,
+            elements: Strings::default(),
+            common_bytes: 0,
+            order: Order::with_room(0, false),
+            place: Some(Place::default()),
         }
     }
-}
 
-impl Sorting {
-    /// Works on, as long as nothing can be answered.
-    fn prepare(&mut self, view: &View<'_>) -> Option<Result<(), Error>> {
-        match &mut self.phase {
-            Phase::Load(place) => {
-                let place = *place;
-                self.load(view, place);
-            }
-            Phase::Weigh => {
-                if let Err(error) = self.weigh() {
-                    return Some(Err(error));
-                }
-            }
-            Phase::Sort => {
-                if self.order.step(Some(&self.elements)) == Progress::Done {
-                    self.phase = Phase::Answer;
-                }
-            }
-            Phase::Answer => return None,
+    /// Copies some elements, if there are more. Whether there are.
+    pub(super) fn load_some(&mut self, view: &View<'_>) -> bool {
+        if let Some(place) = self.place {
+            self.load(view, place);
         }
-        Some(Ok(()))
+        self.place.is_some()
     }
 
     fn load(&mut self, view: &View<'_>, place: Place) {
@@ -233,10 +153,10 @@ impl Sorting {
                 (!is_all && self.elements.len() < zset.len()).then_some(place)
             }
         };
-        self.phase = next.map_or(Phase::Weigh, Phase::Load);
+        self.place = next;
     }
 
-    fn weigh(&mut self) -> Result<(), Error> {
+    pub(super) fn weigh(&mut self) -> Result<(), Error> {
         let (len, start) = (self.elements.len(), self.order.len());
         for index in start..len.min(start + STEP_ELEMENTS) {
             let text = self.elements.at(index);
@@ -246,38 +166,19 @@ impl Sorting {
                 order::weight(text)?
             });
         }
-        if self.order.len() == len {
-            self.phase = Phase::Sort;
-        }
         Ok(())
-    }
-
-    /// The next element of what is answered.
-    fn next(&mut self) -> Option<&[u8]> {
-        let rank = self.range.next()?;
-        Some(self.elements.at(self.order.at(rank)?))
-    }
-
-    /// Answers some elements. Whether there are more.
-    fn answer(&mut self, out: &mut Writer<'_>, step: &mut Budget) -> bool {
-        while let Some(element) = self.next() {
-            out.bulk(element);
-            if !step.goes_on(out) {
-                break;
-            }
-        }
-        !self.range.is_empty()
     }
 }
 
 /// How many bytes at their beginning two texts share.
-fn shared(one: &[u8], other: &[u8]) -> usize {
+pub(super) fn shared(one: &[u8], other: &[u8]) -> usize {
     one.iter().zip(other).take_while(|(a, b)| a == b).count()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Progress;
 
     fn sorting(texts: &[String], is_alpha: bool, is_descending: bool) -> Sorting {
         let elements: Strings = texts.iter().map(|text| text.as_bytes()).collect();
@@ -291,7 +192,7 @@ mod tests {
             elements,
             common_bytes,
             order: Order::with_room(texts.len(), is_descending),
-            phase: Phase::Weigh,
+            place: None,
         }
     }
 
@@ -310,7 +211,7 @@ mod tests {
                 let texts: Vec<_> = (0..count).map(|_| text()).collect();
                 for is_descending in [false, true] {
                     let mut sorting = sorting(&texts, is_alpha, is_descending);
-                    while matches!(sorting.phase, Phase::Weigh) {
+                    while sorting.order.len() < count {
                         sorting.weigh().expect("they are numbers");
                     }
                     while sorting.order.step(Some(&sorting.elements)) == Progress::Again {}

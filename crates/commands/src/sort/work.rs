@@ -74,6 +74,12 @@ pub fn advance(
     Ok(Turn::Again)
 }
 
+/// Gives the target's shard what it is to store.
+pub fn hand_over(shares: &mut [&mut Share], result: Strings) {
+    let target = shares.iter_mut().find(|share| share.is_target);
+    target.expect("a shard owns the target").result = Some(result);
+}
+
 fn sorted(
     elements: &Strings,
     weights: order::Weights<'_>,
@@ -182,8 +188,7 @@ impl Work {
             result.text_bytes()
         })?;
         out.int(count as i64);
-        let target = shares.iter_mut().find(|share| share.is_target);
-        target.expect("a shard owns the target").result = Some(result);
+        hand_over(shares, result);
         Ok(Turn::Commit)
     }
 

@@ -1,33 +1,38 @@
 //! Copies of values that leave their shard, or become another key's: large ones are copied some elements at a time.
-//! Never copies a stream in steps, nor a hash with fields that expire, whose places do not hold.
+//! Never copies what had expired when it began, and never loses what expires meanwhile: whoever sweeps passes over locked keys.
 //! Source: decision 0010; whoever asks has locked the keys against writers.
 
 use super::{Sources, Steps, Stop};
 use crate::{Core, Progress, reading};
-use store::{Content, Detached, IntBuffer, Kind, Place, Strings, View};
+use store::{Content, Detached, IntBuffer, Kind, Millis, Place, StreamCopy, Strings, View};
 
 /// Elements that are copied in a step.
 const STEP_ELEMENTS: usize = 2048;
 /// A step ends with the element that brings it to so many bytes.
 const STEP_BYTES: usize = 256 * 1024;
+/// Nodes of a stream that are copied in a step: mostly of 4 KiB.
+const STEP_NODES: usize = 128;
 
-/// Whether it takes long to copy a value: it has many elements, and can be copied in steps.
+const KIND: &str = "a collection keeps its type";
+
+/// Whether it takes long to copy a value, which has parts that can be copied one by one.
 pub fn takes_long(view: &View<'_>) -> bool {
-    let extent = extent(view).filter(|_| {
-        let keeps_places = view.hash().is_none_or(|hash| !hash.expires());
-        keeps_places && view.kind() != Kind::Stream
-    });
-    extent.is_some_and(|(count, bytes)| count > 1 && reading::is_long(bytes, || (count, count)))
+    extent(view).is_some_and(|(count, bytes)| {
+        let has_parts = count > 1 || view.kind() == Kind::Stream;
+        has_parts && reading::is_long(bytes, || (count, count))
+    })
 }
 
-/// How many elements a large collection has, and about how many bytes.
+/// How many elements a large collection has, those that have expired among them, and about how many bytes.
 pub fn extent(view: &View<'_>) -> Option<(usize, u64)> {
     view.large_at()?;
     match view.kind() {
         Kind::Set => view.set().map(|set| (set.len(), set.bytes())),
         Kind::List => view.list().map(|list| (list.len(), list.bytes())),
         Kind::Zset => view.zset().map(|zset| (zset.len(), zset.bytes())),
-        Kind::Hash => view.hash().map(|hash| (hash.len(), hash.bytes())),
+        Kind::Hash => view
+            .hash()
+            .map(|hash| (hash.len_with_expired(), hash.bytes())),
         Kind::Stream => {
             let stream = view.stream()?;
             let count = usize::try_from(stream.len()).unwrap_or(usize::MAX);
@@ -42,8 +47,44 @@ struct Copying {
     sources: Sources,
     copies: Vec<Option<Detached>>,
     /// What is there of the next.
-    content: Option<Content>,
-    place: Place,
+    begun: Option<Begun>,
+}
+
+/// A copy under way.
+enum Begun {
+    /// Of what has elements, and where it is gone on.
+    Elements(Content, Place),
+    Stream(StreamCopy),
+}
+
+impl Begun {
+    fn of(view: &View<'_>) -> Begun {
+        match view.stream() {
+            Some(stream) => Begun::Stream(StreamCopy::of(stream)),
+            None => Begun::Elements(room_for(view), Place::default()),
+        }
+    }
+
+    /// Copies on. Whether there is more.
+    fn step(&mut self, view: &View<'_>) -> bool {
+        match self {
+            Begun::Stream(copy) => copy.step(view.stream().expect(KIND), STEP_NODES),
+            Begun::Elements(content, place) => {
+                let next = copy_some(content, view, *place);
+                next.map(|next| *place = next).is_some()
+            }
+        }
+    }
+
+    /// The copy; nothing of a hash whose fields had all expired.
+    fn finish(self, expiry: Option<Millis>) -> Option<Detached> {
+        match self {
+            Begun::Stream(copy) => Some(Detached::of_stream(copy.finish(), expiry)),
+            Begun::Elements(content, _) => {
+                (content.elements() > 0).then(|| Detached::of(content, expiry))
+            }
+        }
+    }
 }
 
 impl Copying {
@@ -59,15 +100,16 @@ impl Copying {
             self.copies.push(copy);
             return Ok(Progress::Again);
         };
-        let content = self.content.get_or_insert_with(|| room_for(&view));
-        if let Some(place) = copy_some(content, &view, self.place) {
-            self.place = place;
-            return Ok(Progress::Again);
+        if !self
+            .begun
+            .get_or_insert_with(|| Begun::of(&view))
+            .step(&view)
+        {
+            let expiry = view.entry().expiry();
+            let begun = self.begun.take();
+            self.copies
+                .push(begun.and_then(|begun| begun.finish(expiry)));
         }
-        let expiry = view.entry().expiry();
-        let content = self.content.take().expect("it is copied");
-        self.copies.push(Some(Detached::of(content, expiry)));
-        self.place = Place::default();
         Ok(Progress::Again)
     }
 }
@@ -91,8 +133,7 @@ pub async fn copies_of(
     let copying = Copying {
         copies: Vec::with_capacity(sources.len()),
         sources,
-        content: None,
-        place: Place::default(),
+        begun: None,
     };
     let copying = steps.work(copying, Copying::piece).await?;
     Ok((copying.sources, copying.copies))
@@ -110,7 +151,10 @@ fn room_for(view: &View<'_>) -> Content {
         },
         Kind::Hash => Content::Hash {
             pairs: strings(2 * count),
-            expiries: Vec::new(),
+            expiries: Vec::with_capacity(match view.hash() {
+                Some(hash) if hash.expires() => count,
+                _ => 0,
+            }),
         },
         Kind::String | Kind::Stream => unreachable!("is not copied in steps"),
     }
@@ -118,7 +162,6 @@ fn room_for(view: &View<'_>) -> Content {
 
 /// Copies some elements. Where to go on, if there are more.
 fn copy_some(content: &mut Content, view: &View<'_>, place: Place) -> Option<Place> {
-    const KIND: &str = "a collection keeps its type";
     let (mut buffer, mut budget) = (IntBuffer::new(), Budget::default());
     match content {
         Content::Set(members) => view.set().expect(KIND).walk(place, |member| {
@@ -126,12 +169,19 @@ fn copy_some(content: &mut Content, view: &View<'_>, place: Place) -> Option<Pla
             members.push(text);
             budget.goes_on(text.len())
         }),
-        Content::Hash { pairs, .. } => view.hash().expect(KIND).walk(place, |field, value| {
-            let before = pairs.text_bytes();
-            pairs.push(field.text(&mut buffer));
-            pairs.push(value.text(&mut buffer));
-            budget.goes_on(pairs.text_bytes() - before)
-        }),
+        Content::Hash { pairs, expiries } => {
+            let hash = view.hash().expect(KIND);
+            let expires = hash.expires();
+            hash.walk_with_expiries(place, |field, value, expiry| {
+                let before = pairs.text_bytes();
+                pairs.push(field.text(&mut buffer));
+                pairs.push(value.text(&mut buffer));
+                if expires {
+                    expiries.push(expiry);
+                }
+                budget.goes_on(pairs.text_bytes() - before)
+            })
+        }
         Content::List(elements) => {
             let list = view.list().expect(KIND);
             let mut left = list.range(elements.len(), list.len());

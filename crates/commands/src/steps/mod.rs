@@ -7,6 +7,7 @@ mod distinct;
 mod order;
 mod pieces;
 mod source;
+pub(crate) mod taking;
 pub(crate) mod target;
 
 pub(crate) use distinct::Distinct;
@@ -190,6 +191,7 @@ pub struct Long {
     /// Lookups that its handler has counted.
     counted: Lookups,
     held_bytes: i64,
+    is_alone: bool,
 }
 
 /// Lookups of keys, as INFO counts them.
@@ -244,6 +246,7 @@ fn leave(call: &mut Call<'_>, body: Body, mut keys: Vec<u64>, counted: Lookups) 
         keys: keys.into(),
         counted,
         held_bytes: 0,
+        is_alone: false,
     }));
     under_way()
 }
@@ -254,6 +257,19 @@ pub(crate) fn under_way() -> Error {
 }
 
 impl Long {
+    /// Has it change its keys step by step. Who empties whole databases waits for it, as all others do.
+    fn be_alone(&mut self) {
+        self.is_alone = true;
+        if let Body::Course { upheavals, .. } = &mut self.body {
+            *upheavals = None;
+        }
+    }
+
+    /// Whether it changes its keys step by step: nobody may see the middle, nor interrupt it.
+    pub fn is_alone(&self) -> bool {
+        self.is_alone
+    }
+
     /// Table hashes of its keys, by which they are locked.
     pub fn keys(&self) -> &[u64] {
         &self.keys

@@ -86,14 +86,37 @@ pub async fn replace(
     target: Target,
     content: Content,
 ) -> Result<(), Stop> {
-    put(steps, Some(sources), target, (content, None)).await
+    put_grown(steps, Some(sources), target, (content, None)).await
 }
 
-/// As [`replace`], with an expiry, and with or without sources.
+/// As [`replace`] by any value, with or without sources: what grows by elements grows where nobody sees it, and all else is put
+/// there at once.
 ///
 /// # Errors
 /// A source is not what it was, or there is no room.
 pub async fn put(
+    steps: &Steps,
+    sources: Option<Sources>,
+    target: Target,
+    value: Detached,
+) -> Result<(), Stop> {
+    match value.into_elements() {
+        Ok(large) => put_grown(steps, sources, target, large).await,
+        Err(value) => {
+            let put = move |core: &mut Core| {
+                if !core.shard.has_room() {
+                    return Err(error::OUT_OF_MEMORY.into());
+                }
+                sources.map_or(Ok(()), |sources| sources.check(core))?;
+                core.shard.put(target.db, target.key(), value, core.now);
+                Ok(())
+            };
+            steps.ask(put).await
+        }
+    }
+}
+
+async fn put_grown(
     steps: &Steps,
     sources: Option<Sources>,
     target: Target,
@@ -129,7 +152,7 @@ pub fn put_now_or_in_steps(call: &mut Call<'_>, db: usize, key: Key<'_>, value: 
         Ok(large) => {
             let target = Target::new(db, key);
             let course = |steps| async move {
-                put(&steps, None, target, large).await?;
+                put_grown(&steps, None, target, large).await?;
                 Ok(Part::Empty)
             };
             super::begin(call, Vec::new(), Lookups::default(), course);

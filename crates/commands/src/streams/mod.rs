@@ -9,8 +9,11 @@ mod ids;
 mod info;
 mod pending;
 mod read;
+mod several;
 mod steps;
 mod trimming;
+
+pub use several::{Answer, heap_bytes};
 
 use crate::row::{Doc, Handler, Keys};
 use crate::{Command, Flags, Run};

@@ -5,9 +5,11 @@
 
 use super::groups::no_group;
 use super::ids;
+use super::several;
 use super::steps::{self, Asked};
 use crate::row::{Atomic, Decision};
-use crate::{Call, Error, Part, Reply, error, lookup, reply_limit::ReplyLimit};
+use crate::steps::Lookups;
+use crate::{Call, Error, Part, Reply, error, lookup, reading, reply_limit::ReplyLimit};
 use resp::{Args, Proto, Writer};
 use std::collections::HashSet;
 use store::{Group, Kind, Stream, StreamId, View};
@@ -178,22 +180,23 @@ fn own_answers<'a>(
     Ok(Part::Elements { bytes, ends })
 }
 
+/// What the streams of a shard have to say: the index of each one's key, what it is, and its bytes.
+fn answers_of(part: &Part) -> impl Iterator<Item = (u32, u8, &[u8])> {
+    let Part::Elements { bytes, ends } = part else {
+        unreachable!("answers were asked for")
+    };
+    let starts = std::iter::once(0).chain(ends.iter().copied());
+    starts.zip(ends).map(|(start, &end)| {
+        let (head, rest) = bytes[start..end].split_at(HEAD_BYTES);
+        let index = u32::from_le_bytes([head[0], head[1], head[2], head[3]]);
+        (index, head[4], rest)
+    })
+}
+
 /// Makes one reply of all shards' answers, in the order of the keys; the first refusal is the reply. Says whether there
 /// is no refusal.
 fn merge(parts: &[Part], out: &mut Writer<'_>) -> Reply {
-    let mut answers: Vec<(u32, u8, &[u8])> = Vec::new();
-    for part in parts {
-        let Part::Elements { bytes, ends } = part else {
-            unreachable!("answers were asked for")
-        };
-        let mut start = 0;
-        for &end in ends {
-            let (head, rest) = bytes[start..end].split_at(HEAD_BYTES);
-            let index = u32::from_le_bytes([head[0], head[1], head[2], head[3]]);
-            answers.push((index, head[4], rest));
-            start = end;
-        }
-    }
+    let mut answers: Vec<_> = parts.iter().flat_map(answers_of).collect();
     answers.sort_by_key(|(index, ..)| *index);
     if let Some((_, _, text)) = answers.iter().find(|(_, kind, _)| *kind == REFUSAL) {
         return Err(Error(text.to_vec().into()));
@@ -211,11 +214,11 @@ fn merge(parts: &[Part], out: &mut Writer<'_>) -> Reply {
     Ok(())
 }
 
-/// Writes entries as an array; whether there were any.
+/// Writes entries as an array. How many there were, and the last one's ID.
 fn write_entries<'s>(
     out: &mut Writer<'_>,
     entries: impl Iterator<Item = store::StreamEntry<'s>>,
-) -> Option<StreamId> {
+) -> (usize, Option<StreamId>) {
     let (mut written, mut last_id) = (0, None);
     let array = out.deferred_array();
     for entry in entries {
@@ -224,7 +227,7 @@ fn write_entries<'s>(
         written += 1;
     }
     out.finish(array, written);
-    last_id
+    (written, last_id)
 }
 
 fn read_stream<'c>(call: &'c mut Call<'_>, index: usize) -> Result<Option<&'c Stream>, Error> {
@@ -232,63 +235,74 @@ fn read_stream<'c>(call: &'c mut Call<'_>, index: usize) -> Result<Option<&'c St
     lookup::read_as(call, key, View::stream)
 }
 
+/// The stream under a key, and which of its entries are asked for; nothing where none is.
+fn asked_of<'c>(
+    call: &'c mut Call<'_>,
+    options: &Options<'_>,
+    index: usize,
+) -> Result<Option<(&'c Stream, Asked)>, Error> {
+    let from = options.id_of(&call.args, index);
+    let found = read_stream(call, index)?;
+    let newest = |stream: &Stream| stream.last().map(|entry| entry.id);
+    let start = match from {
+        b"$" => None,
+        b">" => return Err(NEW_IN_XREAD.into()),
+        b"+" => found.and_then(newest),
+        id => ids::parse(id, 0)?.next(),
+    };
+    Ok(found.zip(start).map(|(stream, start)| {
+        let asked = Asked {
+            start,
+            end: StreamId::MAX,
+            is_reverse: false,
+            count: options.count,
+        };
+        (stream, asked)
+    }))
+}
+
 fn prepare_read(call: &mut Call<'_>, part: &mut Part) -> Reply {
     let options = Options::of(call, Command::Read)?;
-    if options.streams == 1 {
-        in_steps_if_long(call, &options)?;
-    }
-    *part = own_answers(call, &options, |call, index, out| {
-        let from = options.id_of(&call.args, index);
-        let found = read_stream(call, index)?;
-        let above = match from {
-            b"$" => return Ok(false),
-            b">" => return Err(NEW_IN_XREAD.into()),
-            b"+" => {
-                let newest = found.and_then(Stream::last);
-                return Ok(write_entries(out, newest.into_iter()).is_some());
-            }
-            id => ids::parse(id, 0)?,
-        };
-        let (Some(stream), Some(start)) = (found, above.next()) else {
+    let before = lookups(call);
+    let (mut is_long, mut entries, mut wanted) = (false, 0, Vec::new());
+    let answers = own_answers(call, &options, |call, index, out| {
+        let Some((stream, asked)) = asked_of(call, &options, index)? else {
             return Ok(false);
         };
-        let entries = stream.range(start, StreamId::MAX).take(options.count);
-        Ok(write_entries(out, entries).is_some())
+        wanted.push((index, asked));
+        is_long = is_long || steps::is_long(stream, &asked);
+        if is_long {
+            // None is answered here then, but one may be refused.
+            return Ok(false);
+        }
+        let walk = stream.range(asked.start, asked.end).take(asked.count);
+        let (written, _) = write_entries(out, walk);
+        entries += written;
+        is_long = reading::takes_long(entries, out.len() as u64);
+        Ok(written > 0)
     })?;
+    if is_long && answers_of(&answers).all(|(_, kind, _)| kind != REFUSAL) {
+        let after = lookups(call);
+        let counted = Lookups {
+            hits: after.hits - before.hits,
+            misses: after.misses - before.misses,
+        };
+        let are_all = options.own_keys(call).count() == options.streams;
+        return Err(several::begin(call, wanted, counted, are_all));
+    }
+    *part = answers;
     Ok(())
 }
 
-/// Has the entries of the only stream be answered in steps where that takes long. Then nobody else has a part in it.
-fn in_steps_if_long(call: &mut Call<'_>, options: &Options<'_>) -> Reply {
-    let index = options.keys_at;
-    let start = ids::parse(options.id_of(&call.args, index), 0).ok();
-    let Some(start) = start.and_then(StreamId::next) else {
-        return Ok(());
-    };
-    let asked = Asked {
-        start,
-        end: StreamId::MAX,
-        is_reverse: false,
-        count: options.count,
-    };
-    let (key, db, now) = (call.other_key(index), call.db, call.now());
-    let view = call.core.shard.view_beside(db, key, now);
-    let stream = view.and_then(|view| view.stream());
-    if !stream.is_some_and(|stream| steps::is_long(stream, &asked)) {
-        return Ok(());
+fn lookups(call: &Call<'_>) -> Lookups {
+    Lookups {
+        hits: call.core.stats.keyspace_hits,
+        misses: call.core.stats.keyspace_misses,
     }
-    // It counts as read, which is counted when it is answered.
-    lookup::view(call, key);
-    let mut head = Vec::new();
-    let mut out = Writer::new(&mut head, call.proto);
-    begin_answers(&mut out, 1);
-    begin_answer(&mut out);
-    out.bulk(key.bytes);
-    Err(steps::begin(call, index, asked, head, None))
 }
 
 /// Begins the reply of so many streams.
-fn begin_answers(out: &mut Writer<'_>, streams: usize) {
+pub(super) fn begin_answers(out: &mut Writer<'_>, streams: usize) {
     match out.proto() {
         Proto::Resp3 => out.map(streams),
         Proto::Resp2 => out.array(streams),
@@ -296,19 +310,50 @@ fn begin_answers(out: &mut Writer<'_>, streams: usize) {
 }
 
 /// Begins what one of them answers: its name and its entries.
-fn begin_answer(out: &mut Writer<'_>) {
+pub(super) fn begin_answer(out: &mut Writer<'_>) {
     if out.proto() == Proto::Resp2 {
         out.array(2);
     }
 }
 
 fn decide_read(
-    _: &mut Call<'_>,
+    call: &mut Call<'_>,
     parts: &mut [Part],
     out: &mut Writer<'_>,
 ) -> Result<Decision, Error> {
-    merge(parts, out)?;
+    if parts.iter().any(|part| matches!(part, Part::Answers(_))) {
+        put_together(call, parts)?;
+    } else {
+        merge(parts, out)?;
+    }
     Ok(Decision::Abort)
+}
+
+/// As [`merge`], where some shards answered in pieces.
+fn put_together(call: &mut Call<'_>, parts: &mut [Part]) -> Reply {
+    let given_bytes = parts.iter().map(Part::carried_bytes).sum();
+    let is_short = |part: &&Part| !matches!(part, Part::Answers(_));
+    let short = || parts.iter().filter(is_short).flat_map(answers_of);
+    let refusals = short().filter(|(_, kind, _)| *kind == REFUSAL);
+    if let Some((_, _, text)) = refusals.min_by_key(|(index, ..)| *index) {
+        return Err(Error(text.to_vec().into()));
+    }
+    let entries = short().filter(|(_, kind, _)| *kind == ENTRIES);
+    let mut answers: Vec<_> = entries
+        .map(|(index, _, answer)| {
+            let mut piece = Vec::new();
+            begin_answer(&mut Writer::new(&mut piece, call.proto));
+            piece.extend_from_slice(answer);
+            (index, vec![piece])
+        })
+        .collect();
+    for part in parts {
+        if let Part::Answers(long) = std::mem::take(part) {
+            answers.extend(long);
+        }
+    }
+    several::conclude(call, answers, given_bytes);
+    Ok(())
 }
 
 fn commit_read(_: &mut Call<'_>, _: &mut Part) {
@@ -366,7 +411,7 @@ fn prepare_group(call: &mut Call<'_>, part: &mut Part) -> Reply {
                     return Ok(false);
                 };
                 let entries = stream.range(start, StreamId::MAX).take(options.count);
-                let last_id = write_entries(out, entries);
+                let (_, last_id) = write_entries(out, entries);
                 shown.extend(last_id.map(|id| (key, id)));
                 Ok(last_id.is_some())
             }

@@ -1,4 +1,4 @@
-//! Entries of a large stream, answered in bounded steps: XRANGE, XREVRANGE, XREAD of one stream, XINFO STREAM FULL.
+//! Entries of a large stream, answered in bounded steps: XRANGE, XREVRANGE, XREAD, XINFO STREAM FULL.
 //! Never counts entries beforehand: how many there were is told in the header, which is made last.
 //! Source: decision 0010; the place to go on from is an ID.
 
@@ -11,7 +11,7 @@ use store::{Stream, StreamEntry, StreamId, View};
 
 /// Which entries are asked for.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Asked {
+pub struct Asked {
     pub start: StreamId,
     pub end: StreamId,
     pub is_reverse: bool,
@@ -54,13 +54,7 @@ pub(super) fn begin(
     head: Vec<u8>,
     tail: Option<Groups>,
 ) -> Error {
-    let entries = Entries {
-        left: Some(asked),
-        written: 0,
-        head,
-        tail,
-    };
-    let what = entries;
+    let what = Entries::of(asked, head, tail);
     reading::begin_key(call, index, what, |_| {})
 }
 
@@ -83,8 +77,23 @@ impl Reader for Entries {
 }
 
 impl Entries {
+    /// Entries that are asked for, of which none is answered yet.
+    pub(super) fn of(asked: Asked, head: Vec<u8>, tail: Option<Groups>) -> Entries {
+        Entries {
+            left: Some(asked),
+            written: 0,
+            head,
+            tail,
+        }
+    }
+
+    /// How many are answered.
+    pub(super) fn written(&self) -> usize {
+        self.written
+    }
+
     /// Answers the next entries. Whether there is more to answer.
-    fn read_on(&mut self, stream: &Stream, out: &mut Writer<'_>) -> bool {
+    pub(super) fn read_on(&mut self, stream: &Stream, out: &mut Writer<'_>) -> bool {
         if let Some(asked) = self.left {
             let (start, end) = (asked.start, asked.end);
             self.left = if asked.is_reverse {

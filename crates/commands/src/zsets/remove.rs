@@ -5,13 +5,14 @@
 use std::ops::Range;
 
 use resp::{Proto, Writer};
-use store::{Key, Kind, ZsetView};
+use store::{Door, Key, Kind, ZsetView};
 
 use super::bounds::{By, NEGATIVE, Span, natural, positive};
 use super::read::write_pair;
 use crate::part::Taken;
 use crate::row::Decision;
-use crate::{Call, Error, Part, Reply, error, lookup};
+use crate::steps::taking::{self, Taker};
+use crate::{Call, Error, Part, Reply, error, lookup, reading};
 
 /// The sorted set that a command is about to change: neither counted nor touched.
 fn before_write<'c>(call: &'c mut Call<'_>, key: Key<'_>) -> Result<Option<ZsetView<'c>>, Error> {
@@ -73,6 +74,14 @@ fn remove_span(call: &mut Call<'_>, out: &mut Writer<'_>, by: By) -> Reply {
     let found = before_write(call, key)?.map(|zset| (span.ranks(zset), zset.len()));
     let (ranks, len) = found.unwrap_or((0..0, 0));
     out.int(ranks.len() as i64);
+    if is_long(call, key, &ranks, len) {
+        let count = ranks.len() as i64;
+        let (start, left) = (ranks.start, ranks.len());
+        let taker = Removing { start, left };
+        return Err(taking::begin(call, (key, Kind::Zset), taker, |out| {
+            out.int(count);
+        }));
+    }
     if len > 0 {
         remove_ranks(call, key, ranks, len);
     }
@@ -129,10 +138,65 @@ fn pop(call: &mut Call<'_>, out: &mut Writer<'_>, end: End) -> Reply {
     };
     let len = zset.len();
     let ranks = ranks_at(end, count, len);
+    if reading::is_long(zset.bytes(), || (ranks.len(), len)) {
+        let left = ranks.len();
+        let taker = Popping { end, nests, left };
+        let header = if nests { left } else { 2 * left };
+        return Err(taking::begin(call, (key, Kind::Zset), taker, |out| {
+            out.array(header);
+        }));
+    }
     out.array(if nests { ranks.len() } else { 2 * ranks.len() });
     write_from(out, zset, end, count, nests);
     remove_ranks(call, key, ranks, len);
     Ok(())
+}
+
+/// Whether it takes long to remove these ranks, but not all.
+fn is_long(call: &Call<'_>, key: Key<'_>, ranks: &Range<usize>, len: usize) -> bool {
+    // Where all go it is not done one by one.
+    ranks.len() < len && !ranks.is_empty() && {
+        let view = call.core.shard.view_beside(call.db, key, call.now());
+        let bytes = view
+            .and_then(|view| view.zset())
+            .map_or(0, |zset| zset.bytes());
+        reading::is_long(bytes, || (ranks.len(), len))
+    }
+}
+
+/// Members of ranks that are removed.
+struct Removing {
+    start: usize,
+    left: usize,
+}
+
+impl Taker for Removing {
+    fn take(&mut self, door: Door<'_>, _: &mut Writer<'_>) -> bool {
+        let mut zset = door.zset();
+        let count = taking::share(self.left, (zset.view().len(), zset.view().bytes()));
+        zset.remove_ranks(self.start..self.start + count);
+        self.left -= count;
+        self.left > 0
+    }
+}
+
+/// Members that are popped from an end.
+struct Popping {
+    end: End,
+    nests: bool,
+    left: usize,
+}
+
+impl Taker for Popping {
+    fn take(&mut self, door: Door<'_>, out: &mut Writer<'_>) -> bool {
+        let mut zset = door.zset();
+        let len = zset.view().len();
+        let count = taking::share(self.left, (len, zset.view().bytes()));
+        write_from(out, zset.view(), self.end, count as u64, self.nests);
+        zset.remove_ranks(ranks_at(self.end, count as u64, len));
+        self.left -= count;
+        self.left > 0
+    }
 }
 
 /// What ZMPOP is asked for.

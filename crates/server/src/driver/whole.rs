@@ -172,6 +172,9 @@ impl Driver {
         self.core
             .locks
             .begin_steps(long.keys().into(), written.into());
+        if long.is_alone() {
+            self.core.locks.be_alone();
+        }
         self.whole.long = Some((task, long));
     }
 
@@ -244,8 +247,9 @@ impl Driver {
         if !self.core.locks.is_stepping_within(scope) {
             return;
         }
-        let is_firm = |(task, _): &mut (Box<Task>, Box<Long>)| {
-            matches!(scope, Scope::Keys { .. }) && task.interrupted >= INTERRUPTIONS_MAX
+        let is_firm = |(task, long): &mut (Box<Task>, Box<Long>)| {
+            let is_patient = matches!(scope, Scope::Keys { .. });
+            long.is_alone() || is_patient && task.interrupted >= INTERRUPTIONS_MAX
         };
         if self.whole.long.as_mut().is_some_and(is_firm) {
             return;

@@ -78,6 +78,14 @@ impl<'a> HashView<'a> {
         self.len() == 0
     }
 
+    /// How many fields there are, with those that have expired and still lie there.
+    pub fn len_with_expired(&self) -> usize {
+        match self.packed() {
+            Some((form, pack)) => pack::len(pack) / stride(form),
+            None => self.table().len(),
+        }
+    }
+
     /// The value of a field and when the field expires.
     pub fn field(&self, field: &[u8]) -> Option<(Item<'a>, Option<Millis>)> {
         match self.packed() {

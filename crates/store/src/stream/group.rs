@@ -157,6 +157,32 @@ impl Group {
         }
     }
 
+    /// A copy in which nothing is pending; consumers keep their IDs.
+    pub(super) fn copy_beside_pending(&self) -> Group {
+        let consumers = self.consumers.iter().map(|consumer| {
+            let consumer = consumer.as_ref()?;
+            Some(Box::new(Consumer {
+                name: consumer.name.clone(),
+                seen: consumer.seen,
+                active: consumer.active,
+                pending: IdTree::new(),
+            }))
+        });
+        let consumers: Vec<Option<Box<Consumer>>> = consumers.collect();
+        let all = consumers.iter().flatten();
+        let consumers_bytes = all.map(|consumer| consumer.fixed_bytes()).sum();
+        Group {
+            name: self.name.clone(),
+            last_id: self.last_id,
+            entries_read: self.entries_read,
+            pending: PendingTree::new(),
+            consumers,
+            by_name: self.by_name.clone(),
+            free: self.free.clone(),
+            consumers_bytes,
+        }
+    }
+
     /// Its name.
     pub fn name(&self) -> &[u8] {
         &self.name
@@ -444,6 +470,12 @@ impl Groups {
         self.bytes += group.bytes();
         self.by_name.insert(index, group);
         true
+    }
+
+    /// Adds a group whose name comes behind all others.
+    pub(super) fn push(&mut self, group: Group) {
+        self.bytes += group.bytes();
+        self.by_name.push(Box::new(group));
     }
 
     /// Takes a group out, as the only one of other groups.

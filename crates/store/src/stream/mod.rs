@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod convert;
+mod copy;
 mod directory;
 mod group;
 mod items;
@@ -14,6 +15,7 @@ mod range;
 #[cfg(test)]
 mod tests;
 
+pub use copy::StreamCopy;
 pub use group::{Consumer, ConsumerId, Group, PendingEntry};
 pub use node::{Fields, NodeLimits, StreamEntry};
 pub use range::{Backward, Forward};

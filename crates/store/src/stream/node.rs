@@ -39,7 +39,7 @@ impl Default for NodeLimits {
 }
 
 /// Some neighbouring entries.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Node {
     /// The first ID it took.
     first: StreamId,

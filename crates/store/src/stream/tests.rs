@@ -336,6 +336,39 @@ impl Pair {
     }
 }
 
+/// A copy made in small steps is what the stream is, and can be changed as that can.
+fn check_copy(stream: &Stream, limits: NodeLimits) {
+    let mut copying = StreamCopy::of(stream);
+    let mut steps = 0;
+    while copying.step(stream, 1) {
+        steps += 1;
+    }
+    assert!(steps >= stream.nodes());
+    let mut copy = copying.finish();
+    assert_eq!(copy.to_content(), stream.to_content());
+    assert_eq!(copy.nodes(), stream.nodes());
+    assert_eq!(copy.bytes(), copy.recount_bytes());
+    let ids: Vec<_> = ids(&copy);
+    for id in ids.iter().step_by(2) {
+        assert!(copy.delete(*id));
+    }
+    let next = copy.last_id().next().expect("there are IDs left");
+    add(&mut copy, next, &["name", "value"], limits);
+    let groups = copy.groups().len();
+    for index in 0..groups {
+        copy.edit_group(index, |group| {
+            let (consumer, _) = group.open_consumer(b"of the copy", Millis(7));
+            group.assign(next, consumer, Millis(7), 1);
+        });
+        assert_eq!(
+            copy.group(index).pending(next).map(|it| it.deliveries),
+            Some(1)
+        );
+    }
+    assert_eq!(copy.bytes(), copy.recount_bytes());
+    assert_eq!(stream.len(), ids.len() as u64);
+}
+
 #[test]
 fn a_stream_behaves_as_its_model_whatever_is_done() {
     const STEPS: usize = 6000;
@@ -356,6 +389,7 @@ fn a_stream_behaves_as_its_model_whatever_is_done() {
         let again = Stream::from_content(&content, limits).expect("it was a stream");
         assert_eq!(again.to_content(), content);
         assert_eq!(again.bytes(), again.recount_bytes());
+        check_copy(&pair.stream, limits);
         let mut steps = 0;
         while pair.stream.free_step(10) {
             assert_eq!(pair.stream.bytes(), pair.stream.recount_bytes());
