@@ -99,7 +99,11 @@ fn fill_others(client: &mut Client) {
     client.ask("XACK stream0 group 7-1 8-1");
     fill_all(client, 0);
     let expire = |number: usize| {
-        let ms = if number % 2 == 0 { 1 } else { 1_000_000 };
+        let ms = if number.is_multiple_of(2) {
+            1
+        } else {
+            1_000_000
+        };
         words(&format!("HPEXPIRE hash0 {ms} FIELDS 1 {}", member(number)))
     };
     client.pipeline(&(0..MANY).step_by(3).map(expire).collect::<Vec<_>>());

@@ -125,7 +125,7 @@ fn the_figures_of_memory_add_up_while_elements_are_taken() {
             return;
         };
         let run = |client: &mut Client, number: usize| {
-            if number % 2 == 0 {
+            if number.is_multiple_of(2) {
                 fill_both(client);
             }
             client.ask(TAKES[number % TAKES.len()].0);
