@@ -146,6 +146,11 @@ pub fn assert_report_holds(stats: &Stats, shards: usize) {
         let expected = percentage(int("dataset.bytes"), beyond_start).min(100.0);
         assert_near(stats.double("dataset.percentage").min(100.0), expected);
     }
+    let left = remainder(stats);
+    assert!(
+        left < REMAINDER_BYTES_MAX * shards as i64,
+        "{left} of {stats:?}"
+    );
     assert_shards_add_up(stats, shards);
 }
 

@@ -326,3 +326,22 @@ fn the_figures_of_memory_add_up_while_keys_are_looked_up_in_steps() {
         });
     }
 }
+
+#[test]
+fn the_figures_of_memory_add_up_while_what_was_sorted_by_other_shards_keys_is_stored_in_steps() {
+    for shards in [2, 4] {
+        let Some(server) = start_ours(shards, &[]) else {
+            return;
+        };
+        let mut client = server.client_resp3();
+        fill_sorted(&mut client, "", MANY);
+        let run = |client: &mut Client, number: usize| {
+            client.ask(&format!("SORT l BY w_* STORE d{}", number % 8));
+        };
+        beside(&server, run, || {
+            for _ in 0..300 {
+                assert_report_holds(&stats(&mut client), shards);
+            }
+        });
+    }
+}

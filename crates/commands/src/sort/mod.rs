@@ -54,7 +54,8 @@ fn merge<const STORES: bool>(
 
 /// Stores the sorted elements under the target, or removes it when there are none.
 fn commit<const STORES: bool>(call: &mut Call<'_>, part: &mut Part) {
-    let Some(result) = share_of(part).result.take() else {
+    // What else a share has goes now, not when all is stored.
+    let Some(result) = share_of(&mut std::mem::take(part)).result.take() else {
         return;
     };
     let request = Request::read(&call.args, STORES).expect("the arguments were read before");

@@ -25,6 +25,16 @@ pub(super) struct Course {
     counted: i64,
 }
 
+impl Course {
+    /// The task whose stage it is.
+    pub(super) fn task(&self) -> Option<&Task> {
+        match &self.whose {
+            Whose::Task(task) => Some(task),
+            Whose::Conclusion(_) => None,
+        }
+    }
+}
+
 impl Driver {
     /// Has a stage go on in steps, which it has left.
     pub(super) fn begin_course(&mut self, whose: Whose) {

@@ -2,7 +2,11 @@
 //! A coordinator never waits on anything but tasks, and tasks never wait on batches, so locks are always given back.
 //! Decision 0001 has the argument; what each stage does is `commands::gather`'s.
 
-use super::{Driver, courses::Whose, whole};
+use super::{
+    Driver,
+    courses::{Course, Whose},
+    whole,
+};
 use crate::{
     connection::Pause,
     mesh::message::{Message, Task},
@@ -427,7 +431,10 @@ impl Driver {
             .iter()
             .chain(self.lock_queue.iter())
             .chain(to_self);
+        let in_steps = self.courses.iter().filter_map(Course::task);
         let waiting = waiting
+            .map(Box::as_ref)
+            .chain(in_steps)
             .filter(|task| is_kept(task.row))
             .map(|task| &task.part);
         gathered.chain(waiting).map(Part::carried_bytes).sum()
