@@ -134,6 +134,17 @@ pub fn fill_stream(core: &mut Core, key: &str, count: usize) {
     }
 }
 
+/// A text that takes several steps to read, and has hardly any pattern.
+pub fn long_text() -> String {
+    let mut state = 7u64;
+    std::iter::repeat_with(|| {
+        state = state.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
+        char::from(b'!' + (state >> 33) as u8 % 90)
+    })
+    .take((9 << 20) + 77)
+    .collect()
+}
+
 /// Checks that every database that a command had for itself is given back.
 pub fn assert_nothing_is_borrowed(core: &mut Core) {
     let first = core.shard.borrow_database();

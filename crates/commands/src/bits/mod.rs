@@ -2,6 +2,7 @@
 //! Never makes a string longer than `proto-max-bulk-len` allows an offset to reach, nor than memory has room for.
 //! Source: redis-server 7, asked for its texts and for the order of checks.
 
+mod counting;
 mod field;
 mod ranges;
 mod words;
@@ -12,7 +13,6 @@ use crate::{Call, Command, Error, Flags, Reply, Run, error, lookup};
 use resp::Writer;
 use store::{Expiry, Value};
 use words::Operation;
-pub use words::Span;
 
 const BAD_OFFSET: &str = "ERR bit offset is not an integer or out of range";
 const BAD_BIT: &str = "ERR bit is not an integer or out of range";

@@ -2,8 +2,9 @@
 //! Never reads bits itself: the spans of `words` do.
 //! Source: redis-server 7, asked for the order of its checks and for how it counts from the end.
 
+use super::counting;
 use super::words::Span;
-use crate::{Call, Error, Reply, error, lookup, texts};
+use crate::{Call, Error, Reply, error, lookup};
 use resp::Writer;
 
 const NO_BIT: &str = "ERR The bit argument must be 1 or 0.";
@@ -95,8 +96,8 @@ pub fn bitcount(call: &mut Call<'_>, out: &mut Writer<'_>) -> Reply {
             let part = part?;
             let span = part.and_then(|part| part.span(value.len()));
             match span {
-                Some(span) if texts::is_long_to_count(&span) => {
-                    return Err(texts::count_in_steps(call, span));
+                Some(span) if counting::is_long(&span) => {
+                    return Err(counting::begin(call, span));
                 }
                 Some(span) => lookup::with_text(value, |text| span.count(text)),
                 None => 0,
